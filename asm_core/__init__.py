@@ -1,0 +1,78 @@
+"""Approximated spatial masking: the numerics. Arrays in, arrays out.
+
+Public names are loaded on first use (PEP 562), so that a program which only
+checks its command line does not pay half a second for numba.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asm_core.dct import block_dct, block_idct, dct_basis
+    from asm_core.errors import Measures, errors_by_frequency, measure, rmse
+    from asm_core.frequencies import approximate, coefficients_kept, frequency_rank
+    from asm_core.masks import (
+        approximate_local_maximum_mask,
+        approximate_nonnegative_mask,
+        local_maximum_mask,
+        nonnegative_mask,
+    )
+    from asm_core.operations import masked_max_pool, masked_relu, max_pool, relu
+
+# Raised whenever a change of the kernels alters any bit of a result; part of a store's identity.
+KERNEL_VERSION = 1
+
+__all__ = [
+    "KERNEL_VERSION",
+    "Measures",
+    "approximate",
+    "approximate_local_maximum_mask",
+    "approximate_nonnegative_mask",
+    "block_dct",
+    "block_idct",
+    "coefficients_kept",
+    "dct_basis",
+    "errors_by_frequency",
+    "frequency_rank",
+    "local_maximum_mask",
+    "masked_max_pool",
+    "masked_relu",
+    "max_pool",
+    "measure",
+    "nonnegative_mask",
+    "relu",
+    "rmse",
+]
+
+_MODULE_OF = {
+    "Measures": "errors",
+    "approximate": "frequencies",
+    "approximate_local_maximum_mask": "masks",
+    "approximate_nonnegative_mask": "masks",
+    "block_dct": "dct",
+    "block_idct": "dct",
+    "coefficients_kept": "frequencies",
+    "dct_basis": "dct",
+    "errors_by_frequency": "errors",
+    "frequency_rank": "frequencies",
+    "local_maximum_mask": "masks",
+    "masked_max_pool": "operations",
+    "masked_relu": "operations",
+    "max_pool": "operations",
+    "measure": "errors",
+    "nonnegative_mask": "masks",
+    "relu": "operations",
+    "rmse": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'asm_core' has no attribute {name!r}")
+    value = getattr(import_module(f"asm_core.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

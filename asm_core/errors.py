@@ -1,0 +1,165 @@
+"""Per-block errors of approximated operations; never averaged over blocks."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from asm_core import kernels, validate
+from asm_core.dct import basis_of
+from asm_core.frequencies import coefficient_order, coefficients_kept
+from asm_core.validate import METHODS, OPERATIONS, FloatArray
+
+
+class Measures(NamedTuple):
+    """What `measure` returns, trials last."""
+
+    error: FloatArray
+    """(operations, methods, frequencies, T) RMSE of each block, in the unit of its samples."""
+    mask_accuracy: FloatArray
+    """(operations, frequencies, T) share of right windows (pooling) or signs (ReLU), 0 .. 1."""
+
+
+def rmse(a: ArrayLike, b: ArrayLike) -> FloatArray:
+    """Root mean square of a - b over the last two axes.
+
+    Parameters
+    ----------
+    a, b
+        (..., M, M) real results of an operation; the last two sizes agree, leading ones broadcast.
+
+    Returns
+    -------
+    (...) float64, in the unit of a and b.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two dimensions, shapes that do not match, or a value that is not finite.
+    """
+    left = validate.real_samples("a", a)
+    right = validate.real_samples("b", b)
+    if left.ndim < 2 or left.shape[-2:] != right.shape[-2:]:
+        raise ValueError(f"a and b must be (..., M, M) alike, got {left.shape} and {right.shape}")
+    difference = left - right
+    return np.sqrt(np.mean(difference * difference, axis=(-2, -1)))
+
+
+def errors_by_frequency(
+    blocks: ArrayLike,
+    freqs: Iterable[int],
+    operation: str = "max_pool",
+    method: str = "asm",
+    selection: str = "triangle",
+    window: int = 2,
+) -> FloatArray:
+    """Error of an approximated operation on each block, at each number of frequencies.
+
+    The error of a block is the RMSE between the approximate and the exact result over the block's
+    result: N/k x N/k samples for max pooling, N x N for ReLU.  One pass serves all frequencies,
+    because the kept sets are nested.
+
+    Parameters
+    ----------
+    blocks
+        (T, N, N) real samples, N even; any other leading shape also, and none.
+    freqs
+        F numbers of frequencies, each n >= 0; n above the last frequency keeps everything.
+    operation
+        ``max_pool`` or ``relu``.
+    method
+        ``asm``: the mask of the approximate block is applied to the exact one; ``apx``: the
+        operation is applied to the approximate block.
+    selection
+        One of asm_core.validate.SELECTIONS.
+    window
+        k, the side of the pooling window; k divides N.  ReLU has none.
+
+    Returns
+    -------
+    (F, T) float64, in the unit of the samples; (F, ...) for another leading shape.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, an odd N, a sample that is not finite, a negative frequency, a window
+        that does not divide N, or an unknown name.
+
+    References
+    ----------
+    Ehrlich, *Max Pooling with Approximated Spatial Masking* (notebook, 2018); Ehrlich and Davis,
+    *Deep Residual Learning in the JPEG Transform Domain*, ICCV 2019, section 4.2.
+    """
+    validate.choice("method", method, METHODS)
+    samples = validate.blocks("blocks", blocks)
+    lead, size = samples.shape[:-2], samples.shape[-1]
+    measures = measure(
+        samples.reshape(-1, size, size), freqs, [(operation, window)], [method], selection
+    )
+    return measures.error[0, 0].reshape(-1, *lead)
+
+
+def measure(
+    blocks: ArrayLike,
+    freqs: Iterable[int],
+    operations: Sequence[tuple[str, int]],
+    methods: Sequence[str] = METHODS,
+    selection: str = "triangle",
+) -> Measures:
+    """Error and mask accuracy of several operations and methods on the same blocks, in one pass.
+
+    Parameters
+    ----------
+    blocks
+        (T, N, N) real samples, N even.
+    freqs
+        Numbers of frequencies, each n >= 0, in any order.
+    operations
+        (operation, window) pairs, as in `errors_by_frequency`.
+    methods
+        Any of METHODS.
+    selection
+        One of asm_core.validate.SELECTIONS.
+
+    Returns
+    -------
+    Measures
+        Errors and mask accuracies.  Where samples tie, as in flat regions of real images, the mask
+        can differ though the result does not: judge exactness by the error.
+
+    Raises
+    ------
+    ValueError
+        As `errors_by_frequency`.
+    """
+    samples = validate.blocks("blocks", blocks)
+    if samples.ndim != 3:
+        raise ValueError(f"blocks must have shape (T, N, N), got {samples.shape}")
+    size = samples.shape[-1]
+    rows = np.ascontiguousarray(samples.reshape(len(samples), size * size))
+    kept = np.array([coefficients_kept(size, n, selection) for n in freqs], dtype=np.int64)
+    # The kernel walks upwards once; frequencies that keep the same coefficients are one.
+    steps, place = np.unique(kept, return_inverse=True)
+    windows = np.array([_window(name, k, size) for name, k in operations], dtype=np.int64)
+    columns = [METHODS.index(validate.choice("method", method, METHODS)) for method in methods]
+    errors = np.empty((len(windows), len(steps), len(METHODS), len(rows)))
+    accuracy = np.empty((len(windows), len(steps), len(rows)))
+    kernels.measure(
+        rows,
+        basis_of(size),
+        coefficient_order(size, selection),
+        steps,
+        windows,
+        kernels.lanes_for(size, len(rows)),
+        errors,
+        accuracy,
+    )
+    by_method = errors.swapaxes(1, 2)[:, columns]
+    return Measures(by_method[:, :, place], accuracy[:, place])
+
+
+def _window(operation: str, window: int, size: int) -> int:
+    """The pooling window of an operation, 0 where it has none: the kernel's code for ReLU."""
+    validate.choice("operation", operation, OPERATIONS)
+    return validate.window(window, size) if operation == "max_pool" else 0

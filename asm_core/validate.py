@@ -1,0 +1,71 @@
+"""What the public functions accept; each refusal names the value, the limit and the remedy."""
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+OPERATIONS = ("max_pool", "relu")
+METHODS = ("asm", "apx")
+SELECTIONS = ("triangle",)
+
+
+def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
+    """`value`, which must be one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+def integer(name: str, value: Any, minimum: int) -> int:
+    """`value` as an int of at least `minimum`; numpy integers pass, floats and bools do not."""
+    if isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} must be an integer, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, got {value!r}") from None
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {number}")
+    return number
+
+
+def block_size(value: Any) -> int:
+    """An even integer of at least 2: the fast transforms fold each block in half."""
+    size = integer("block size", value, minimum=2)
+    if size % 2:
+        raise ValueError(f"block size must be even, got {size}: use {size - 1} or {size + 1}")
+    return size
+
+
+def window(value: Any, size: int) -> int:
+    """A pooling window that divides the block size."""
+    side = integer("window", value, minimum=1)
+    if size % side:
+        raise ValueError(f"window must divide the block size {size}, got {side}")
+    return side
+
+
+def real_samples(name: str, values: ArrayLike) -> FloatArray:
+    """`values` as float64, all finite."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} must be real numbers, got dtype {array.dtype}")
+    array = array.astype(np.float64, copy=False)
+    finite = np.isfinite(array)
+    if not finite.all():
+        where = tuple(int(k) for k in np.argwhere(~finite)[0])
+        raise ValueError(f"{name} must be finite, got {array[where]} at index {where}")
+    return array
+
+
+def blocks(name: str, values: ArrayLike) -> FloatArray:
+    """`values` as finite float64 blocks of shape (..., N, N) with N even."""
+    array = np.asarray(values)
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
+        raise ValueError(f"{name} must have shape (..., N, N), got {array.shape}")
+    block_size(array.shape[-1])
+    return real_samples(name, array)

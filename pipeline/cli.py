@@ -1,0 +1,304 @@
+"""The verbs and what they print; no logic.
+
+Each verb imports what it needs when it runs: xarray, zarr, dask and numba take two seconds, and
+`--help` and refusals do without them.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import UserError, overrides
+
+PROGRAM = "python -m pipeline"
+
+HELP = f"""\
+Approximated spatial masking: error by number of spatial frequencies.
+
+usage: {PROGRAM} VERB [key=value ...] [--help] [--cfg]
+
+verbs
+  sweep                 run a sweep (or what is missing of it), store it, show its table
+  plan                  what a sweep would compute and cost; runs nothing
+  summary [STORE]       the table of a store again; the newest one without an argument
+  plot [STORE]          the curve with its interval, as PNG and SVG
+  example               the worked example for one block: masks, pooling, error
+
+values
+  freqs=0..14           both ends included; 0..14..2 steps, 0..4,8 mixes; also [0,4], range(0,15)
+  trials=1e6            integers may be written 1e6 or 10_000
+
+{PROGRAM} VERB --help     the keys of a verb
+{PROGRAM} VERB --cfg      the composed configuration, nothing run
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line.
+
+    Returns
+    -------
+    int
+        Exit code: 0 done, 2 refused (one line on standard error), 3 some units failed,
+        130 stopped by Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough, as `head` does.
+        sys.stderr.close()
+        return 0
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on where this one stopped.", file=sys.stderr)
+        return 130
+
+
+def _dispatch(words: list[str]) -> int:
+    options = [word for word in words if word.startswith("-")]
+    plain = [word for word in words if not word.startswith("-")]
+    for option in options:
+        if option not in ("--help", "-h", "--cfg"):
+            raise UserError(f"unknown option {option}: settings are written key=value; see --help")
+    helping = any(option in ("--help", "-h") for option in options)
+    if not plain:
+        print(HELP)
+        if not helping:
+            raise UserError(f"no verb given: choose one of {', '.join(VERBS)}")
+        return 0
+    verb, *rest = plain
+    if verb not in VERBS:
+        raise UserError(f"unknown verb {verb!r}: {overrides.did_you_mean(verb, VERBS)}")
+    if helping:
+        print(_help(verb))
+        return 0
+    return VERBS[verb](rest, "--cfg" in options)
+
+
+def _help(verb: str) -> str:
+    lines = [f"usage: {PROGRAM} {USAGE[verb]}", "", f"  {PURPOSE[verb]}", ""]
+    if OWN_KEYS.get(verb):
+        lines += ["keys of this verb", *(f"  {key:<22}{text}" for key, text in OWN_KEYS[verb].items()), ""]
+    if verb not in ("summary", "plot"):
+        from pipeline import config
+
+        lines.append("groups")
+        lines += [f"  {group:<22}{', '.join(config.options(group))}" for group in config.GROUPS]
+        lines += ["", "keys and defaults"]
+        lines += [f"  {line}" for line in config.load([]).to_yaml().splitlines()]
+        lines += ["", "parameters of an entry: source.uniform.low=-1, cluster.threads=2; several entries:"]
+        lines += ["source=uniform,wide source.wide.kind=uniform source.wide.low=-1"]
+    return "\n".join(lines)
+
+
+def _sweep(words: list[str], show: bool) -> int:
+    from pipeline import config
+
+    settings = config.load(words)
+    if show:
+        print(settings.to_yaml(), end="")
+        return 0
+    from pipeline import run, tables
+
+    with tables.Watch() as watch:
+        outcome = run.execute(settings, words, watch)
+    if outcome.plan.unit_trials != settings.unit_trials:
+        watch.say(f"The store keeps its units of {outcome.plan.unit_trials:,} trials.")
+    for failure in outcome.failures[:5]:
+        print(f"failed: {failure}", file=sys.stderr)
+    if outcome.failures:
+        print(
+            f"error: {len(outcome.failures)} of the units failed, all others are stored: the same "
+            "command tries the failed ones again",
+            file=sys.stderr,
+        )
+        return 3
+    _print_table(outcome.path, outcome.plan.prefixes)
+    if outcome.computed:
+        speed = outcome.computed / max(outcome.seconds, 1e-9)
+        watch.say(f"{outcome.computed:,} trials in {outcome.seconds:.1f} s, {speed:,.0f} trials/s")
+    for source in outcome.plan.sources:
+        for line in _remainders(source, outcome.plan.block_sizes):
+            watch.say(line)
+    print(f"Store: {outcome.path}")
+    print(f'Open it: import xarray; xarray.open_zarr("{outcome.path}")')
+    return 0
+
+
+def _remainders(source: Any, block_sizes: Sequence[int]) -> list[str]:
+    if source.kind != "images":
+        return []
+    from pipeline import images
+
+    files = source.parameters["files"]
+    return [
+        f"{source.name}: {source.available[size]:,} blocks of {size} x {size} in {len(files):,} files, "
+        f"{images.dropped(files, size):,} samples dropped at the edges"
+        for size in block_sizes
+    ]
+
+
+def _print_table(path: str, prefixes: Sequence[int]) -> None:
+    from pipeline import results, tables
+
+    dataset = results.open_results(path)
+    for prefix in prefixes:
+        tables.print_summary(results.summarize(dataset.isel(trial=slice(0, prefix))))
+
+
+def _plan(words: list[str], show: bool) -> int:
+    from pipeline import config
+
+    settings = config.load(words)
+    if show:
+        print(settings.to_yaml(), end="")
+        return 0
+    from dask.system import CPU_COUNT
+
+    from pipeline import sources, store, tables
+    from pipeline.plan import make_plan, store_path
+
+    plan = make_plan(settings, sources.resolve)
+    path = store_path(settings, plan)
+    plan = store.check(path, plan)
+    missing = plan.missing(store.counts(path))
+    threads = settings.cluster.get("threads") or settings.cluster.get("workers") or CPU_COUNT
+    tables.print_plan(plan, path, len(missing), threads)
+    for source in plan.sources:
+        print("\n".join(_remainders(source, plan.block_sizes)), end="")
+    return 0
+
+
+def _summary(words: list[str], show: bool) -> int:
+    path, _ = _store_and_keys(words, {})
+    if show:
+        return _print_config(path)
+    from pipeline import overrides as notation
+    from pipeline import results, store
+
+    asked = _recorded(store.provenance_of(path))["trials"]
+    length = results.open_results(path).sizes["trial"]
+    prefixes = [length] if asked == "all" else notation.integers("trials", asked)
+    _print_table(path, prefixes[:-1] + [length])
+    print(f"Store: {path}")
+    return 0
+
+
+def _plot(words: list[str], show: bool) -> int:
+    path, own = _store_and_keys(words, {"to": None})
+    if show:
+        return _print_config(path)
+    from pipeline import figures, results
+
+    stem = str(own["to"] or Path(path).with_suffix(""))
+    for suffix in (".png", ".svg"):
+        stem = stem.removesuffix(suffix)
+    figure = figures.plot_curves(results.summarize(results.open_results(path)))
+    return _save(figure, stem)
+
+
+def _save(figure: Any, stem: str) -> int:
+    from pipeline import figures
+
+    try:
+        print("\n".join(figures.save(figure, stem)))
+    except OSError as error:
+        raise UserError(f"cannot write {stem}.png: {error.strerror}: choose another to=...") from error
+    return 0
+
+
+def _print_config(path: str) -> int:
+    from pipeline import store
+
+    print(store.provenance_of(path)["config"], end="")
+    return 0
+
+
+def _recorded(attributes: dict[str, Any]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.create(attributes["config"]))  # type: ignore[return-value]
+
+
+def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The STORE of a verb (the newest one if none is given) and the verb's own keys."""
+    stores = [word for word in words if "=" not in word or Path(word).exists()]
+    given = overrides.split_arguments(word for word in words if word not in stores)
+    folder = given.pop("results", "results")
+    for key in given:
+        if key not in own:
+            hint = overrides.did_you_mean(key, [*own, "results"])
+            raise UserError(f"unknown key {key!r}: {hint}")
+    if len(stores) > 1:
+        raise UserError(f"one store at a time, got {len(stores)}: {' '.join(stores)}")
+    if stores:
+        return stores[0] if "://" in stores[0] else str(Path(stores[0]).absolute()), {**own, **given}
+    newest = sorted(Path(folder).glob("*.zarr"), key=lambda path: path.stat().st_mtime)
+    if not newest:
+        raise UserError(f"no store in {folder}: run {PROGRAM} sweep first, or give its path")
+    return str(newest[-1].absolute()), {**own, **given}
+
+
+def _example(words: list[str], show: bool) -> int:
+    from pipeline import config
+
+    own = {"freq": "6", "trial": "0", "matrices": "false", "to": "results/example"}
+    given = overrides.split_arguments(words)
+    own |= {key: given.pop(key) for key in list(own) if key in given}
+    settings = config.load([f"{key}={value}" for key, value in given.items()])
+    if show:
+        print(settings.to_yaml(), end="")
+        return 0
+    from pipeline import example, figures, tables
+
+    shown = example.work_out(
+        settings, overrides.integer("freq", own["freq"]), overrides.integer("trial", own["trial"])
+    )
+    print(shown.title)
+    if overrides.truth("matrices", own["matrices"]):
+        for name, matrix in shown.matrices.items():
+            tables.print_matrix(name, matrix)
+        print()
+    for line in shown.lines:
+        print(line)
+    return _save(figures.plot_matrices(shown.matrices, shown.title), own["to"])
+
+
+USAGE = {
+    "sweep": "sweep [key=value ...]",
+    "plan": "plan [key=value ...]",
+    "summary": "summary [STORE] [results=FOLDER]",
+    "plot": "plot [STORE] [to=FILE] [results=FOLDER]",
+    "example": "example [key=value ...]",
+}
+PURPOSE = {
+    "sweep": "Run a sweep, or what its store lacks of it, and show the table.",
+    "plan": "Show axes, units, bytes and estimated time of a sweep; nothing is run or written.",
+    "summary": "Show the table of a store: n, coefficients kept, mean error, interval, mask accuracy.",
+    "plot": "Draw mean error against frequencies, a line for each curve, as PNG and SVG.",
+    "example": "Work one block of the source through: masks, exact and approximate result, error.",
+}
+OWN_KEYS = {
+    "summary": {"results=results": "folder whose newest store is shown without STORE"},
+    "plot": {
+        "to=FILE": "where the pictures go (default: beside the store)",
+        "results=results": "folder whose newest store is drawn without STORE",
+    },
+    "example": {
+        "freq=6": "spatial frequencies kept, n",
+        "trial=0": "which block of the source",
+        "matrices=false": "print every matrix with three decimals",
+        "to=results/example": "where the pictures go",
+    },
+}
+VERBS: dict[str, Callable[[list[str], bool], int]] = {
+    "sweep": _sweep,
+    "plan": _plan,
+    "summary": _summary,
+    "plot": _plot,
+    "example": _example,
+}

@@ -1,0 +1,88 @@
+"""A Dask client for each kind of cluster; entries are in conf/cluster."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+
+from asm_core import KERNEL_VERSION
+from asm_core.sources import STREAM_VERSION
+from pipeline import UserError
+from pipeline.plan import LAYOUT_VERSION
+
+Versions = tuple[int, int, int]
+
+
+@contextmanager
+def connect(settings: dict[str, Any]) -> Iterator[Client]:
+    """A client of the cluster that an entry of conf/cluster describes, closed at the end.
+
+    Raises
+    ------
+    UserError
+        Where a scheduler does not answer, has no worker, or has workers of another version.
+    """
+    if settings["kind"] == "scheduler":
+        with _reach(settings["address"], settings["timeout"]) as client:
+            _check_workers(client, settings)
+            yield client
+        return
+    in_process = settings["kind"] == "local"
+    count = settings["threads" if in_process else "workers"] or CPU_COUNT
+    with (
+        LocalCluster(
+            processes=not in_process,
+            n_workers=1 if in_process else count,
+            threads_per_worker=count if in_process else 1,
+            # Asking for a port of one's own never clashes with another sweep.
+            dashboard_address="127.0.0.1:0" if settings["dashboard"] else None,
+            silence_logs=logging.ERROR,
+            # Units are bounded by the plan; a limit would pause workers on small machines.
+            memory_limit=0,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def dashboard(client: Client, settings: dict[str, Any]) -> str | None:
+    """Where to look at the cluster in a browser, if it serves a dashboard."""
+    return client.dashboard_link if settings.get("dashboard", True) else None
+
+
+def _reach(address: str, timeout: float) -> Client:
+    try:
+        return Client(address, timeout=timeout)
+    except (OSError, ValueError, TypeError) as error:
+        # TypeError is what a TLS scheduler gives a client without certificates.
+        raise UserError(
+            f"cluster.address={address} does not answer as a Dask scheduler within {timeout:g} s "
+            f"({type(error).__name__}): start one with dask scheduler, or use cluster=local"
+        ) from error
+
+
+def _versions() -> Versions:
+    return KERNEL_VERSION, STREAM_VERSION, LAYOUT_VERSION
+
+
+def _check_workers(client: Client, settings: dict[str, Any]) -> None:
+    address = settings["address"]
+    try:
+        client.wait_for_workers(1, timeout=settings["timeout"])
+    except TimeoutError as error:
+        raise UserError(
+            f"the scheduler at {address} has no worker: start one with dask worker {address}"
+        ) from error
+    try:
+        found = client.run(_versions)
+    except Exception as error:  # whatever a worker of another installation raises
+        raise UserError(f"a worker of {address} cannot load this program: {error}") from error
+    for worker, versions in found.items():
+        if versions != _versions():
+            raise UserError(
+                f"worker {worker} computes with versions {versions} of kernel, stream and layout, "
+                f"this program with {_versions()}: install the same version on both"
+            )

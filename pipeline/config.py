@@ -1,0 +1,198 @@
+"""Command line + conf/ -> a checked Config. Hydra composes; values are read in our notation."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from pipeline import UserError, overrides
+
+# In a wheel conf/ travels inside the package; in a checkout it stands beside it.
+_HERE = Path(__file__).resolve().parent
+CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "config.yaml").is_file())
+
+GROUPS = ("source", "operation", "cluster")
+MISSING = "???"
+ALL = "all"
+Entry = dict[str, Any]
+
+
+@dataclasses.dataclass
+class Config:
+    """What one command asks for; every value has its type, cross-checks are the plan's."""
+
+    freqs: list[int]
+    block_size: list[int]
+    selection: list[str]
+    method: list[str]
+    trials: list[int] | str
+    seed: int
+    unit_trials: int
+    results: str
+    out: str | None
+    source: dict[str, Entry]
+    operation: dict[str, Entry]
+    cluster: Entry
+
+    def to_yaml(self) -> str:
+        """The composed configuration, as `--cfg` prints it."""
+        return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(self)))
+
+
+def options(group: str) -> list[str]:
+    """Names of the entries of a config group."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def load(arguments: Sequence[str]) -> Config:
+    """Compose the configuration of a command line.
+
+    Parameters
+    ----------
+    arguments
+        ``key=value``, each key once; see `pipeline.overrides` for the notation.
+
+    Raises
+    ------
+    UserError
+        Unknown key or name, key given twice, or a value of the wrong type or range.
+    """
+    given = overrides.split_arguments(arguments)
+    chosen = {group: given.pop(group) for group in GROUPS if group in given}
+    raw = _compose(chosen, given)
+    for key, text in given.items():
+        _assign(raw, key, text)
+    return _checked(raw)
+
+
+def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
+    """The defaults of conf/ with the chosen groups, before any value is set."""
+    selections = []
+    made: dict[str, dict[str, Entry]] = {"source": {}, "operation": {}}
+    for group, text in chosen.items():
+        known = options(group)
+        wanted = overrides.names(group, text)
+        if group == "cluster":
+            if len(wanted) > 1:
+                raise UserError(f"cluster must be one of {', '.join(known)}, got {text}")
+        else:
+            # A name without a file is a new entry if its kind is said: the same kind twice.
+            made[group] = {
+                name: _entry(group, given.pop(f"{group}.{name}.kind"))
+                for name in wanted
+                if name not in known and f"{group}.{name}.kind" in given
+            }
+        for name in wanted:
+            if name not in known and name not in made.get(group, {}):
+                raise UserError(
+                    f"unknown {group} {name!r}: {overrides.did_you_mean(name, known)}"
+                    + (f" A new entry says its kind: {group}.{name}.kind=..." * (group != "cluster"))
+                )
+        filed = ",".join(name for name in wanted if name in known)
+        selections.append(f"{group}={filed}" if group == "cluster" else f"{group}=[{filed}]")
+    raw = _hydra(selections)
+    for group, entries in made.items():
+        raw[group] = {**(raw.get(group) or {}), **entries}
+    return raw
+
+
+def _hydra(selections: list[str]) -> dict[str, Any]:
+    if GlobalHydra.instance().is_initialized():
+        GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
+            composed = compose("config", overrides=selections)
+            return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        # Hydra says that it failed; the cause says why.
+        raise UserError(" ".join(str(error.__cause__ or error).split())) from error
+
+
+def _entry(group: str, kind: str) -> Entry:
+    """The entry in conf/ that introduces a kind, as the start of another of the same kind."""
+    if kind not in options(group):
+        raise UserError(
+            f"unknown kind of {group} {kind!r}: {overrides.did_you_mean(kind, options(group))}"
+        )
+    return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{kind}.yaml"))[kind]  # type: ignore
+
+
+def _assign(raw: dict[str, Any], key: str, text: str) -> None:
+    """Set one dotted key that the configuration already has."""
+    *parents, leaf = key.split(".")
+    holder = raw
+    for parent in parents:
+        holder = holder.get(parent) if isinstance(holder, dict) else None  # type: ignore
+    if not isinstance(holder, dict) or leaf not in holder or isinstance(holder[leaf], dict):
+        raise UserError(_unknown_key(raw, key))
+    holder[leaf] = _like(key, text, holder[leaf])
+
+
+def _unknown_key(raw: dict[str, Any], key: str) -> str:
+    group, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    if group in ("source", "operation") and name and name not in raw[group]:
+        if name in options(group):
+            have = ",".join([*raw[group], name])
+            return f"{key} is given, but {name} is not among the {group}s: add {group}={have}"
+        return f"unknown {group} {name!r} in {key}: {overrides.did_you_mean(name, options(group))}"
+    return f"unknown key {key!r}: {overrides.did_you_mean(key, _leaves(raw))}"
+
+
+def _leaves(raw: dict[str, Any], prefix: str = "") -> list[str]:
+    keys = [] if prefix else ["source", "operation", "cluster"]
+    for key, value in raw.items():
+        keys += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+    return keys
+
+
+def _like(key: str, value: Any, default: Any) -> Any:
+    """`value` with the type that the default in conf/ has."""
+    if key.endswith(".kind"):
+        raise UserError(f"{key} cannot be changed: choose another entry, or name a new one")
+    if "." not in key:
+        return value
+    if isinstance(default, bool):
+        return overrides.truth(key, value)
+    if isinstance(default, float):
+        return overrides.number(key, value)
+    if isinstance(default, int) or default is None:
+        return overrides.integer(key, value)
+    return str(value)
+
+
+def _checked(raw: dict[str, Any]) -> Config:
+    trials = raw["trials"]
+    config = Config(
+        freqs=overrides.integers("freqs", raw["freqs"]),
+        block_size=overrides.integers("block_size", raw["block_size"]),
+        selection=overrides.names("selection", raw["selection"]),
+        method=overrides.names("method", raw["method"]),
+        trials=ALL if trials == ALL else overrides.integers("trials", trials, minimum=1),
+        seed=overrides.integer("seed", raw["seed"]),
+        unit_trials=overrides.integer("unit_trials", raw["unit_trials"], minimum=1),
+        results=str(raw["results"]),
+        out=None if raw["out"] in (None, "", "null") else str(raw["out"]),
+        source=dict(sorted(raw["source"].items())),
+        operation=dict(sorted(raw["operation"].items())),
+        cluster=raw["cluster"],
+    )
+    if not config.results:
+        raise UserError("results is empty: give a folder, as results=results")
+    for group in ("source", "operation"):
+        for name, entry in getattr(config, group).items():
+            _require(f"{group}.{name}", entry)
+    _require("cluster", config.cluster)
+    return config
+
+
+def _require(prefix: str, entry: Entry) -> None:
+    for key, value in entry.items():
+        if value in (MISSING, ""):
+            raise UserError(f"{prefix}.{key} is needed: add {prefix}.{key}=...")

@@ -1,0 +1,129 @@
+"""Pictures: the curve of a sweep, and the worked example of one block."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+AXES = ("source", "block_size", "operation", "selection", "method")
+# Okabe and Ito's colours, which colour-blind readers tell apart.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_DASHES = ("-", "--", "-.", ":")
+
+
+def curves(summary: xr.Dataset) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
+    """Each curve of a summary, with the axis values that name it."""
+    values = [np.atleast_1d(summary[axis].to_numpy()).tolist() for axis in AXES]
+    for choice in product(*values):
+        name = dict(zip(AXES, choice, strict=True))
+        yield name, summary.sel({axis: value for axis, value in name.items()})
+
+
+def varying(summary: xr.Dataset) -> list[str]:
+    """Axes on which the curves of a summary differ."""
+    return [axis for axis in AXES if summary[axis].size > 1]
+
+
+def in_range(curve: xr.Dataset) -> xr.Dataset:
+    """A curve up to the first frequency that keeps everything; beyond it nothing changes."""
+    kept = curve["coefficients_kept"].to_numpy()
+    whole = np.flatnonzero(kept == int(curve["block_size"]) ** 2)
+    return curve.isel(freq=slice(0, int(whole[0]) + 1 if whole.size else None))
+
+
+def plot_curves(summary: xr.Dataset) -> Figure:
+    """Mean error against the number of frequencies, one line per curve, with its 95 % interval.
+
+    Parameters
+    ----------
+    summary
+        As `summarize` gives it, without a `trials` dimension.
+    """
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    differing = varying(summary)
+    shown = [(name, in_range(curve)) for name, curve in curves(summary)]
+    shown = [(name, curve) for name, curve in shown if int(curve["count"].max()) > 0]
+    for k, (name, curve) in enumerate(shown):
+        colour = _COLOURS[k % len(_COLOURS)]
+        dashes = _DASHES[k // len(_COLOURS) % len(_DASHES)]
+        n = curve["freq"].to_numpy()
+        axes.plot(
+            n, curve["mean"], dashes, color=colour, marker="o", markersize=3.5, linewidth=1.4,
+            label=", ".join(_value(axis, name[axis]) for axis in differing),
+        )  # fmt: skip
+        axes.fill_between(n, curve["ci_low"], curve["ci_high"], color=colour, alpha=0.25, linewidth=0)
+    axes.set_xlabel("spatial frequencies kept, n (0 = DC alone)")
+    axes.set_ylabel("mean error (RMSE per block)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    if differing:
+        axes.legend(fontsize="small", frameon=False)
+    fixed = [axis for axis in AXES if axis not in differing]
+    counts = sorted({int(curve["count"].max()) for _, curve in shown})
+    trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
+    described = ", ".join(_value(axis, np.atleast_1d(summary[axis])[0]) for axis in fixed)
+    axes.set_title(f"{described}\n{trials} trials, shaded: 95 % interval of the mean", fontsize="medium")
+    return figure
+
+
+def _value(axis: str, value: Any) -> str:
+    return f"{value} x {value} blocks" if axis == "block_size" else str(value)
+
+
+def colours_of(matrix: NDArray) -> NDArray[np.float64]:
+    """The notebook's colours: red positive, green negative, blue zero.
+
+    Parameters
+    ----------
+    matrix
+        (M, M) real.
+
+    Returns
+    -------
+    (M, M, 3) RGB in [0, 1]; red and green grow with the magnitude, relative to the largest.
+    """
+    values = np.asarray(matrix, dtype=np.float64)
+    largest = np.abs(values).max() or 1.0
+    # From 0.25 up, so that the smallest value is told from black.
+    strength = 0.25 + 0.75 * np.abs(values) / largest
+    picture = np.zeros((*values.shape, 3))
+    picture[..., 0] = np.where(values > 0, strength, 0.0)
+    picture[..., 1] = np.where(values < 0, strength, 0.0)
+    picture[..., 2] = np.where(values == 0, 1.0, 0.0)
+    return picture
+
+
+def plot_matrices(matrices: dict[str, NDArray], title: str) -> Figure:
+    """A worked example: every matrix as a grid of squares in the notebook's colours."""
+    columns = 3
+    rows = -(-len(matrices) // columns)
+    figure = Figure(figsize=(3 * columns, 3.1 * rows + 0.5), layout="constrained")
+    figure.suptitle(f"{title}\nred positive, green negative, blue zero", fontsize="medium")
+    for axes, (name, matrix) in zip(figure.subplots(rows, columns).flat, matrices.items(), strict=False):
+        axes.imshow(colours_of(matrix), interpolation="nearest")
+        axes.set_title(name, fontsize="small")
+        ticks = np.arange(-0.5, len(matrix))
+        axes.set_xticks(ticks, labels=[])
+        axes.set_yticks(ticks, labels=[])
+        axes.grid(color="white", linewidth=0.6)
+        axes.tick_params(length=0)
+    return figure
+
+
+def save(figure: Figure, stem: str) -> Sequence[str]:
+    """Write a figure as STEM.png and STEM.svg; returns the paths."""
+    paths = [f"{stem}.png", f"{stem}.svg"]
+    Path(stem).parent.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        # No date in the SVG: the same numbers give the same file.
+        metadata = {"Date": None} if path.endswith(".svg") else None
+        figure.savefig(path, dpi=160, metadata=metadata)
+    return paths

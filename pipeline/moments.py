@@ -1,0 +1,159 @@
+"""Moments of many values that add up to the same bits however the values are divided.
+
+A ledger row keeps count, mean, M2 (sum of squared deviations), min and max, and beside them the sum
+and the sum of squares that mean and M2 follow from.  The sums are pairs of doubles, an unevaluated
+high + low of about 106 bits: values are float32, so their squares are exact in float64, and adding
+rows in any grouping rounds some 30 bits below what a float64 result can show.  A mean hence does
+not depend on the unit size, nor on whether it came from ledger rows or from stored trials.
+
+Error-free transformations: Dekker, *A floating-point technique for extending the available
+precision*, Numer. Math. 18 (1971); Knuth, *The Art of Computer Programming* 2, section 4.2.2.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+MOMENTS = ("count", "mean", "M2", "min", "max", "sum", "sum_low", "squares", "squares_low")
+_COUNT, _MEAN, _M2, _MIN, _MAX, _SUM, _SUM_LOW, _SQUARES, _SQUARES_LOW = range(len(MOMENTS))
+
+Array = NDArray[np.float64]
+Pair = tuple[Array, Array]
+
+
+def moments_of(values: NDArray[np.float32]) -> Array:
+    """Moments over the last axis; NaN = not measured, left out.
+
+    Parameters
+    ----------
+    values
+        (..., T) float32.
+
+    Returns
+    -------
+    (..., len(MOMENTS)) float64; count is 0, and mean, min and max are NaN, where nothing is
+    measured.
+    """
+    rows = np.ascontiguousarray(values, dtype=np.float32).reshape(-1, values.shape[-1])
+    out = np.empty((len(rows), len(MOMENTS)))
+    _accumulate(rows, out)
+    return _completed(out).reshape(*values.shape[:-1], len(MOMENTS))
+
+
+def add_moments(rows: Array) -> Array:
+    """Moments of all values together, from the moments of disjoint parts of them.
+
+    Parameters
+    ----------
+    rows
+        (parts, ..., len(MOMENTS)); a part that is NaN was never measured and is left out.
+
+    Returns
+    -------
+    (..., len(MOMENTS)) float64.
+    """
+    empty = np.zeros(len(MOMENTS))
+    empty[[_MIN, _MAX]] = np.inf, -np.inf
+    parts = np.where(np.isnan(rows[..., [_COUNT]]) | (rows[..., [_COUNT]] == 0), empty, rows)
+    # Neighbours pairwise, until one is left: always the same tree for the same rows.
+    while len(parts) > 1:
+        odd = parts[len(parts) // 2 * 2 :]
+        parts = np.concatenate([_add(parts[:-1:2], parts[1::2]), odd])
+    return _completed(parts[0] if len(parts) else np.broadcast_to(empty, rows.shape[1:]).copy())
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(rows, out):
+    """Count, extremes and compensated sums of each row (`two_sum`, with the errors summed up)."""
+    for p in range(rows.shape[0]):
+        count = 0
+        least = np.inf
+        most = -np.inf
+        total = total_low = squares = squares_low = 0.0
+        for t in range(rows.shape[1]):
+            x = np.float64(rows[p, t])
+            if np.isnan(x):
+                continue
+            count += 1
+            least = min(least, x)
+            most = max(most, x)
+            high = total + x
+            part = high - total
+            total_low += (total - (high - part)) + (x - part)
+            total = high
+            y = x * x
+            high = squares + y
+            part = high - squares
+            squares_low += (squares - (high - part)) + (y - part)
+            squares = high
+        out[p, _COUNT] = count
+        out[p, _MIN] = least
+        out[p, _MAX] = most
+        # Renormalised, so that equal sums have equal pairs.
+        out[p, _SUM] = total + total_low
+        out[p, _SUM_LOW] = total_low - (out[p, _SUM] - total)
+        out[p, _SQUARES] = squares + squares_low
+        out[p, _SQUARES_LOW] = squares_low - (out[p, _SQUARES] - squares)
+
+
+def _add(a: Array, b: Array) -> Array:
+    out = np.zeros_like(a)
+    out[..., _COUNT] = a[..., _COUNT] + b[..., _COUNT]
+    out[..., _MIN] = np.minimum(a[..., _MIN], b[..., _MIN])
+    out[..., _MAX] = np.maximum(a[..., _MAX], b[..., _MAX])
+    for high, low in ((_SUM, _SUM_LOW), (_SQUARES, _SQUARES_LOW)):
+        out[..., high], out[..., low] = _pair_sum(
+            (a[..., high], a[..., low]), (b[..., high], b[..., low])
+        )
+    return out
+
+
+def _completed(rows: Array) -> Array:
+    """Fill in mean and M2 from the sums: mean = S / n, M2 = Q - S mean."""
+    count = rows[..., _COUNT]
+    total = (rows[..., _SUM], rows[..., _SUM_LOW])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = _pair_over(total, count)
+        square = _pair_product(total, mean)
+        rest = _pair_sum((rows[..., _SQUARES], rows[..., _SQUARES_LOW]), (-square[0], -square[1]))
+    empty = count == 0
+    rows[..., _MEAN] = np.where(empty, np.nan, mean[0])
+    rows[..., _M2] = np.where(empty, 0.0, np.maximum(rest[0], 0.0))
+    rows[empty, _MIN] = np.nan
+    rows[empty, _MAX] = np.nan
+    return rows
+
+
+def _two_sum(a: Array, b: Array) -> Pair:
+    """a + b, rounded, and what the rounding left out."""
+    high = a + b
+    part = high - a
+    return high, (a - (high - part)) + (b - part)
+
+
+def _two_product(a: Array, b: Array) -> Pair:
+    """a b, rounded, and what the rounding left out (Dekker; Veltkamp's splitting)."""
+    a_high = a * 134217729.0 - (a * 134217729.0 - a)
+    b_high = b * 134217729.0 - (b * 134217729.0 - b)
+    a_low, b_low = a - a_high, b - b_high
+    high = a * b
+    low = a_low * b_low - (((high - a_high * b_high) - a_low * b_high) - a_high * b_low)
+    return high, low
+
+
+def _pair_sum(a: Pair, b: Pair) -> Pair:
+    high, low = _two_sum(a[0], b[0])
+    high_low, low_low = _two_sum(a[1], b[1])
+    high, low = _two_sum(high, low + high_low)
+    return _two_sum(high, low + low_low)
+
+
+def _pair_product(a: Pair, b: Pair) -> Pair:
+    high, low = _two_product(a[0], b[0])
+    return _two_sum(high, low + (a[0] * b[1] + a[1] * b[0]))
+
+
+def _pair_over(a: Pair, count: Array) -> Pair:
+    high = a[0] / count
+    back, back_low = _two_product(high, count)
+    return _two_sum(high, ((a[0] - back) - back_low + a[1]) / count)

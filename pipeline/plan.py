@@ -1,0 +1,328 @@
+"""Config -> Plan: what is measured, in which units, under which identity, at what cost.
+
+Pure: no dask, no xarray, no zarr, nothing read or written.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asm_core import KERNEL_VERSION
+from asm_core.sources import STREAM_VERSION
+from asm_core.validate import METHODS, SELECTIONS
+from pipeline import UserError
+from pipeline.overrides import did_you_mean
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+# Raised whenever the arrays of a store change their meaning or layout.
+LAYOUT_VERSION = 1
+
+# Bytes that one unit may hold as float32 errors: a worker thread holds two to three times that
+# while it compresses, and blosc takes at most 2 GiB at once.
+MAX_UNIT_BYTES = 1 << 28
+# A ledger row per unit, read whole when a store is opened.
+MAX_UNITS = 1_000_000
+# Beyond it one block is a picture: N^4 / 4 products a block, minutes for a few thousand trials.
+MAX_BLOCK_SIZE = 256
+# Every frequency of the largest block, with room: each is a row of the store even if it is exact.
+MAX_FREQ = 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """One entry of conf/source, resolved: everything a worker needs to draw its blocks.
+
+    `identity` is what of it decides numbers; `available` how many blocks there are of each block
+    size, None where they never end.
+    """
+
+    name: str
+    kind: str
+    parameters: dict[str, Any]
+    identity: dict[str, Any]
+    available: dict[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One entry of conf/operation; a window of 0 where the kind has none."""
+
+    name: str
+    kind: str
+    window: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One cell (source, block size) and consecutive trials: one task, one chunk, one ledger row."""
+
+    source: int
+    block_size: int
+    number: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, decided: axes in store order, trials per cell, units.
+
+    `cell_trials[s][b]` is how many trials the cell of source s and block size b wants;
+    `prefixes` are the trial counts at which the estimate is reported, the largest last.
+    """
+
+    seed: int
+    sources: tuple[Source, ...]
+    block_sizes: tuple[int, ...]
+    operations: tuple[Operation, ...]
+    selections: tuple[str, ...]
+    methods: tuple[str, ...]
+    freqs: tuple[int, ...]
+    cell_trials: tuple[tuple[int, ...], ...]
+    prefixes: tuple[int, ...]
+    unit_trials: int
+
+    @property
+    def trials(self) -> int:
+        """Length of the trial axis."""
+        return max(max(row) for row in self.cell_trials)
+
+    @property
+    def units_per_cell(self) -> int:
+        """Length of the ledger's unit axis."""
+        return _ceil(self.trials, self.unit_trials)
+
+    def with_unit_trials(self, unit_trials: int) -> "Plan":
+        """The same plan, cut into units of another size."""
+        return dataclasses.replace(self, unit_trials=unit_trials)
+
+    @property
+    def axis_sizes(self) -> dict[str, int]:
+        """Lengths of the axes of one trial's curves."""
+        return {
+            "operation": len(self.operations),
+            "selection": len(self.selections),
+            "method": len(self.methods),
+            "freq": len(self.freqs),
+        }
+
+    @property
+    def curve_points(self) -> int:
+        """Errors stored for each trial of a cell."""
+        return math.prod(self.axis_sizes.values())
+
+    @property
+    def unit_bytes(self) -> int:
+        """Size of one unit's errors in memory."""
+        return 4 * self.curve_points * self.unit_trials
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of all errors and mask accuracies, uncompressed."""
+        accuracies = self.curve_points // len(self.methods)
+        return 4 * (self.curve_points + accuracies) * sum(map(sum, self.cell_trials))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the numbers, and nothing else; plain JSON."""
+        return {
+            "seed": self.seed,
+            "source": {source.name: source.identity for source in self.sources},
+            "block_size": list(self.block_sizes),
+            "operation": {o.name: {"kind": o.kind, "window": o.window} for o in self.operations},
+            "selection": list(self.selections),
+            "method": list(self.methods),
+            "freq": list(self.freqs),
+            "dtype": "float32",
+            "stream_version": STREAM_VERSION,
+            "kernel_version": KERNEL_VERSION,
+            "layout_version": LAYOUT_VERSION,
+        }
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the identity."""
+        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def units(self) -> Iterator[Unit]:
+        """Every unit, cell by cell and in trial order."""
+        for s, row in enumerate(self.cell_trials):
+            for b, trials in enumerate(row):
+                for number, start in enumerate(range(0, trials, self.unit_trials)):
+                    yield Unit(s, b, number, start, min(start + self.unit_trials, trials))
+
+    @property
+    def unit_count(self) -> int:
+        """How many units there are."""
+        return sum(_ceil(n, self.unit_trials) for row in self.cell_trials for n in row)
+
+    def missing(self, counts: NDArray[np.int64] | None) -> list[Unit]:
+        """Units of which the ledger lists fewer trials than the plan wants.
+
+        `counts` (source, block_size, unit), as the ledger has them; None where there is no store.
+        """
+        if counts is None:
+            return list(self.units())
+        length = counts.shape[-1]
+        return [
+            unit
+            for unit in self.units()
+            if unit.number >= length
+            or counts[unit.source, unit.block_size, unit.number] < unit.stop - unit.start
+        ]
+
+    def describe(self, unit: Unit) -> str:
+        """A unit, in words for a message."""
+        return (
+            f"source={self.sources[unit.source].name} block_size={self.block_sizes[unit.block_size]} "
+            f"trials {unit.start}..{unit.stop - 1}"
+        )
+
+    @property
+    def core_seconds(self) -> float:
+        """Estimated time of one core for everything, without start-up.
+
+        Fitted to `benchmarks/kernel.py` on a 2 GHz server core: 0.2 ns a multiplication of the
+        reconstruction, 2 ns a sample of each measurement, 4 ns a sample drawn.
+        """
+        total = 0.0
+        for row in self.cell_trials:
+            for size, trials in zip(self.block_sizes, row, strict=True):
+                samples = size * size
+                steps = sum(1 for n in self.freqs if n <= 2 * size - 2) + 1
+                reconstruct = 0.2e-9 * samples * samples / 4
+                measure = 2e-9 * samples * steps * len(self.operations)
+                total += trials * (4e-9 * samples + len(self.selections) * (reconstruct + measure))
+        return total
+
+
+Resolver = Callable[[str, dict[str, Any], Sequence[int]], Source]
+
+
+def make_plan(config: "Config", resolve: Resolver) -> Plan:
+    """The plan of a configuration.
+
+    Parameters
+    ----------
+    config
+        As `pipeline.config.load` gives it.
+    resolve
+        (name, entry, block sizes) -> Source; looks up the files that a source names.
+
+    Raises
+    ------
+    UserError
+        For a combination that cannot be: a window that does not divide a block size, more trials
+        than a source has blocks, units too many or too large.
+    """
+    block_sizes = tuple(_block_size(size) for size in config.block_size)
+    operations = tuple(
+        _operation(name, entry, block_sizes) for name, entry in config.operation.items()
+    )
+    _known("selection", config.selection, SELECTIONS)
+    _known("method", config.method, METHODS)
+    if config.freqs[-1] > MAX_FREQ:
+        raise UserError(f"freqs must be at most {MAX_FREQ}, got {config.freqs[-1]}")
+    sources = [resolve(name, entry, block_sizes) for name, entry in config.source.items()]
+    cell_trials = tuple(
+        tuple(_trials(config.trials, source, size) for size in block_sizes) for source in sources
+    )
+    prefixes = (
+        (max(max(row) for row in cell_trials),)
+        if isinstance(config.trials, str)
+        else tuple(config.trials)
+    )
+    plan = Plan(
+        config.seed, tuple(sources), block_sizes, operations, tuple(config.selection),
+        tuple(config.method), tuple(config.freqs), cell_trials, prefixes, config.unit_trials,
+    )  # fmt: skip
+    if plan.unit_bytes > MAX_UNIT_BYTES:
+        fitting = MAX_UNIT_BYTES // (4 * plan.curve_points)
+        raise UserError(
+            f"unit_trials={config.unit_trials} makes units of {plan.unit_bytes >> 20} MiB, at most "
+            f"{MAX_UNIT_BYTES >> 20} MiB fit: use unit_trials={1 << (fitting.bit_length() - 1)}"
+        )
+    if plan.unit_count > MAX_UNITS:
+        raise UserError(
+            f"trials={plan.trials} with unit_trials={config.unit_trials} makes {plan.unit_count} "
+            f"units, at most {MAX_UNITS} are allowed: raise unit_trials or lower trials"
+        )
+    return plan
+
+
+def _block_size(size: int) -> int:
+    if size < 2 or size % 2 or size > MAX_BLOCK_SIZE:
+        raise UserError(
+            f"block_size must be even and within 2..{MAX_BLOCK_SIZE}, got {size}: "
+            f"use {min(max(size - size % 2, 2), MAX_BLOCK_SIZE)}"
+        )
+    return size
+
+
+def _operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> Operation:
+    window = entry.get("window", 0)
+    if "window" in entry and window < 1:
+        raise UserError(f"operation.{name}.window must be at least 1, got {window}")
+    for size in block_sizes:
+        if window and size % window:
+            raise UserError(
+                f"operation.{name}.window={window} does not divide block_size={size}: "
+                f"choose a window that divides it, or a block_size that is a multiple of {window}"
+            )
+    return Operation(name, entry["kind"], window)
+
+
+def _known(key: str, values: Sequence[str], known: Sequence[str]) -> None:
+    for value in values:
+        if value not in known:
+            raise UserError(f"unknown {key} {value!r}: {did_you_mean(value, known)}")
+
+
+def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
+    """How many trials of a cell the sweep wants."""
+    if source.available is None:
+        if isinstance(wanted, str):
+            raise UserError(
+                f"trials=all needs a source with an end, and {source.name} draws without one: "
+                "give a number, as trials=1e6"
+            )
+        return wanted[-1]
+    have = source.available[size]
+    if isinstance(wanted, str):
+        return have
+    if wanted[-1] > have:
+        raise UserError(
+            f"trials={wanted[-1]} is more than the {have} blocks of {size} x {size} that source "
+            f"{source.name} has: use trials=all or at most {have}"
+        )
+    return wanted[-1]
+
+
+def store_path(config: "Config", plan: Plan) -> str:
+    """Where the store of a plan is: `out`, or a name that carries the identity's hash."""
+    path = config.out or f"{config.results.rstrip('/') or '/'}/sweep-{plan.digest}.zarr"
+    return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
+def differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What two identities disagree about, a phrase each."""
+    return [
+        f"{key} is {json.dumps(stored.get(key))} in the store and {json.dumps(wanted.get(key))} here"
+        for key in sorted(stored.keys() | wanted.keys())
+        if stored.get(key) != wanted.get(key)
+    ]
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)

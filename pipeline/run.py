@@ -1,0 +1,307 @@
+"""Running a plan: one ordinary function for a unit, and the loop that maps it over a cluster."""
+
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from distributed import Client, Future
+
+from asm_core import Measures, measure
+from pipeline import UserError, cluster, config, sources, store
+from pipeline.plan import Plan, Unit, make_plan, store_path
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Samples drawn at a time: 512 KiB of float64, which stay in a core's second-level cache.
+_SAMPLES_PER_BATCH = 1 << 16
+# Tasks in flight per thread: enough that no thread waits for the scheduler (3-6 ms a task), few
+# enough that memory and the work lost at a stop stay small.
+_TASKS_PER_THREAD = 4
+# How soon Ctrl-C is noticed while units run.
+_POLL_SECONDS = 0.2
+_VERSIONS_OF = ("numpy", "scipy", "numba", "dask", "distributed", "xarray", "zarr")
+
+
+class Report(Protocol):
+    """What a run tells whoever watches it."""
+
+    def start(self, plan: Plan, path: str, todo: int, done: int, dashboard: str | None) -> None:
+        """Before the first unit: trials to do and trials that the store already has."""
+
+    def advance(self, trials: int) -> None:
+        """A unit is stored, or has failed."""
+
+    def stopping(self, units: int) -> None:
+        """After Ctrl-C: units still in flight, which are waited for."""
+
+
+class Silent:
+    """A report to nobody."""
+
+    def start(self, plan: Plan, path: str, todo: int, done: int, dashboard: str | None) -> None:
+        """Say nothing."""
+
+    def advance(self, trials: int) -> None:
+        """Say nothing."""
+
+    def stopping(self, units: int) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Outcome:
+    """What a run did."""
+
+    plan: Plan
+    path: str
+    computed: int = 0
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+class UnitError(RuntimeError):
+    """A unit that could not be measured or stored; says which."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, after everything in flight was stored."""
+
+
+def sweep(overrides: list[str]) -> "xr.Dataset":
+    """Run a sweep, or what is missing of it, and open the result.
+
+    Parameters
+    ----------
+    overrides
+        As on the command line: ``["freqs=0..14", "trials=1e6"]``.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `open_results` opens it, restricted to the trials asked for.
+
+    Raises
+    ------
+    UserError
+        For whatever the command line would refuse.
+    RuntimeError
+        Where units failed; the others are stored, and the same call tries the failed ones again.
+    """
+    from pipeline.results import open_results
+
+    outcome = execute(config.load(overrides), overrides, Silent())
+    if outcome.failures:
+        raise RuntimeError(f"{len(outcome.failures)} units failed; the first: {outcome.failures[0]}")
+    return open_results(outcome.path).isel(trial=slice(0, outcome.plan.trials))
+
+
+def execute(settings: config.Config, arguments: Sequence[str], report: Report) -> Outcome:
+    """Compute and store the units of a configuration which its store does not have yet.
+
+    Raises
+    ------
+    UserError
+        Before anything is started or written.
+    Stopped
+        After Ctrl-C, once the units in flight are stored; a second Ctrl-C does not wait.
+    """
+    plan = make_plan(settings, sources.resolve)
+    path = store_path(settings, plan)
+    plan = store.check(path, plan)
+    outcome = Outcome(plan, path)
+    missing = plan.missing(store.counts(path))
+    todo = sum(unit.stop - unit.start for unit in missing)
+    done = sum(map(sum, plan.cell_trials)) - todo
+    if not missing:
+        report.start(plan, path, 0, done, None)
+        return outcome
+    with cluster.connect(settings.cluster) as client:
+        store.prepare(path, plan, _provenance(settings, arguments))
+        _check_shared(client, settings, path)
+        began = time.perf_counter()
+        report.start(plan, path, todo, done, cluster.dashboard(client, settings.cluster))
+        task = partial(run_unit, path, uuid.uuid4().hex)
+        for unit, failure in map_units(client, task, plan, missing, report.stopping):
+            if failure:
+                outcome.failures.append(failure)
+            else:
+                outcome.computed += unit.stop - unit.start
+            report.advance(unit.stop - unit.start)
+        outcome.seconds = time.perf_counter() - began
+    return outcome
+
+
+def run_unit(path: str, session: str, plan: Plan, unit: Unit) -> None:
+    """Measure one unit and store it; what a worker does."""
+    try:
+        store.write_unit(path, session, unit, measure_unit(plan, unit))
+    except Exception as error:
+        raise UnitError(f"{plan.describe(unit)}: {type(error).__name__}: {error}") from error
+
+
+def measure_unit(plan: Plan, unit: Unit) -> Measures:
+    """Errors and mask accuracies of the trials of a unit.
+
+    Returns
+    -------
+    Measures
+        error (operations, selections, methods, freqs, T) and mask_accuracy without methods, as
+        float32: computed in float64 and rounded once, to half the size.
+    """
+    source, size = plan.sources[unit.source], plan.block_sizes[unit.block_size]
+    operations = [(operation.kind, operation.window) for operation in plan.operations]
+    shape = (len(plan.operations), len(plan.selections))
+    count = unit.stop - unit.start
+    error = np.empty((*shape, len(plan.methods), len(plan.freqs), count), np.float32)
+    accuracy = np.empty((*shape, len(plan.freqs), count), np.float32)
+    batch = max(16, _SAMPLES_PER_BATCH // (size * size))
+    for first in range(unit.start, unit.stop, batch):
+        take = min(batch, unit.stop - first)
+        blocks = sources.draw(source, plan.seed, size, first, take)
+        place = slice(first - unit.start, first - unit.start + take)
+        for s, selection in enumerate(plan.selections):
+            part = measure(blocks, plan.freqs, operations, plan.methods, selection)
+            error[:, s, ..., place] = part.error
+            accuracy[:, s, ..., place] = part.mask_accuracy
+    return Measures(error, accuracy)
+
+
+def map_units(
+    client: Client,
+    task: Callable[[Plan, Unit], None],
+    plan: Plan,
+    units: Iterable[Unit],
+    on_stop: Callable[[int], None],
+) -> Iterator[tuple[Unit, str | None]]:
+    """Run `task(plan, unit)` for every unit; yields each as it ends, with a failure or None.
+
+    Only a window of tasks is in flight and each future is released as it ends, so that memory does
+    not grow with the number of units.  After Ctrl-C `on_stop` is told how many units are still
+    being computed; they are waited for.
+
+    Raises
+    ------
+    Stopped
+        At the end, after Ctrl-C.
+    ConnectionError
+        Where the scheduler is gone.
+    """
+    waiting = iter(units)
+    running: dict[Future, Unit] = {}
+    ended: SimpleQueue[Future] = SimpleQueue()
+    window = _Window(client)
+    stopping = False
+    with _interrupt() as interrupted:
+        while True:
+            while not interrupted.is_set() and len(running) < window.size():
+                unit = next(waiting, None)
+                if unit is None:
+                    break
+                future = client.submit(task, plan, unit, key=f"unit-{uuid.uuid4().hex}", pure=False)
+                running[future] = unit
+                future.add_done_callback(ended.put)
+            if interrupted.is_set() and not stopping:
+                stopping = True
+                for idle in _not_started(client, running):
+                    del running[idle]
+                    idle.cancel()
+                on_stop(len(running))
+            if not running:
+                break
+            try:
+                future = ended.get(timeout=_POLL_SECONDS)
+            except Empty:
+                if client.status == "closed":
+                    raise ConnectionError("the Dask scheduler is gone") from None
+                continue
+            unit = running.pop(future, None)
+            if unit is not None:
+                yield unit, _failure(plan, unit, future)
+                future.release()
+    if stopping:
+        raise Stopped
+
+
+def _failure(plan: Plan, unit: Unit, future: Future) -> str | None:
+    try:
+        error = future.exception()
+    except CancelledError:
+        return f"{plan.describe(unit)}: cancelled by the cluster"
+    if error is None:
+        return None
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UnitError) else f"{plan.describe(unit)}: {text}"
+
+
+def _not_started(client: Client, running: Iterable[Future]) -> list[Future]:
+    """Futures that no worker is computing yet."""
+    started = {key for stacks in client.call_stack().values() for key in stacks}
+    return [future for future in running if future.key not in started]
+
+
+@contextmanager
+def _interrupt() -> Iterator[threading.Event]:
+    """The first Ctrl-C sets the event, so that what is in flight is stored; the second raises."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def first(signum: int, frame: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Window:
+    """How many tasks to keep in flight, looked up again as workers come and go."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._threads = 0
+        self._asked = float("-inf")
+
+    def size(self) -> int:
+        if time.monotonic() - self._asked > 5.0:
+            self._threads = sum(self._client.nthreads().values())
+            self._asked = time.monotonic()
+        return _TASKS_PER_THREAD * max(self._threads, 1)
+
+
+def _check_shared(client: Client, settings: config.Config, path: str) -> None:
+    if settings.cluster["kind"] != "scheduler":
+        return
+    blind = [worker for worker, sees in client.run(store.is_store, path).items() if not sees]
+    if blind:
+        raise UserError(
+            f"worker {blind[0]} does not see {path}: results must be a folder that all workers share"
+        )
+
+
+def _provenance(settings: config.Config, arguments: Sequence[str]) -> dict[str, Any]:
+    return {
+        "title": "Error of approximated spatial masking by number of spatial frequencies",
+        "config": settings.to_yaml(),
+        "overrides": list(arguments),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in _VERSIONS_OF},
+        "processors": os.cpu_count(),
+    }

@@ -1,0 +1,287 @@
+"""The Zarr store of a sweep: create, grow, write a unit, read the ledger.
+
+Layout (zarr format 3, one group, consolidated metadata):
+
+    error            source, block_size, operation, selection, method, freq, trial    float32
+    mask_accuracy    the same without method                                          float32
+    one coordinate array per dimension; coefficients_kept (selection, block_size, freq)
+    ledger/error, ledger/mask_accuracy
+                     source, block_size, unit, the curve's dimensions, moment         float64
+
+A chunk of `error` is one unit, and so is a row of the ledger.  A unit is complete iff the row of
+`ledger/error`, which is written last, says that it holds as many trials as are wanted.  NaN means
+not measured.  (A ledger of its own group keeps the Dataset that `xarray.open_zarr` shows clean.)
+"""
+
+import os
+import shutil
+import uuid
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from asm_core import Measures, coefficients_kept
+from pipeline import UserError
+from pipeline.moments import MOMENTS, moments_of
+from pipeline.plan import Plan, Unit, differences
+
+CURVE = ("operation", "selection", "method", "freq")
+METRICS = {
+    # The first is written last: its ledger row says that the unit is complete.
+    "error": CURVE,
+    "mask_accuracy": tuple(name for name in CURVE if name != "method"),
+}
+# blosc-lz4 with shuffle writes 948 MB/s, and crc32c catches a flipped bit that it reads silently.
+_CODECS = [BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()]
+_TRIALS_PER_CHUNK = 1 << 20
+
+
+def is_store(path: str) -> bool:
+    """Whether there is a zarr group that this program wrote."""
+    return _attributes(path) is not None
+
+
+def prepare(path: str, plan: Plan, provenance: dict[str, Any]) -> Plan:
+    """Create the store of a plan, or make the existing one ready to take its missing units.
+
+    Returns
+    -------
+    Plan
+        The plan with the unit size that the store has.
+
+    Raises
+    ------
+    UserError
+        Where `path` holds another experiment or something else, or cannot be written.
+    """
+    attributes = _attributes(path)
+    try:
+        if attributes is None:
+            _create(path, plan, provenance)
+            return plan
+        plan = _match(path, plan, attributes)
+        _grow(path, plan)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}: choose another folder with results=..."
+        ) from error
+    return plan
+
+
+def check(path: str, plan: Plan) -> Plan:
+    """What `prepare` would refuse, without writing; the plan with the store's unit size."""
+    attributes = _attributes(path)
+    if attributes is not None:
+        return _match(path, plan, attributes)
+    if "://" in path:
+        return plan
+    if os.path.lexists(path):
+        raise UserError(f"{path} exists and is not a store of this program: choose another out=...")
+    folder = Path(path).absolute().parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write into {folder}: choose another folder with results=...")
+    return plan
+
+
+def write_unit(path: str, session: str, unit: Unit, measures: Measures) -> None:
+    """Write the trials of a unit, and then its rows of the ledger.
+
+    Parameters
+    ----------
+    path
+        Of a store that `prepare` has made ready for the unit's plan.
+    session
+        A name of the run: a worker opens the arrays once for each, since only `prepare` changes
+        their shapes.
+    measures
+        error (operations, selections, methods, freqs, T) and mask_accuracy without methods.
+    """
+    arrays = _writable(path, session)
+    rows = {}
+    for name in METRICS:
+        values = getattr(measures, name)
+        region = (slice(None),) * (values.ndim - 1)
+        arrays[name][(unit.source, unit.block_size, *region, slice(unit.start, unit.stop))] = values
+        rows[name] = moments_of(values)
+    for name in reversed(METRICS):
+        arrays[f"ledger/{name}"][unit.source, unit.block_size, unit.number] = rows[name]
+
+
+def counts(path: str) -> NDArray[np.int64] | None:
+    """Trials that the ledger lists, (source, block_size, unit), 0 where there is no row yet.
+
+    None where there is no store.
+    """
+    if not is_store(path):
+        return None
+    column = _open(path)["ledger/error"][..., 0, 0, 0, 0, MOMENTS.index("count")]
+    return np.nan_to_num(np.asarray(column)).astype(np.int64)
+
+
+def provenance_of(path: str) -> dict[str, Any]:
+    """The attributes of a store.
+
+    Raises
+    ------
+    UserError
+        Where there is no store of this program.
+    """
+    attributes = _attributes(path)
+    if attributes is None:
+        raise UserError(f"{path} is not a store of this program: give the path that sweep printed")
+    return attributes
+
+
+def _attributes(path: str) -> dict[str, Any] | None:
+    try:
+        attributes = dict(_open(path, mode="r").attrs)
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+        return None
+    return attributes if "identity" in attributes else None
+
+
+def _open(path: str, mode: str = "r") -> Any:
+    # The metadata on disk, not the consolidated copy, which may be older after a crash.
+    return zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)  # type: ignore
+
+
+def _match(path: str, plan: Plan, attributes: dict[str, Any]) -> Plan:
+    found = differences(attributes["identity"], plan.identity)
+    if found:
+        raise UserError(
+            f"{path} holds another experiment: {'; '.join(found)}. Choose another out=..., or leave "
+            "it out and each experiment gets a store of its own"
+        )
+    return plan.with_unit_trials(attributes["unit_trials"])
+
+
+def _create(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
+    attributes = {
+        **provenance,
+        "identity": plan.identity,
+        "unit_trials": plan.unit_trials,
+        # Tells xarray that this is a coordinate, though it has no dimension of its name.
+        "coordinates": "coefficients_kept",
+    }
+    if "://" in path:
+        _write_template(path, plan, attributes)
+        return
+    # Beside its place and then renamed, so that a store is there whole or not at all.
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    partial = f"{path}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        _write_template(partial, plan, attributes)
+        os.rename(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
+    root = zarr.create_group(path, attributes=attributes)
+    for name, values in _coordinates(plan).items():
+        _add_array(root, name, values.shape, values.shape, values.dtype, (name,))[...] = values
+    kept = np.array(
+        [
+            [[coefficients_kept(size, n, selection) for n in plan.freqs] for size in plan.block_sizes]
+            for selection in plan.selections
+        ]
+    )
+    dimensions: tuple[str, ...] = ("selection", "block_size", "freq")
+    _add_array(root, "coefficients_kept", kept.shape, kept.shape, kept.dtype, dimensions)[...] = kept
+    _add_array(root, "trial", (0,), (_TRIALS_PER_CHUNK,), np.dtype(np.int64), ("trial",))
+    ledger = root.create_group("ledger")
+    names = np.array(MOMENTS, dtype=np.dtypes.StringDType())
+    _add_array(ledger, "moment", names.shape, names.shape, names.dtype, ("moment",))[...] = names
+    cells = (len(plan.sources), len(plan.block_sizes))
+    for metric, curve in METRICS.items():
+        shape = tuple(plan.axis_sizes[name] for name in curve)
+        _add_array(
+            root, metric, (*cells, *shape, 0), (1, 1, *shape, plan.unit_trials),
+            np.dtype(np.float32), ("source", "block_size", *curve, "trial"),
+        )  # fmt: skip
+        _add_array(
+            ledger, metric, (*cells, 0, *shape, len(MOMENTS)), (1, 1, 1, *shape, len(MOMENTS)),
+            np.dtype(np.float64), ("source", "block_size", "unit", *curve, "moment"),
+        )  # fmt: skip
+    _resize(root, plan)
+    _consolidate(path)
+
+
+def _coordinates(plan: Plan) -> dict[str, NDArray]:
+    text = np.dtypes.StringDType()
+    return {
+        "source": np.array([source.name for source in plan.sources], dtype=text),
+        "block_size": np.array(plan.block_sizes, dtype=np.int64),
+        "operation": np.array([operation.name for operation in plan.operations], dtype=text),
+        "selection": np.array(plan.selections, dtype=text),
+        "method": np.array(plan.methods, dtype=text),
+        "freq": np.array(plan.freqs, dtype=np.int64),
+    }
+
+
+def _add_array(
+    group: Any,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: np.dtype,
+    dimensions: tuple[str, ...],
+) -> Any:
+    text = dtype.kind == "T"
+    return group.create_array(
+        name,
+        shape=shape,
+        chunks=chunks,
+        dtype=dtype,
+        dimension_names=dimensions,
+        fill_value=np.nan if dtype.kind == "f" else "" if text else 0,
+        compressors=[Crc32cCodec()] if text else _CODECS,
+    )
+
+
+def _grow(path: str, plan: Plan) -> None:
+    """Lengthen the trial and unit axes where the plan is longer; never shrink them."""
+    root = _open(path, mode="r+")
+    _resize(root, plan)
+    _consolidate(path)
+
+
+def _resize(root: Any, plan: Plan) -> None:
+    for metric in METRICS:
+        error, ledger = root[metric], root[f"ledger/{metric}"]
+        if plan.trials > error.shape[-1]:
+            error.resize((*error.shape[:-1], plan.trials))
+        if plan.units_per_cell > ledger.shape[2]:
+            ledger.resize((*ledger.shape[:2], plan.units_per_cell, *ledger.shape[3:]))
+    trial = root["trial"]
+    length = root["error"].shape[-1]
+    # The last value says whether an earlier growth was cut short between size and values.
+    if trial.shape[0] != length or trial[-1] != length - 1:
+        trial.resize((length,))
+        for start in range(0, length, _TRIALS_PER_CHUNK):
+            stop = min(start + _TRIALS_PER_CHUNK, length)
+            trial[start:stop] = np.arange(start, stop)
+
+
+def _consolidate(path: str) -> None:
+    with warnings.catch_warnings():
+        # zarr warns that format 3 does not specify consolidated metadata; xarray reads it.
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(path)
+
+
+@lru_cache(maxsize=4)
+def _writable(path: str, session: str) -> dict[str, Any]:
+    """Handles of the arrays that workers write, opened once a worker and session."""
+    root = _open(path, mode="r+")
+    names = [*METRICS, *(f"ledger/{metric}" for metric in METRICS)]
+    # A chunk that equals the fill value must be written too; open_array ignores this option.
+    return {name: root[name].with_config({"write_empty_chunks": True}) for name in names}

@@ -1,0 +1,190 @@
+"""Text for a terminal: tables of a summary and of a plan, matrices, and the progress of a run."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.figures import curves, in_range, varying
+from pipeline.plan import Plan
+
+# Between two lines of progress where there is no terminal.
+_SECONDS_PER_LINE = 10.0
+
+
+def print_summary(summary: xr.Dataset) -> None:
+    """Table of every curve: n, coefficients kept, mean error, 95 % interval, mask accuracy."""
+    console = _console()
+    differing = varying(summary)
+    for name, curve in curves(summary):
+        count = int(curve["count"].max())
+        values = differing or ["source", "block_size", "operation", "method"]
+        title = ", ".join(f"{axis}={name[axis]}" for axis in values)
+        console.print(_curve_table(in_range(curve), f"{title}: {count:,} trials"))
+
+
+def _curve_table(curve: xr.Dataset, title: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
+    for heading in ("n", "coefficients", "mean error", "95 % interval", "mask accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for k in range(curve.sizes["freq"]):
+        point = curve.isel(freq=k)
+        table.add_row(
+            str(int(point["freq"])),
+            str(int(point["coefficients_kept"])),
+            _figures(point["mean"]),
+            f"{_figures(point['ci_low'])} .. {_figures(point['ci_high'])}",
+            _figures(point["mask_accuracy"]),
+        )
+    return table
+
+
+def _figures(value: Any) -> str:
+    number = float(value)
+    return "-" if np.isnan(number) else f"{number:.5f}" if 1e-3 <= abs(number) < 1e4 or not number else f"{number:.3e}"
+
+
+def print_plan(plan: Plan, path: str, missing: int, threads: int) -> None:
+    """What a sweep would do: axes, units, bytes, estimated time."""
+    table = Table(box=box.SIMPLE, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    cells = len(plan.sources) * len(plan.block_sizes)
+    share = missing / max(plan.unit_count, 1)
+    rows = {
+        "source": ", ".join(source.name for source in plan.sources),
+        "block_size": ", ".join(map(str, plan.block_sizes)),
+        "operation": ", ".join(operation.name for operation in plan.operations),
+        "selection": ", ".join(plan.selections),
+        "method": ", ".join(plan.methods),
+        "freq": ", ".join(map(str, plan.freqs)),
+        "trial": f"0 .. {plan.trials - 1:,}",
+        "units": f"{plan.unit_count:,} of up to {plan.unit_trials:,} trials, {cells} cells; "
+        f"{missing:,} to compute",
+        "size": f"{_bytes(plan.stored_bytes)} uncompressed, {_bytes(plan.unit_bytes)} a unit",
+        "time": f"about {_duration(plan.core_seconds * share / threads + START_SECONDS)} on {threads} threads",
+        "store": path,
+    }
+    for name, text in rows.items():
+        table.add_row(name, text)
+    _console().print(table)
+
+
+# Imports, cluster, store and table of a whole process, measured for the default sweep.
+START_SECONDS = 3.0
+
+
+def print_matrix(name: str, matrix: NDArray) -> None:
+    """A matrix with three decimals; in a terminal in the notebook's colours."""
+    console = _console()
+    console.print(Text(f"\n{name}", style="bold"))
+    for row in np.asarray(matrix, dtype=np.float64):
+        line = Text()
+        for value in row:
+            colour = "red" if value > 0 else "green" if value < 0 else "blue"
+            line.append(f"{value:8.3f}", style=colour)
+        console.print(line, soft_wrap=True)
+
+
+def _console() -> Console:
+    # Piped, a table is as wide as its contents and not as a terminal that is not there.
+    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{_rate(task.speed)}" if task.speed else "")
+
+
+def _rate(speed: float) -> str:
+    return f"{speed:,.0f} trials/s"
+
+
+class Watch:
+    """Progress of a run on standard error: a bar in a terminal, now and then a line elsewhere."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._console = console
+        self._bar = (
+            Progress(
+                TextColumn("{task.percentage:>3.0f} %"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f} trials"),
+                _Rate(), TimeRemainingColumn(), console=console,
+            )
+            if console.is_terminal
+            else None
+        )  # fmt: skip
+        self._total = 0
+        self._done = 0
+        self._began = self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def start(self, plan: Plan, path: str, todo: int, done: int, dashboard: str | None) -> None:
+        """Say what is to be done."""
+        if dashboard:
+            self.say(f"Dashboard: {dashboard}")
+        if not todo:
+            self.say(f"Nothing to compute: all {done:,} trials are in the store.")
+            return
+        kept = f", {done:,} are in the store" if done else ""
+        self.say(f"Measuring {todo:,} trials at {len(plan.freqs)} frequencies{kept}")
+        self._total = todo
+        self._began = self._told = time.monotonic()
+        if self._bar:
+            self._task = self._bar.add_task("", total=todo)
+            self._bar.start()
+
+    def advance(self, trials: int) -> None:
+        """Count the trials of a unit."""
+        self._done += trials
+        if self._bar:
+            self._bar.advance(self._task, trials)
+            return
+        now = time.monotonic()
+        if now - self._told >= _SECONDS_PER_LINE and self._done < self._total:
+            self._told = now
+            speed = self._done / (now - self._began)
+            left = _duration((self._total - self._done) / speed)
+            self.say(f"{self._done:,} of {self._total:,} trials, {_rate(speed)}, {left} left")
+
+    def stopping(self, units: int) -> None:
+        """Say what Ctrl-C waits for."""
+        self.say(f"Stopping: storing {units} units in flight; Ctrl-C again stops at once.")
+
+    def say(self, line: str) -> None:
+        """A line on standard error."""
+        self._console.print(line, highlight=False, soft_wrap=True)
