@@ -219,9 +219,9 @@ def _print_config(path: str) -> int:
 
 
 def _recorded(attributes: dict[str, Any]) -> dict[str, Any]:
-    from omegaconf import OmegaConf
+    import yaml
 
-    return OmegaConf.to_container(OmegaConf.create(attributes["config"]))  # type: ignore[return-value]
+    return yaml.safe_load(attributes["config"])
 
 
 def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -42,7 +43,7 @@ class Config:
 
     def to_yaml(self) -> str:
         """The composed configuration, as `--cfg` prints it."""
-        return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(self)))
+        return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, default_flow_style=None)
 
 
 def options(group: str) -> list[str]:

@@ -1,7 +1,6 @@
 """Pictures: the curve of a sweep, and the worked example of one block."""
 
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-AXES = ("source", "block_size", "operation", "selection", "method")
+from pipeline.results import AXES, curves, in_range, varying
+
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
-
-
-def curves(summary: xr.Dataset) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
-    """Each curve of a summary, with the axis values that name it."""
-    values = [np.atleast_1d(summary[axis].to_numpy()).tolist() for axis in AXES]
-    for choice in product(*values):
-        name = dict(zip(AXES, choice, strict=True))
-        yield name, summary.sel({axis: value for axis, value in name.items()})
-
-
-def varying(summary: xr.Dataset) -> list[str]:
-    """Axes on which the curves of a summary differ."""
-    return [axis for axis in AXES if summary[axis].size > 1]
-
-
-def in_range(curve: xr.Dataset) -> xr.Dataset:
-    """A curve up to the first frequency that keeps everything; beyond it nothing changes."""
-    kept = curve["coefficients_kept"].to_numpy()
-    whole = np.flatnonzero(kept == int(curve["block_size"]) ** 2)
-    return curve.isel(freq=slice(0, int(whole[0]) + 1 if whole.size else None))
 
 
 def plot_curves(summary: xr.Dataset) -> Figure:

@@ -1,6 +1,8 @@
 """Opening a store in xarray, and statistics over its trials: Dataset -> Dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from scipy.special import stdtrit
 from pipeline import store
 from pipeline.moments import MOMENTS, add_moments, moments_of
 
+AXES = ("source", "block_size", "operation", "selection", "method")
 CONFIDENCE = 0.95
 # Values that are read at a time where the ledger cannot serve: 128 MiB of float32.
 _VALUES_AT_ONCE = 1 << 25
@@ -42,8 +45,9 @@ def open_results(path: str) -> xr.Dataset:
     dataset = dataset.assign_coords(trial=pd.RangeIndex(dataset.sizes["trial"], name="trial"))
     ledger = xr.open_zarr(path, group="ledger", chunks=None)
     ledger = ledger.rename({name: f"{name}_ledger" for name in store.METRICS})
-    axes = [name for name in dataset.error.dims if name != "trial"]
-    return xr.merge([dataset, ledger], combine_attrs="override").sortby(axes)
+    merged = xr.merge([dataset, ledger], combine_attrs="override")
+    unsorted = [a for a in (*AXES, "freq") if not merged.indexes[a].is_monotonic_increasing]
+    return merged.sortby(unsorted) if unsorted else merged
 
 
 def summarize(dataset: xr.Dataset, trials: Sequence[int] | None = None) -> xr.Dataset:
@@ -79,6 +83,26 @@ def summarize(dataset: xr.Dataset, trials: Sequence[int] | None = None) -> xr.Da
         raise ValueError(f"trials must be at least 1, got {min(trials)}")
     parts = [_statistics(dataset.isel(trial=slice(0, count))) for count in trials]
     return xr.concat(parts, pd.Index(list(trials), name="trials"))
+
+
+def curves(summary: xr.Dataset) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
+    """Each curve of a summary, with the axis values that name it."""
+    values = [np.atleast_1d(summary[axis].to_numpy()).tolist() for axis in AXES]
+    for choice in product(*values):
+        name = dict(zip(AXES, choice, strict=True))
+        yield name, summary.sel({axis: value for axis, value in name.items()})
+
+
+def varying(summary: xr.Dataset) -> list[str]:
+    """Axes on which the curves of a summary differ."""
+    return [axis for axis in AXES if summary[axis].size > 1]
+
+
+def in_range(curve: xr.Dataset) -> xr.Dataset:
+    """A curve up to the first frequency that keeps everything; beyond it nothing changes."""
+    kept = curve["coefficients_kept"].to_numpy()
+    whole = np.flatnonzero(kept == int(curve["block_size"]) ** 2)
+    return curve.isel(freq=slice(0, int(whole[0]) + 1 if whole.size else None))
 
 
 def _statistics(dataset: xr.Dataset) -> xr.Dataset:

@@ -1,6 +1,6 @@
 """Running a plan: one ordinary function for a unit, and the loop that maps it over a cluster."""
 
-import os
+import shlex
 import signal
 import threading
 import time
@@ -300,8 +300,8 @@ def _provenance(settings: config.Config, arguments: Sequence[str]) -> dict[str, 
     return {
         "title": "Error of approximated spatial masking by number of spatial frequencies",
         "config": settings.to_yaml(),
-        "overrides": list(arguments),
+        "overrides": shlex.join(arguments),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in _VERSIONS_OF},
-        "processors": os.cpu_count(),
+        # Text, not structures: netCDF attributes hold nothing else.
+        "versions": " ".join(f"{name}={version(name)}" for name in _VERSIONS_OF),
     }

@@ -13,6 +13,7 @@ A chunk of `error` is one unit, and so is a row of the ledger.  A unit is comple
 not measured.  (A ledger of its own group keeps the Dataset that `xarray.open_zarr` shows clean.)
 """
 
+import json
 import os
 import shutil
 import uuid
@@ -154,7 +155,7 @@ def _open(path: str, mode: str = "r") -> Any:
 
 
 def _match(path: str, plan: Plan, attributes: dict[str, Any]) -> Plan:
-    found = differences(attributes["identity"], plan.identity)
+    found = differences(json.loads(attributes["identity"]), plan.identity)
     if found:
         raise UserError(
             f"{path} holds another experiment: {'; '.join(found)}. Choose another out=..., or leave "
@@ -166,7 +167,7 @@ def _match(path: str, plan: Plan, attributes: dict[str, Any]) -> Plan:
 def _create(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
     attributes = {
         **provenance,
-        "identity": plan.identity,
+        "identity": json.dumps(plan.identity),
         "unit_trials": plan.unit_trials,
         # Tells xarray that this is a coordinate, though it has no dimension of its name.
         "coordinates": "coefficients_kept",

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.figures import curves, in_range, varying
 from pipeline.plan import Plan
+from pipeline.results import curves, in_range, varying
 
 # Between two lines of progress where there is no terminal.
 _SECONDS_PER_LINE = 10.0
@@ -29,11 +29,12 @@ def print_summary(summary: xr.Dataset) -> None:
         count = int(curve["count"].max())
         values = differing or ["source", "block_size", "operation", "method"]
         title = ", ".join(f"{axis}={name[axis]}" for axis in values)
-        console.print(_curve_table(in_range(curve), f"{title}: {count:,} trials"))
+        console.print(Text(f"{title}: {count:,} trials", style="bold"))
+        console.print(_curve_table(in_range(curve)))
 
 
-def _curve_table(curve: xr.Dataset, title: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
+def _curve_table(curve: xr.Dataset) -> Table:
+    table = Table(box=box.SIMPLE)
     for heading in ("n", "coefficients", "mean error", "95 % interval", "mask accuracy"):
         table.add_column(heading, justify="right", no_wrap=True)
     for k in range(curve.sizes["freq"]):
