@@ -94,10 +94,9 @@ def errors_by_frequency(
     validate.choice("method", method, METHODS)
     samples = validate.blocks("blocks", blocks)
     lead, size = samples.shape[:-2], samples.shape[-1]
-    measures = measure(
-        samples.reshape(-1, size, size), freqs, [(operation, window)], [method], selection
-    )
-    return measures.error[0, 0].reshape(-1, *lead)
+    batch = samples.reshape(-1, size, size)
+    errors = measure(batch, freqs, [(operation, window)], [method], selection).error[0, 0]
+    return errors.reshape(len(errors), *lead)
 
 
 def measure(

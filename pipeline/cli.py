@@ -4,12 +4,13 @@ Each verb imports what it needs when it runs: xarray, zarr, dask and numba take 
 `--help` and refusals do without them.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import UserError, overrides
+from pipeline import Stopped, UserError, overrides
 
 PROGRAM = "python -m pipeline"
 
@@ -53,8 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe has seen enough, as `head` does.
         sys.stderr.close()
         return 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("Stopped. The same command goes on where this one stopped.", file=sys.stderr)
+        if not isinstance(error, Stopped):
+            # A second Ctrl-C: the interpreter's own exit would wait for units in flight.
+            sys.stderr.flush()
+            os._exit(130)
         return 130
 
 
@@ -246,7 +251,7 @@ def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[st
 def _example(words: list[str], show: bool) -> int:
     from pipeline import config
 
-    own = {"freq": "6", "trial": "0", "matrices": "false", "to": "results/example"}
+    own = {"freqs": "6", "trial": "0", "matrices": "false", "to": "results/example"}
     given = overrides.split_arguments(words)
     own |= {key: given.pop(key) for key in list(own) if key in given}
     settings = config.load([f"{key}={value}" for key, value in given.items()])
@@ -256,7 +261,7 @@ def _example(words: list[str], show: bool) -> int:
     from pipeline import example, figures, tables
 
     shown = example.work_out(
-        settings, overrides.integer("freq", own["freq"]), overrides.integer("trial", own["trial"])
+        settings, overrides.integer("freqs", own["freqs"]), overrides.integer("trial", own["trial"])
     )
     print(shown.title)
     if overrides.truth("matrices", own["matrices"]):
@@ -289,7 +294,7 @@ OWN_KEYS = {
         "results=results": "folder whose newest store is drawn without STORE",
     },
     "example": {
-        "freq=6": "spatial frequencies kept, n",
+        "freqs=6": "spatial frequencies kept, n",
         "trial=0": "which block of the source",
         "matrices=false": "print every matrix with three decimals",
         "to=results/example": "where the pictures go",

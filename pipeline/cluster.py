@@ -1,16 +1,18 @@
 """A Dask client for each kind of cluster; entries are in conf/cluster."""
 
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Worker
 
 from asm_core import KERNEL_VERSION
 from asm_core.sources import STREAM_VERSION
-from pipeline import UserError
+from pipeline import Stopped, UserError
 from pipeline.plan import LAYOUT_VERSION
 
 Versions = tuple[int, int, int]
@@ -32,20 +34,35 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
         return
     in_process = settings["kind"] == "local"
     count = settings["threads" if in_process else "workers"] or CPU_COUNT
-    with (
-        LocalCluster(
-            processes=not in_process,
-            n_workers=1 if in_process else count,
-            threads_per_worker=count if in_process else 1,
-            # Asking for a port of one's own never clashes with another sweep.
-            dashboard_address="127.0.0.1:0" if settings["dashboard"] else None,
-            silence_logs=logging.ERROR,
-            # Units are bounded by the plan; a limit would pause workers on small machines.
-            memory_limit=0,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+    cluster = LocalCluster(
+        processes=not in_process,
+        n_workers=1 if in_process else count,
+        threads_per_worker=count if in_process else 1,
+        # Asking for a port of one's own never clashes with another sweep.
+        dashboard_address="127.0.0.1:0" if settings["dashboard"] else None,
+        silence_logs=logging.ERROR,
+        # Units are bounded by the plan; a limit would pause workers on small machines.
+        memory_limit=0,
+        **({} if in_process else {"preload": [__name__]}),
+    )
+    at_once = False
+    try:
+        with Client(cluster) as client:
+            yield client
+    except KeyboardInterrupt as error:
+        at_once = not isinstance(error, Stopped)
+        raise
+    finally:
+        if at_once:
+            # Closing waits up to 30 s for a unit, which nothing can interrupt.
+            threading.Thread(target=cluster.close, daemon=True).start()
+        else:
+            cluster.close()
+
+
+def dask_setup(worker: Worker) -> None:
+    """Run by each worker process as it starts (Dask's preload): Ctrl-C is the client's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def dashboard(client: Client, settings: dict[str, Any]) -> str | None:

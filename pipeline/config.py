@@ -147,10 +147,10 @@ def _unknown_key(raw: dict[str, Any], key: str) -> str:
 
 
 def _leaves(raw: dict[str, Any], prefix: str = "") -> list[str]:
-    keys = [] if prefix else ["source", "operation", "cluster"]
+    keys = [] if prefix else list(GROUPS)
     for key, value in raw.items():
         keys += _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
-    return keys
+    return [key for key in keys if not key.endswith(".kind")]
 
 
 def _like(key: str, value: Any, default: Any) -> Any:
@@ -164,7 +164,7 @@ def _like(key: str, value: Any, default: Any) -> Any:
     if isinstance(default, float):
         return overrides.number(key, value)
     if isinstance(default, int) or default is None:
-        return overrides.integer(key, value)
+        return overrides.integer(key, value, minimum=int(key.startswith("cluster.")))
     return str(value)
 
 
@@ -172,7 +172,7 @@ def _checked(raw: dict[str, Any]) -> Config:
     trials = raw["trials"]
     config = Config(
         freqs=overrides.integers("freqs", raw["freqs"]),
-        block_size=overrides.integers("block_size", raw["block_size"]),
+        block_size=overrides.integers("block_size", raw["block_size"], minimum=2),
         selection=overrides.names("selection", raw["selection"]),
         method=overrides.names("method", raw["method"]),
         trials=ALL if trials == ALL else overrides.integers("trials", trials, minimum=1),

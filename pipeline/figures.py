@@ -1,5 +1,6 @@
 """Pictures: the curve of a sweep, and the worked example of one block."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def plot_curves(summary: xr.Dataset) -> Figure:
     summary
         As `summarize` gives it, without a `trials` dimension.
     """
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7 + 2.5 * (_curve_count(summary) > 6), 4.5), layout="constrained")
     axes = figure.subplots()
     differing = varying(summary)
     shown = [(name, in_range(curve)) for name, curve in curves(summary)]
@@ -45,7 +46,9 @@ def plot_curves(summary: xr.Dataset) -> Figure:
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     if differing:
-        axes.legend(fontsize="small", frameon=False)
+        # Many lines leave no free corner: their names go beside the axes.
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(shown) > 6 else {}
+        axes.legend(fontsize="small", frameon=False, **beside)
     fixed = [axis for axis in AXES if axis not in differing]
     counts = sorted({int(curve["count"].max()) for _, curve in shown})
     trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
@@ -54,26 +57,31 @@ def plot_curves(summary: xr.Dataset) -> Figure:
     return figure
 
 
+def _curve_count(summary: xr.Dataset) -> int:
+    return math.prod(summary[axis].size for axis in AXES)
+
+
 def _value(axis: str, value: Any) -> str:
     return f"{value} x {value} blocks" if axis == "block_size" else str(value)
 
 
-def colours_of(matrix: NDArray) -> NDArray[np.float64]:
+def colours_of(matrix: NDArray, largest: float) -> NDArray[np.float64]:
     """The notebook's colours: red positive, green negative, blue zero.
 
     Parameters
     ----------
     matrix
         (M, M) real.
+    largest
+        The magnitude that is shown in full colour.
 
     Returns
     -------
-    (M, M, 3) RGB in [0, 1]; red and green grow with the magnitude, relative to the largest.
+    (M, M, 3) RGB in [0, 1]; red and green grow with the magnitude.
     """
     values = np.asarray(matrix, dtype=np.float64)
-    largest = np.abs(values).max() or 1.0
     # From 0.25 up, so that the smallest value is told from black.
-    strength = 0.25 + 0.75 * np.abs(values) / largest
+    strength = 0.25 + 0.75 * np.minimum(np.abs(values) / largest, 1.0)
     picture = np.zeros((*values.shape, 3))
     picture[..., 0] = np.where(values > 0, strength, 0.0)
     picture[..., 1] = np.where(values < 0, strength, 0.0)
@@ -82,13 +90,19 @@ def colours_of(matrix: NDArray) -> NDArray[np.float64]:
 
 
 def plot_matrices(matrices: dict[str, NDArray], title: str) -> Figure:
-    """A worked example: every matrix as a grid of squares in the notebook's colours."""
+    """A worked example: every matrix as a grid of squares, in the notebook's colours.
+
+    Masks are shown in full colour, all samples on one scale, so that they can be compared.
+    """
+    samples = [m for name, m in matrices.items() if not name.endswith("mask")]
+    largest = max(float(np.abs(m).max()) for m in samples) or 1.0
     columns = 3
     rows = -(-len(matrices) // columns)
     figure = Figure(figsize=(3 * columns, 3.1 * rows + 0.5), layout="constrained")
     figure.suptitle(f"{title}\nred positive, green negative, blue zero", fontsize="medium")
     for axes, (name, matrix) in zip(figure.subplots(rows, columns).flat, matrices.items(), strict=False):
-        axes.imshow(colours_of(matrix), interpolation="nearest")
+        full = 1.0 if name.endswith("mask") else largest
+        axes.imshow(colours_of(matrix, full), interpolation="nearest")
         axes.set_title(name, fontsize="small")
         ticks = np.arange(-0.5, len(matrix))
         axes.set_xticks(ticks, labels=[])

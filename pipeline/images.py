@@ -6,6 +6,8 @@ beyond the last whole tile are dropped.
 
 import glob
 import hashlib
+import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,10 +17,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+# What Pillow raises on damaged files: a broken PNG chunk is a SyntaxError, a broken TIFF tag any.
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -149,17 +156,20 @@ def _content(path: Path) -> bytes:
 def _decode(path: Path, content: bytes) -> tuple[NDArray, float]:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
-            if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-                raise ValueError(f"{path} has several pages: save each as a file of its own")
-            if image.mode.startswith("I;16"):
-                return np.asarray(image), 65535.0
-            if image.mode in ("I", "F"):
-                raise ValueError(
-                    f"{path} has samples of mode {image.mode}, whose range is unknown: save it with "
-                    "8 or 16 bits per sample"
-                )
-            # ITU-R BT.601 luma, as JPEG has it, rounded to 8 bits.
-            return np.asarray(image.convert("L")), 255.0
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        # Pillow reports a broken PNG chunk as SyntaxError.
-        raise ValueError(f"{path} is not a readable {', '.join(FORMATS)} image: {error}") from error
+            pages, mode = getattr(image, "n_frames", 1), image.mode
+            deep = mode.startswith("I;16")
+            # ITU-R BT.601 luma, as JPEG has it, rounded to 8 bits; 16-bit grey stays as it is.
+            samples = np.asarray(image if deep else image.convert("L"))
+            several = image.format == "TIFF" and pages > 1
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} is not a {', '.join(FORMATS)} image") from error
+    except _BROKEN as error:
+        raise ValueError(f"{path} is a broken image: {error}") from error
+    if several:
+        raise ValueError(f"{path} has {pages} pages: save each as a file of its own")
+    if mode in ("I", "F"):
+        raise ValueError(
+            f"{path} has samples of mode {mode}, whose range is unknown: save it with 8 or 16 bits a "
+            "sample"
+        )
+    return samples, 65535.0 if deep else 255.0

@@ -19,7 +19,7 @@ import numpy as np
 from distributed import Client, Future
 
 from asm_core import Measures, measure
-from pipeline import UserError, cluster, config, sources, store
+from pipeline import Stopped, UserError, cluster, config, sources, store
 from pipeline.plan import Plan, Unit, make_plan, store_path
 
 if TYPE_CHECKING:
@@ -74,10 +74,6 @@ class Outcome:
 
 class UnitError(RuntimeError):
     """A unit that could not be measured or stored; says which."""
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C, after everything in flight was stored."""
 
 
 def sweep(overrides: list[str]) -> "xr.Dataset":

@@ -1,0 +1,120 @@
+"""Slow and obvious: every definition as nested loops, importing nothing of ours."""
+
+import math
+
+import numpy as np
+
+
+def dct_basis(N):
+    """C[u, i] = sqrt(2/N) a(u) cos((2i + 1) u pi / 2N), a(0) = 1/sqrt(2)."""
+    C = np.zeros((N, N))
+    for u in range(N):
+        a = 1 / math.sqrt(2) if u == 0 else 1.0
+        for i in range(N):
+            C[u, i] = math.sqrt(2 / N) * a * math.cos((2 * i + 1) * u * math.pi / (2 * N))
+    return C
+
+
+def dct(X):
+    N = len(X)
+    C = dct_basis(N)
+    F = np.zeros((N, N))
+    for u in range(N):
+        for v in range(N):
+            total = 0.0
+            for i in range(N):
+                for j in range(N):
+                    total += C[u, i] * C[v, j] * X[i, j]
+            F[u, v] = total
+    return F
+
+
+def approximate(F, n):
+    """The sum of the basis images with u + v <= n; the DC first, so that n = 0 is constant."""
+    N = len(F)
+    C = dct_basis(N)
+    A = np.zeros((N, N))
+    for u in range(N):
+        for v in range(N):
+            if u + v <= n:
+                A += F[u, v] * np.outer(C[u], C[v])
+    return A
+
+
+def window_argmax(X, a, b, k):
+    """(row, column) of the first largest sample of window (a, b)."""
+    best = None
+    for i in range(a * k, a * k + k):
+        for j in range(b * k, b * k + k):
+            if best is None or X[i, j] > X[best]:
+                best = (i, j)
+    return best
+
+
+def local_maximum_mask(X, k):
+    mask = np.zeros(X.shape, dtype=int)
+    for a in range(len(X) // k):
+        for b in range(len(X) // k):
+            mask[window_argmax(X, a, b, k)] = 1
+    return mask
+
+
+def nonnegative_mask(X):
+    mask = np.zeros(X.shape, dtype=int)
+    for i in range(len(X)):
+        for j in range(len(X)):
+            mask[i, j] = 1 if X[i, j] > 0 else 0
+    return mask
+
+
+def max_pool(X, k):
+    M = len(X) // k
+    pooled = np.zeros((M, M))
+    for a in range(M):
+        for b in range(M):
+            pooled[a, b] = X[window_argmax(X, a, b, k)]
+    return pooled
+
+
+def masked_max_pool(X, mask, k):
+    M = len(X) // k
+    pooled = np.zeros((M, M))
+    for i in range(len(X)):
+        for j in range(len(X)):
+            pooled[i // k, j // k] += X[i, j] * mask[i, j]
+    return pooled
+
+
+def relu(X):
+    result = np.zeros(X.shape)
+    for i in range(len(X)):
+        for j in range(len(X)):
+            result[i, j] = X[i, j] if X[i, j] > 0 else 0.0
+    return result
+
+
+def rmse(a, b):
+    total = 0.0
+    for x, y in zip(np.ravel(a), np.ravel(b), strict=True):
+        total += (x - y) ** 2
+    return math.sqrt(total / np.size(a))
+
+
+def error(X, A, operation, method, k):
+    """Error of one trial, given the approximate block A."""
+    if operation == "max_pool":
+        exact = max_pool(X, k)
+        if method == "asm":
+            return rmse(masked_max_pool(X, local_maximum_mask(A, k), k), exact)
+        return rmse(max_pool(A, k), exact)
+    exact = relu(X)
+    if method == "asm":
+        return rmse(X * nonnegative_mask(A), exact)
+    return rmse(relu(A), exact)
+
+
+def mask_accuracy(X, A, operation, k):
+    if operation == "max_pool":
+        right = local_maximum_mask(X, k) * local_maximum_mask(A, k)
+        return right.sum() / (len(X) // k) ** 2
+    return float((nonnegative_mask(X) == nonnegative_mask(A)).mean())
