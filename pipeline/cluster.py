@@ -38,8 +38,9 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
         processes=not in_process,
         n_workers=1 if in_process else count,
         threads_per_worker=count if in_process else 1,
-        # Asking for a port of one's own never clashes with another sweep.
-        dashboard_address="127.0.0.1:0" if settings["dashboard"] else None,
+        # A port of one's own never clashes with another sweep; None would take 8787 all the same.
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": settings["dashboard"]},
         silence_logs=logging.ERROR,
         # Units are bounded by the plan; a limit would pause workers on small machines.
         memory_limit=0,

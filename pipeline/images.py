@@ -7,6 +7,7 @@ beyond the last whole tile are dropped.
 import glob
 import hashlib
 import struct
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ def look(*, path: str) -> dict[str, Any]:
     ValueError
         For no files, or a file that is unreadable, truncated, or of an unsupported kind.
     """
-    with ThreadPoolExecutor() as pool:
+    # Pillow also warns of what it then raises: one message is enough.
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor() as pool:
         return {"files": tuple(pool.map(_inspect, _find(path)))}
 
 

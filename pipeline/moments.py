@@ -10,6 +10,8 @@ Error-free transformations: Dekker, *A floating-point technique for extending th
 precision*, Numer. Math. 18 (1971); Knuth, *The Art of Computer Programming* 2, section 4.2.2.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -34,10 +36,11 @@ def moments_of(values: NDArray[np.float32]) -> Array:
     (..., len(MOMENTS)) float64; count is 0, and mean, min and max are NaN, where nothing is
     measured.
     """
-    rows = np.ascontiguousarray(values, dtype=np.float32).reshape(-1, values.shape[-1])
+    *lead, length = values.shape
+    rows = np.ascontiguousarray(values, dtype=np.float32).reshape(math.prod(lead), length)
     out = np.empty((len(rows), len(MOMENTS)))
     _accumulate(rows, out)
-    return _completed(out).reshape(*values.shape[:-1], len(MOMENTS))
+    return _completed(out).reshape(*lead, len(MOMENTS))
 
 
 def add_moments(rows: Array) -> Array:

@@ -312,6 +312,7 @@ def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
 def store_path(config: "Config", plan: Plan) -> str:
     """Where the store of a plan is: `out`, or a name that carries the identity's hash."""
     path = config.out or f"{config.results.rstrip('/') or '/'}/sweep-{plan.digest}.zarr"
+    path = path.removeprefix("file://")
     return path if "://" in path else str(Path(path).expanduser().absolute())
 
 

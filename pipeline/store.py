@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -77,6 +78,8 @@ def prepare(path: str, plan: Plan, provenance: dict[str, Any]) -> Plan:
 
 def check(path: str, plan: Plan) -> Plan:
     """What `prepare` would refuse, without writing; the plan with the store's unit size."""
+    if "://" in path:
+        _check_url(path)
     attributes = _attributes(path)
     if attributes is not None:
         return _match(path, plan, attributes)
@@ -139,6 +142,14 @@ def provenance_of(path: str) -> dict[str, Any]:
     if attributes is None:
         raise UserError(f"{path} is not a store of this program: give the path that sweep printed")
     return attributes
+
+
+def _check_url(url: str) -> None:
+    try:
+        fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        # fsspec names the package that a kind of URL needs.
+        raise UserError(f"cannot open {url}: {error}") from error
 
 
 def _attributes(path: str) -> dict[str, Any] | None:

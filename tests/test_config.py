@@ -1,0 +1,133 @@
+"""Composition of the configuration."""
+
+import pytest
+import yaml
+
+from pipeline import UserError, config
+
+
+def test_the_defaults_are_the_sweep_of_the_notebook():
+    settings = config.load([])
+    assert settings.freqs == list(range(15))
+    assert settings.trials == [1000]
+    assert settings.block_size == [8]
+    assert settings.selection == ["triangle"]
+    assert settings.method == ["asm"]
+    assert settings.seed == 0
+    assert settings.unit_trials == 131072
+    assert settings.results == "results"
+    assert settings.out is None
+    assert settings.source == {"uniform": {"kind": "uniform", "low": 0.0, "high": 1.0}}
+    assert settings.operation == {"max_pool": {"kind": "max_pool", "window": 2}}
+    assert settings.cluster["kind"] == "local"
+
+
+def test_axes_take_every_notation():
+    settings = config.load(
+        ["freqs=0..2,8", "trials=1e2,1e4", "block_size=[4,8]", "method=asm,apx", "seed=1_000"]
+    )
+    assert settings.freqs == [0, 1, 2, 8]
+    assert settings.trials == [100, 10_000]
+    assert settings.block_size == [4, 8]
+    assert settings.method == ["apx", "asm"]
+    assert settings.seed == 1000
+
+
+def test_several_entries_of_a_group_are_chosen_by_name():
+    settings = config.load(["source=uniform,images", "source.images.path=a=b, c", "operation=[relu,max_pool]"])
+    assert list(settings.source) == ["images", "uniform"]
+    assert settings.source["images"]["path"] == "a=b, c"
+    assert list(settings.operation) == ["max_pool", "relu"]
+
+
+def test_one_kind_can_stand_twice_with_other_parameters():
+    settings = config.load(
+        ["source=uniform,wide", "source.wide.kind=uniform", "source.wide.low=-4",
+         "operation=pool_4", "operation.pool_4.kind=max_pool", "operation.pool_4.window=4"]
+    )  # fmt: skip
+    assert settings.source["wide"] == {"kind": "uniform", "low": -4.0, "high": 1.0}
+    assert settings.source["uniform"]["low"] == 0.0
+    assert settings.operation == {"pool_4": {"kind": "max_pool", "window": 4}}
+
+
+def test_what_cfg_prints_is_the_configuration():
+    settings = config.load(["trials=1e3,1e4", "cluster=processes"])
+    printed = yaml.safe_load(settings.to_yaml())
+    assert printed["trials"] == [1000, 10_000]
+    assert printed["cluster"]["kind"] == "processes"
+
+
+def test_the_notation_works_in_yaml(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "CONF", tmp_path)
+    for group, name, text in [
+        ("source", "uniform", "uniform: {kind: uniform, low: 0.0, high: 1.0}"),
+        ("operation", "relu", "relu: {kind: relu}"),
+        ("cluster", "local", "kind: local\nthreads: null\ndashboard: false"),
+    ]:
+        (tmp_path / group).mkdir()
+        (tmp_path / group / f"{name}.yaml").write_text(text)
+    (tmp_path / "config.yaml").write_text(
+        "defaults: [{cluster: local}, {source: [uniform]}, {operation: [relu]}, _self_]\n"
+        "freqs: 0..4..2,9\nblock_size: [4, 8..10..2]\nselection: triangle\nmethod: asm,apx\n"
+        "trials: 1e6\nseed: 10_000\nunit_trials: 1e3\nresults: r\nout: null\n"
+    )
+    settings = config.load([])
+    assert settings.freqs == [0, 2, 4, 9]
+    assert settings.block_size == [4, 8, 10]
+    assert settings.trials == [1_000_000]
+    assert settings.seed == 10_000
+    assert settings.method == ["apx", "asm"]
+
+
+def test_composing_twice_in_one_process_works():
+    assert config.load(["seed=1"]).seed == 1
+    assert config.load(["seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("freq=1", "unknown key 'freq': did you mean freqs"),
+        ("block_sizes=8", "did you mean block_size"),
+        ("+seed=1", "unknown key '\\+seed'"),
+        ("seed=abc", "seed must be an integer"),
+        ("seed=-1", "seed must be at least 0, got -1"),
+        ("trials=0", "trials must be at least 1, got 0"),
+        ("trials=nan", "trials must be an integer"),
+        ("unit_trials=0", "unit_trials must be at least 1"),
+        ("results=", "results is empty"),
+        ("source=unifrom", "unknown source 'unifrom': did you mean uniform"),
+        ("operation=mean_pool", "unknown operation 'mean_pool'"),
+        ("cluster=slrum", "unknown cluster 'slrum': known are local, processes, scheduler"),
+        ("source=", "source is empty"),
+        ("source.uniform.low=abc", "source.uniform.low must be a number, got 'abc'"),
+        ("source.uniform.low=nan", "source.uniform.low must be finite"),
+        ("source.uniform.lwo=1", "did you mean source.uniform.low"),
+        ("source.uniform.kind=images", "kind cannot be changed"),
+        ("source.uniform=3", "unknown key 'source.uniform'"),
+        ("source.images.path=x", "images is not among the sources: add source=uniform,images"),
+        ("source.other.low=1", "unknown source 'other'"),
+        ("operation.max_pool.window=two", "operation.max_pool.window must be an integer"),
+        ("cluster.threads=0", "cluster.threads must be at least 1, got 0"),
+        ("cluster.dashboard=maybe", "must be true or false"),
+        ("cluster.address=x", "unknown key 'cluster.address'"),
+        ("source=images", "source.images.path is needed"),
+        ("cluster=scheduler", "cluster.address is needed"),
+    ],
+)
+def test_what_cannot_be_composed_is_refused_in_one_line(argument, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        config.load([argument])
+    assert "\n" not in str(refusal.value)
+
+
+def test_an_unknown_kind_of_a_new_entry_is_refused():
+    with pytest.raises(UserError, match="unknown kind of source 'uniforn': did you mean uniform"):
+        config.load(["source=wide", "source.wide.kind=uniforn"])
+
+
+def test_the_reason_that_hydra_hides_is_shown(tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text("defaults: [{source: nothing}]\n")
+    monkeypatch.setattr(config, "CONF", tmp_path)
+    with pytest.raises(UserError, match="nothing"):
+        config.load([])

@@ -1,0 +1,153 @@
+"""Planning: units partition the grid, identity decides, impossible combinations are refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import UserError, config
+from pipeline.plan import Source, differences, make_plan, store_path
+
+
+def endless(name, entry, block_sizes):
+    return Source(name, entry["kind"], {}, dict(entry))
+
+
+def of_blocks(available):
+    return lambda name, entry, sizes: Source(name, "images", {}, {"kind": "images"}, available)
+
+
+def plan(*arguments, resolve=endless):
+    return make_plan(config.load(arguments), resolve)
+
+
+# Composed once: a hundred examples would spend their time in Hydra.
+NOTEBOOK = config.load([])
+
+
+@given(
+    st.integers(1, 2000), st.integers(1, 700), st.sets(st.sampled_from([2, 4, 6, 8]), min_size=1)
+)
+def test_units_cover_every_trial_of_every_cell_exactly_once(trials, unit_trials, sizes):
+    made = make_plan(
+        dataclasses.replace(
+            NOTEBOOK, trials=[trials], unit_trials=unit_trials, block_size=sorted(sizes)
+        ),
+        endless,
+    )
+    seen = []
+    for unit in made.units():
+        assert unit.start == unit.number * unit_trials
+        assert 0 < unit.stop - unit.start <= unit_trials
+        seen += [(unit.source, unit.block_size, t) for t in range(unit.start, unit.stop)]
+    assert seen == [(0, b, t) for b in range(len(sizes)) for t in range(trials)]
+    assert made.unit_count == len(list(made.units()))
+    assert made.units_per_cell == -(-trials // unit_trials)
+
+
+def test_axes_are_sorted_so_that_order_does_not_matter():
+    one = plan("block_size=16,4", "freqs=3,1", "method=asm,apx", "operation=relu,max_pool")
+    other = plan("block_size=4,16", "freqs=1,3", "method=apx,asm", "operation=max_pool,relu")
+    assert one == other
+    assert one.block_sizes == (4, 16)
+    assert one.digest == other.digest
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "seed=1", "freqs=0..13", "block_size=4", "method=apx", "operation=relu",
+        "operation.max_pool.window=4", "source.uniform.low=-1",
+    ],
+)  # fmt: skip
+def test_whatever_decides_the_numbers_changes_the_identity(argument):
+    assert plan(argument).digest != plan().digest
+    assert len(differences(plan().identity, plan(argument).identity)) == 1
+
+
+@pytest.mark.parametrize("argument", ["trials=5", "unit_trials=7", "cluster=processes", "results=x", "out=y"])
+def test_whatever_does_not_decide_the_numbers_leaves_the_identity(argument):
+    assert plan(argument).digest == plan().digest
+
+
+def test_the_name_of_a_store_carries_the_identity():
+    settings = config.load(["results=/a/b/"])
+    made = make_plan(settings, endless)
+    assert store_path(settings, made) == f"/a/b/sweep-{made.digest}.zarr"
+    assert store_path(config.load(["out=/c/d.zarr"]), made) == "/c/d.zarr"
+    assert store_path(config.load(["out=file:///c/d.zarr"]), made) == "/c/d.zarr"
+    assert store_path(config.load(["results=s3://bucket/x"]), made).startswith("s3://bucket/x/sweep-")
+
+
+def test_a_list_of_trials_stores_the_largest_and_reports_each():
+    made = plan("trials=1000,10,100")
+    assert made.prefixes == (10, 100, 1000)
+    assert made.trials == 1000
+
+
+def test_all_trials_of_a_source_are_counted_for_each_block_size():
+    made = plan("trials=all", "block_size=4,8", resolve=of_blocks({4: 400, 8: 90}))
+    assert made.cell_trials == ((400, 90),)
+    assert made.trials == 400
+    assert made.prefixes == (400,)
+    assert [(u.block_size, u.start, u.stop) for u in made.units()] == [(0, 0, 400), (1, 0, 90)]
+
+
+def test_missing_units_are_those_whose_row_lists_too_few_trials():
+    made = plan("trials=250", "unit_trials=100")
+    assert [u.number for u in made.missing(None)] == [0, 1, 2]
+    assert [u.number for u in made.missing(np.array([[[100, 0, 0]]]))] == [1, 2]
+    assert [u.number for u in made.missing(np.array([[[100, 50]]]))] == [1, 2]
+    assert made.missing(np.array([[[100, 100, 50]]])) == []
+    assert made.missing(np.array([[[100, 100, 100, 100]]])) == []
+
+
+def test_bytes_are_those_of_the_arrays():
+    made = plan("trials=1000", "block_size=4,8", "method=asm,apx", "operation=max_pool,relu", "freqs=0..4")
+    errors, accuracies = 2 * 2 * 5, 2 * 5
+    assert made.stored_bytes == 4 * 2 * 1000 * (errors + accuracies)
+    assert made.unit_bytes == 4 * errors * 131072
+
+
+def test_the_estimate_grows_with_trials_and_block_size():
+    base = plan("trials=1000").core_seconds
+    assert plan("trials=10000").core_seconds == pytest.approx(10 * base)
+    assert plan("trials=1000", "block_size=16").core_seconds > 2 * base
+
+
+def test_a_plan_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        plan().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["block_size=7"], "block_size must be even and within 2..256, got 7: use 6"),
+        (["block_size=258"], "got 258: use 256"),
+        (["operation.max_pool.window=3"], "window=3 does not divide block_size=8"),
+        (["block_size=4,6", "operation.max_pool.window=4"], "does not divide block_size=6"),
+        (["operation.max_pool.window=0"], "window must be at least 1, got 0"),
+        (["selection=square"], "unknown selection 'square': known are triangle"),
+        (["method=amp"], "unknown method 'amp'"),
+        (["freqs=0..2000"], "freqs must be at most 1024, got 2000"),
+        (["trials=all"], "trials=all needs a source with an end"),
+        (["unit_trials=1e9"], "unit_trials=4194304"),
+        (["trials=1e12"], "at most 1000000 are allowed"),
+    ],
+)
+def test_an_impossible_combination_is_refused_with_the_remedy(arguments, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        plan(*arguments)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_remedy_for_too_large_units_is_accepted():
+    assert plan("unit_trials=4194304").unit_trials == 4194304
+
+
+def test_more_trials_than_blocks_are_refused():
+    with pytest.raises(UserError, match="trials=91 is more than the 90 blocks of 8 x 8"):
+        plan("trials=91", resolve=of_blocks({8: 90}))

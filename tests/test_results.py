@@ -1,0 +1,141 @@
+"""Opening stores and statistics over trials."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.stats
+import xarray as xr
+
+from pipeline import UserError, open_results, results, summarize, sweep
+from pipeline.moments import MOMENTS
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("results") / "s.zarr")
+    sweep(
+        ["trials=700", "unit_trials=200", "block_size=4,8", "operation=max_pool,relu",
+         "method=asm,apx", "freqs=0..6..2", f"out={path}"]
+    )  # fmt: skip
+    return path
+
+
+def test_the_mean_and_its_uncertainty_are_those_of_numpy_and_scipy(path):
+    dataset = open_results(path)
+    summary = summarize(dataset)
+    errors = dataset.error.to_numpy().astype(np.float64)
+    np.testing.assert_allclose(summary["mean"], errors.mean(axis=-1), rtol=1e-13)
+    deviation = errors.std(axis=-1, ddof=1)
+    np.testing.assert_allclose(summary.standard_deviation, deviation, rtol=1e-10)
+    standard_error = scipy.stats.sem(errors, axis=-1)
+    np.testing.assert_allclose(summary.standard_error, standard_error, rtol=1e-10)
+    half = scipy.stats.t.ppf(0.975, 699) * standard_error
+    np.testing.assert_allclose(summary.ci_low, errors.mean(axis=-1) - half, rtol=1e-10, atol=1e-16)
+    np.testing.assert_allclose(summary.ci_high, errors.mean(axis=-1) + half, rtol=1e-10, atol=1e-16)
+    np.testing.assert_allclose(summary.pooled_rmse, np.sqrt((errors**2).mean(axis=-1)), rtol=1e-13)
+    assert np.array_equal(summary["min"], errors.min(axis=-1))
+    assert np.array_equal(summary["max"], errors.max(axis=-1))
+    assert (summary["count"] == 700).all()
+    accuracy = dataset.mask_accuracy.to_numpy().astype(np.float64).mean(axis=-1)
+    np.testing.assert_allclose(summary.mask_accuracy, accuracy, rtol=1e-13)
+    assert "method" not in summary.mask_accuracy.dims
+
+
+def test_the_mean_of_rmses_is_not_the_pooled_rmse(path):
+    summary = summarize(open_results(path)).sel({"operation": "max_pool", "method": "asm", "freq": 0})
+    assert (summary.pooled_rmse > summary["mean"] * 1.005).all()
+
+
+def test_the_ledger_and_the_trials_give_the_same_bits(path):
+    by_ledger = summarize(open_results(path))
+    by_trials = summarize(xr.open_zarr(path))
+    for name in by_ledger.data_vars:
+        assert by_ledger[name].to_numpy().tobytes() == by_trials[name].to_numpy().tobytes(), name
+
+
+def test_whole_units_come_from_the_ledger_and_not_from_the_trials(path):
+    dataset = open_results(path)
+    # Trials that the ledger covers are never looked at: spoil them.
+    spoilt = dataset.assign(error=dataset.error.where(dataset.trial >= 600, -1.0))
+    expected = summarize(dataset)["mean"]
+    assert np.array_equal(summarize(spoilt)["mean"], expected)
+    prefix = summarize(spoilt.isel(trial=slice(0, 650)))["mean"]
+    errors = dataset.error.to_numpy().astype(np.float64)[..., :650]
+    np.testing.assert_allclose(prefix, errors.mean(axis=-1), rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [slice(0, 1), slice(0, 200), slice(0, 399), slice(0, 401), slice(100, 300), slice(600, 700),
+     slice(None, None, 7), [5, 3, 600]],
+)  # fmt: skip
+def test_any_selection_of_trials_is_summarized_over_those_trials(path, part):
+    dataset = open_results(path).isel(trial=part)
+    errors = dataset.error.to_numpy().astype(np.float64)
+    summary = summarize(dataset)
+    assert (summary["count"] == errors.shape[-1]).all()
+    np.testing.assert_allclose(summary["mean"], errors.mean(axis=-1), rtol=1e-13)
+
+
+def test_any_selection_of_curves_can_be_summarized(path):
+    dataset = open_results(path)
+    whole = summarize(dataset)
+    # In a mapping, because `method` alone is an option of xarray's sel.
+    chosen = {"source": "uniform", "method": "asm", "freq": [2, 4]}
+    part = summarize(dataset.sel(chosen).isel(block_size=1))
+    expected = whole.sel(chosen).isel(block_size=1)
+    for name in whole.data_vars:
+        xr.testing.assert_equal(part[name], expected[name])
+
+
+def test_prefixes_are_the_summaries_of_shorter_runs(path, tmp_path):
+    prefixes = summarize(open_results(path), trials=[1, 50, 700])
+    assert prefixes.trials.values.tolist() == [1, 50, 700]
+    assert (prefixes["count"].sel(trials=50) == 50).all()
+    short = sweep(
+        ["trials=50", "block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..6..2",
+         f"out={tmp_path}/s.zarr"]
+    )  # fmt: skip
+    assert np.array_equal(prefixes["mean"].sel(trials=50), summarize(short)["mean"])
+    # One trial has a mean and no spread.
+    assert np.isnan(prefixes.standard_error.sel(trials=1)).all()
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        summarize(open_results(path), trials=[0])
+
+
+def test_a_store_opens_lazily_with_sorted_names_and_provenance(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = open_results(path)
+    assert dataset.error.chunks is not None
+    for axis in results.AXES:
+        assert dataset.indexes[axis].is_monotonic_increasing
+    assert dataset.error.dims[-1] == "trial"
+    assert dataset.coefficients_kept.dims == ("selection", "block_size", "freq")
+    assert "trials: [700]" in dataset.attrs["config"]
+    assert "numba=" in dataset.attrs["versions"]
+    assert dataset.attrs["overrides"].startswith("trials=700 unit_trials=200")
+    assert dataset.error.sel(trial=5, freq=2, block_size=8).size == 4
+    assert dataset.error_ledger.sel(moment="count").sum() == 700 * 2 * 2 * 2 * 4
+    assert dataset.moment.values.tolist() == list(MOMENTS)
+
+
+def test_sorting_an_unsorted_store_takes_every_array_along(path):
+    dataset = open_results(path)
+    turned = dataset.isel(freq=[2, 0, 3, 1], block_size=[1, 0])
+    xr.testing.assert_equal(summarize(turned).sortby(["freq", "block_size"]), summarize(dataset))
+
+
+def test_what_is_not_a_store_is_refused(tmp_path):
+    with pytest.raises(UserError, match="nowhere is not a store of this program"):
+        open_results(str(tmp_path / "nowhere"))
+
+
+def test_curves_end_where_everything_is_kept(tmp_path):
+    dataset = sweep(["block_size=4,8", "freqs=0..20", "trials=10", f"out={tmp_path}/s.zarr"])
+    found = {
+        name["block_size"]: results.in_range(curve).freq.values.tolist()
+        for name, curve in results.curves(summarize(dataset))
+    }
+    assert found == {4: list(range(7)), 8: list(range(15))}

@@ -1,0 +1,272 @@
+"""Sweeps from the configuration to the stored bits: resume, extend, every cluster alike."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import oracles
+import pytest
+import xarray as xr
+
+import asm_core
+from asm_core.sources import uniform
+from pipeline import UserError, open_results, run, sources, store, summarize, sweep
+
+CURVES = ["block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..14..3"]
+
+
+def bits(dataset):
+    """Everything numerical of a dataset, as integers: NaN and the sign of zero included."""
+    return {
+        name: dataset[name].to_numpy().view(np.uint32).tobytes() for name in ("error", "mask_accuracy")
+    }
+
+
+def assert_same(one, other):
+    assert bits(one) == bits(other)
+    a, b = summarize(one), summarize(other)
+    for name in a.data_vars:
+        assert a[name].to_numpy().tobytes() == b[name].to_numpy().tobytes(), name
+
+
+def test_stored_errors_are_those_of_nested_loops_on_the_documented_stream(tmp_path):
+    dataset = sweep([*CURVES, "trials=20", "seed=3", "unit_trials=7", f"out={tmp_path}/s.zarr"])
+    for size in (4, 8):
+        blocks = uniform(3, size, 0, 20)
+        for t in (0, 6, 7, 19):
+            coefficients = oracles.dct(blocks[t])
+            for n in (0, 3, 6, 9, 12):
+                approximate = oracles.approximate(coefficients, n)
+                for operation in ("max_pool", "relu"):
+                    at = dataset.sel(
+                        source="uniform", block_size=size, operation=operation, freq=n, trial=t
+                    ).squeeze()
+                    for method in ("asm", "apx"):
+                        expected = oracles.error(blocks[t], approximate, operation, method, 2)
+                        found = float(at.error.sel({"method": method}))
+                        assert found == pytest.approx(expected, rel=1e-7, abs=1e-14)
+                    expected = oracles.mask_accuracy(blocks[t], approximate, operation, 2)
+                    assert float(at.mask_accuracy) == pytest.approx(expected, rel=1e-7)
+
+
+def test_stored_errors_are_the_public_function_rounded_once(tmp_path):
+    dataset = sweep(["trials=3000", f"out={tmp_path}/s.zarr"])
+    expected = asm_core.errors_by_frequency(uniform(0, 8, 0, 3000), range(15))
+    assert np.array_equal(dataset.error.to_numpy().squeeze(), expected.astype(np.float32))
+
+
+def test_unit_size_and_threads_change_no_bit(tmp_path):
+    base = sweep([*CURVES, "trials=500", f"out={tmp_path}/a.zarr"])
+    for k, arguments in enumerate([["unit_trials=1"], ["unit_trials=33"], ["cluster.threads=1"]]):
+        trials = "trials=500" if k else "trials=40"
+        other = sweep([*CURVES, trials, *arguments, f"out={tmp_path}/{k}.zarr"])
+        assert_same(base.isel(trial=slice(0, other.sizes["trial"])), other)
+
+
+def test_more_trials_than_a_batch_change_no_bit(tmp_path):
+    long = sweep(["trials=2500", "block_size=16", f"out={tmp_path}/a.zarr"])
+    short = sweep(["trials=300", "block_size=16", "unit_trials=100", f"out={tmp_path}/b.zarr"])
+    assert_same(long.isel(trial=slice(0, 300)), short)
+
+
+def test_processes_give_the_same_bits(tmp_path):
+    arguments = [*CURVES, "trials=300", "unit_trials=50"]
+    local = sweep([*arguments, f"out={tmp_path}/a.zarr"])
+    processes = ["cluster=processes", "cluster.workers=2", "cluster.dashboard=false"]
+    assert_same(local, sweep([*arguments, *processes, f"out={tmp_path}/b.zarr"]))
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """Address of a Dask scheduler of its own process, with two worker processes."""
+    folder = tmp_path_factory.mktemp("cluster")
+    file = folder / "scheduler.json"
+    commands = [
+        ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+         "--scheduler-file", str(file)],
+        *[["distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-dashboard",
+           "--nthreads", "1"]] * 2,
+    ]  # fmt: skip
+    with (folder / "log").open("w") as log:
+        processes = []
+        try:
+            for command in commands:
+                processes.append(
+                    subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=log, cwd=folder)
+                )
+                wait_for(file.exists)
+            yield json.loads(file.read_text())["address"]
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+                process.wait()
+
+
+def wait_for(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_running_cluster_gives_the_same_bits(tmp_path, scheduler, photograph):
+    arguments = [
+        *CURVES, "source=uniform,images", f"source.images.path={photograph}", "trials=300",
+        "unit_trials=50",
+    ]  # fmt: skip
+    local = sweep([*arguments, f"out={tmp_path}/a.zarr"])
+    remote = ["cluster=scheduler", f"cluster.address={scheduler}"]
+    assert_same(local, sweep([*arguments, *remote, f"out={tmp_path}/b.zarr"]))
+
+
+def test_a_scheduler_that_does_not_answer_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(UserError, match="cluster.address=tcp://127.0.0.1:9 does not answer"):
+        sweep(["cluster=scheduler", "cluster.address=tcp://127.0.0.1:9", "cluster.timeout=0.5",
+               f"out={tmp_path}/s.zarr"])  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scheduler_without_workers_is_refused(tmp_path):
+    file = tmp_path / "scheduler.json"
+    command = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+               "--no-dashboard", "--scheduler-file", str(file)]  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            wait_for(file.exists)
+            address = json.loads(file.read_text())["address"]
+            with pytest.raises(UserError, match="has no worker: start one with dask worker"):
+                sweep(["cluster=scheduler", f"cluster.address={address}", "cluster.timeout=1",
+                       f"out={tmp_path}/s.zarr"])  # fmt: skip
+        finally:
+            process.terminate()
+    assert not (tmp_path / "s.zarr").exists()
+
+
+class Counting(run.Silent):
+    """Counts what a run says it computes."""
+
+    def start(self, plan, path, todo, done, dashboard):
+        self.todo, self.done, self.advanced = todo, done, 0
+
+    def advance(self, trials):
+        self.advanced += trials
+
+
+def counted(arguments):
+    from pipeline import config
+
+    report = Counting()
+    run.execute(config.load(arguments), arguments, report)
+    return report
+
+
+def test_the_same_command_again_computes_nothing(tmp_path):
+    arguments = ["trials=300", "unit_trials=100", f"out={tmp_path}/s.zarr"]
+    first = counted(arguments)
+    assert (first.todo, first.done, first.advanced) == (300, 0, 300)
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    again = counted(arguments)
+    assert (again.todo, again.done, again.advanced) == (0, 300, 0)
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == files
+
+
+def test_more_trials_compute_only_what_is_missing(tmp_path):
+    out = f"out={tmp_path}/s.zarr"
+    counted(["trials=250", "unit_trials=100", out])
+    more = counted(["trials=520", out])
+    # Two whole units are there; the edge unit of 50 trials is redone whole.
+    assert (more.todo, more.done) == (320, 200)
+    whole = sweep(["trials=520", "unit_trials=100", f"out={tmp_path}/whole.zarr"])
+    assert_same(whole, open_results(f"{tmp_path}/s.zarr"))
+
+
+def test_fewer_trials_lose_nothing_and_give_the_prefix(tmp_path):
+    out = f"out={tmp_path}/s.zarr"
+    full = sweep(["trials=300", "unit_trials=100", out])
+    fewer = sweep(["trials=120", out])
+    assert fewer.sizes["trial"] == 120
+    assert_same(full.isel(trial=slice(0, 120)), fewer)
+    assert open_results(f"{tmp_path}/s.zarr").sizes["trial"] == 300
+
+
+def test_another_experiment_in_the_same_store_is_refused(tmp_path):
+    sweep(["trials=10", f"out={tmp_path}/s.zarr"])
+    with pytest.raises(UserError, match="seed is 0 in the store and 1 here"):
+        sweep(["trials=10", "seed=1", f"out={tmp_path}/s.zarr"])
+
+
+def test_signed_blocks_have_exactly_twice_the_stored_error(tmp_path):
+    dataset = sweep(
+        ["source=uniform,signed", "source.signed.kind=uniform", "source.signed.low=-1", "trials=2000",
+         f"out={tmp_path}/s.zarr"]
+    )  # fmt: skip
+    single = dataset.error.sel(source="uniform").to_numpy()
+    assert np.array_equal(dataset.error.sel(source="signed").to_numpy(), 2 * single)
+
+
+def test_all_tiles_of_a_photograph_in_several_block_sizes(tmp_path, photograph):
+    dataset = sweep(
+        ["source=images", f"source.images.path={photograph}", "trials=all", "block_size=8,20",
+         "freqs=3,40", "unit_trials=1000", f"out={tmp_path}/s.zarr"]
+    )  # fmt: skip
+    assert dataset.sizes["trial"] == 4800
+    measured = dataset.error.notnull().sum("trial").squeeze()
+    assert measured.sel(block_size=8).values.tolist() == [4800, 4800]
+    assert measured.sel(block_size=20).values.tolist() == [750, 750]
+    assert (dataset.error.sel(freq=40).fillna(0) == 0).all()
+    count = summarize(dataset)["count"].squeeze()
+    assert count.sel(block_size=20, freq=3) == 750
+
+
+def test_a_unit_that_fails_is_reported_the_others_are_stored_and_it_is_tried_again(
+    tmp_path, monkeypatch
+):
+    def draw(source, seed, size, first, count):
+        if first == 100:
+            raise ValueError("no such luck")
+        return original(source, seed, size, first, count)
+
+    original = sources.draw
+    arguments = ["trials=300", "unit_trials=100", f"out={tmp_path}/s.zarr"]
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "draw", draw)
+        with pytest.raises(RuntimeError, match=r"1 units failed.*trials 100\.\.199: ValueError: no such luck"):
+            sweep(arguments)
+    assert store.counts(f"{tmp_path}/s.zarr").tolist() == [[[100, 0, 100]]]
+    repaired = sweep(arguments)
+    assert_same(repaired, sweep(["trials=300", f"out={tmp_path}/whole.zarr"]))
+
+
+@pytest.mark.parametrize("cluster", ["local", "processes"])
+def test_ctrl_c_stores_what_is_in_flight_and_the_same_command_goes_on(tmp_path, cluster):
+    command = [
+        sys.executable, "-m", "pipeline", "sweep", "trials=2e6", "unit_trials=4000",
+        f"out={tmp_path}/s.zarr", f"cluster={cluster}",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        rows = tmp_path / "s.zarr" / "ledger" / "error" / "c"
+        wait_for(lambda: rows.exists() and len(list((rows / "0" / "0").iterdir())) > 5)
+        # To the whole group, as a terminal does.
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped. The same command goes on where this one stopped." in said
+    assert "Traceback" not in said
+    counts = store.counts(f"{tmp_path}/s.zarr")
+    assert 0 < (counts > 0).sum() < 500
+    # What the ledger lists is there, and right.
+    listed = int(np.flatnonzero(counts[0, 0])[-1])
+    part = xr.open_zarr(f"{tmp_path}/s.zarr").error[..., listed * 4000 : listed * 4000 + 100]
+    expected = asm_core.errors_by_frequency(uniform(0, 8, listed * 4000, 100), range(15))
+    assert np.array_equal(part.to_numpy().squeeze(), expected.astype(np.float32))
+    more = counted(["trials=2e6", f"out={tmp_path}/s.zarr"])
+    assert more.done == counts.sum()
+    assert more.advanced == 2_000_000 - counts.sum()
