@@ -107,10 +107,11 @@ def _sweep(words: list[str], show: bool) -> int:
     if show:
         print(settings.to_yaml(), end="")
         return 0
+    plan = _planned(settings)
     from pipeline import run, tables
 
     with tables.Watch() as watch:
-        outcome = run.execute(settings, words, watch)
+        outcome = run.execute(settings, plan, words, watch)
     if outcome.plan.unit_trials != settings.unit_trials:
         watch.say(f"The store keeps its units of {outcome.plan.unit_trials:,} trials.")
     for failure in outcome.failures[:5]:
@@ -132,6 +133,13 @@ def _sweep(words: list[str], show: bool) -> int:
     print(f"Store: {outcome.path}")
     print(f'Open it: import xarray; xarray.open_zarr("{outcome.path}")')
     return 0
+
+
+def _planned(settings: Any) -> Any:
+    from pipeline import sources
+    from pipeline.plan import make_plan
+
+    return make_plan(settings, sources.resolve)
 
 
 def _remainders(source: Any, block_sizes: Sequence[int]) -> list[str]:
@@ -162,12 +170,12 @@ def _plan(words: list[str], show: bool) -> int:
     if show:
         print(settings.to_yaml(), end="")
         return 0
+    plan = _planned(settings)
     from dask.system import CPU_COUNT
 
-    from pipeline import sources, store, tables
-    from pipeline.plan import make_plan, store_path
+    from pipeline import store, tables
+    from pipeline.plan import store_path
 
-    plan = make_plan(settings, sources.resolve)
     path = store_path(settings, plan)
     plan = store.check(path, plan)
     missing = plan.missing(store.counts(path))

@@ -48,7 +48,7 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
     )
     at_once = False
     try:
-        with Client(cluster) as client:
+        with Client(cluster, set_as_default=False) as client:
             yield client
     except KeyboardInterrupt as error:
         at_once = not isinstance(error, Stopped)
@@ -73,7 +73,9 @@ def dashboard(client: Client, settings: dict[str, Any]) -> str | None:
 
 def _reach(address: str, timeout: float) -> Client:
     try:
-        return Client(address, timeout=timeout)
+        # Never the default: a client that fails would stay it, and the caller's own computations
+        # would wait for a scheduler that is not there.
+        return Client(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         # TypeError is what a TLS scheduler gives a client without certificates.
         raise UserError(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
@@ -116,8 +117,8 @@ def save(figure: Figure, stem: str) -> Sequence[str]:
     """Write a figure as STEM.png and STEM.svg; returns the paths."""
     paths = [f"{stem}.png", f"{stem}.svg"]
     Path(stem).parent.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        # No date in the SVG: the same numbers give the same file.
-        metadata = {"Date": None} if path.endswith(".svg") else None
-        figure.savefig(path, dpi=160, metadata=metadata)
+    # Neither date nor random names in the SVG: the same numbers give the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "asm-sweep"}):
+        figure.savefig(paths[0], dpi=160)
+        figure.savefig(paths[1], metadata={"Date": None})
     return paths

@@ -98,14 +98,26 @@ def sweep(overrides: list[str]) -> "xr.Dataset":
     """
     from pipeline.results import open_results
 
-    outcome = execute(config.load(overrides), overrides, Silent())
+    settings = config.load(overrides)
+    outcome = execute(settings, make_plan(settings, sources.resolve), overrides, Silent())
     if outcome.failures:
         raise RuntimeError(f"{len(outcome.failures)} units failed; the first: {outcome.failures[0]}")
     return open_results(outcome.path).isel(trial=slice(0, outcome.plan.trials))
 
 
-def execute(settings: config.Config, arguments: Sequence[str], report: Report) -> Outcome:
-    """Compute and store the units of a configuration which its store does not have yet.
+def execute(
+    settings: config.Config, plan: Plan, arguments: Sequence[str], report: Report
+) -> Outcome:
+    """Compute and store the units of a plan which its store does not have yet.
+
+    Parameters
+    ----------
+    settings, plan
+        A configuration, and the plan made of it.
+    arguments
+        What the configuration was loaded from; kept in the store.
+    report
+        Is told how the run goes.
 
     Raises
     ------
@@ -114,7 +126,6 @@ def execute(settings: config.Config, arguments: Sequence[str], report: Report) -
     Stopped
         After Ctrl-C, once the units in flight are stored; a second Ctrl-C does not wait.
     """
-    plan = make_plan(settings, sources.resolve)
     path = store_path(settings, plan)
     plan = store.check(path, plan)
     outcome = Outcome(plan, path)
