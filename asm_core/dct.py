@@ -4,7 +4,7 @@ import math
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from asm_core import kernels, validate
 from asm_core.validate import FloatArray
@@ -40,6 +40,7 @@ def dct_basis(block_size: int) -> FloatArray:
 
 @cache
 def basis_of(size: int) -> FloatArray:
+    """`dct_basis` of a valid size, shared and read-only."""
     # Each entry from math.cos of an angle in the first quadrant: NumPy's vectorised cosine differs
     # in the last bit from processor to processor, and a cluster is mixed.  Reducing the angle
     # first makes the even and odd symmetry about the middle exact, which the kernels build on.
@@ -110,8 +111,8 @@ def block_idct(coefficients: ArrayLike) -> FloatArray:
     return inverse_of(values, np.arange(values.shape[-1] ** 2))
 
 
-def inverse_of(values: FloatArray, order: np.ndarray) -> FloatArray:
-    """Blocks from the coefficients c = u N + v that `order` lists; `values` (..., N, N) is valid."""
+def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
+    """Blocks from the coefficients c = u N + v that `order` lists; `values` are valid."""
     size = values.shape[-1]
     rows = np.ascontiguousarray(values.reshape(-1, size * size))
     blocks = np.empty_like(rows)

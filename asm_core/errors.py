@@ -1,10 +1,10 @@
 """Per-block errors of approximated operations; never averaged over blocks."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from asm_core import kernels, validate
 from asm_core.dct import basis_of
@@ -15,9 +15,9 @@ from asm_core.validate import METHODS, OPERATIONS, FloatArray
 class Measures(NamedTuple):
     """What `measure` returns, trials last."""
 
-    error: FloatArray
+    error: NDArray[np.floating[Any]]
     """(operations, methods, frequencies, T) RMSE of each block, in the unit of its samples."""
-    mask_accuracy: FloatArray
+    mask_accuracy: NDArray[np.floating[Any]]
     """(operations, frequencies, T) share of right windows (pooling) or signs (ReLU), 0 .. 1."""
 
 
@@ -43,7 +43,8 @@ def rmse(a: ArrayLike, b: ArrayLike) -> FloatArray:
     if left.ndim < 2 or left.shape[-2:] != right.shape[-2:]:
         raise ValueError(f"a and b must be (..., M, M) alike, got {left.shape} and {right.shape}")
     difference = left - right
-    return np.sqrt(np.mean(difference * difference, axis=(-2, -1)))
+    result: FloatArray = np.sqrt(np.mean(difference * difference, axis=(-2, -1)))
+    return result
 
 
 def errors_by_frequency(
@@ -96,7 +97,8 @@ def errors_by_frequency(
     lead, size = samples.shape[:-2], samples.shape[-1]
     batch = samples.reshape(-1, size, size)
     errors = measure(batch, freqs, [(operation, window)], [method], selection).error[0, 0]
-    return errors.reshape(len(errors), *lead)
+    result: FloatArray = errors.reshape(len(errors), *lead)
+    return result
 
 
 def measure(

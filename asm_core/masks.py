@@ -1,5 +1,7 @@
 """Spatial masks: which samples an operation keeps, from exact or approximate blocks."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -9,7 +11,7 @@ from asm_core.frequencies import approximate
 Mask = NDArray[np.bool_]
 
 
-def windows_of(samples: NDArray, window: int) -> NDArray:
+def windows_of(samples: NDArray[Any], window: int) -> NDArray[Any]:
     """View (..., N, N) as (..., N/k, N/k, k * k): one row-major row of samples per window."""
     *lead, size, _ = samples.shape
     count = size // window
@@ -35,7 +37,7 @@ def local_maximum_mask(blocks: ArrayLike, window: int = 2) -> Mask:
     Raises
     ------
     ValueError
-        For a wrong shape, an odd N, a sample that is not finite, or a window that does not divide N.
+        For a wrong shape, an odd N, a sample that is not finite, or a window not dividing N.
     """
     samples = validate.blocks("blocks", blocks)
     *lead, size, _ = samples.shape
@@ -44,7 +46,8 @@ def local_maximum_mask(blocks: ArrayLike, window: int = 2) -> Mask:
     chosen = place[..., None] == np.arange(k * k)
     count = size // k
     split = chosen.reshape(*lead, count, count, k, k)
-    return split.swapaxes(-3, -2).reshape(samples.shape)
+    mask: Mask = split.swapaxes(-3, -2).reshape(samples.shape)
+    return mask
 
 
 def nonnegative_mask(blocks: ArrayLike) -> Mask:

@@ -25,10 +25,12 @@ def max_pool(blocks: ArrayLike, window: int = 2) -> FloatArray:
     Raises
     ------
     ValueError
-        For a wrong shape, an odd N, a sample that is not finite, or a window that does not divide N.
+        For a wrong shape, an odd N, a sample that is not finite, or a window not dividing N.
     """
     samples = validate.blocks("blocks", blocks)
-    return windows_of(samples, validate.window(window, samples.shape[-1])).max(axis=-1)
+    side = validate.window(window, samples.shape[-1])
+    pooled: FloatArray = windows_of(samples, side).max(axis=-1)
+    return pooled
 
 
 def masked_max_pool(blocks: ArrayLike, mask: ArrayLike, window: int = 2) -> FloatArray:
@@ -54,7 +56,8 @@ def masked_max_pool(blocks: ArrayLike, mask: ArrayLike, window: int = 2) -> Floa
     """
     samples, kept = _with_mask(blocks, mask)
     side = validate.window(window, samples.shape[-1])
-    return windows_of(samples * kept, side).sum(axis=-1)
+    pooled: FloatArray = windows_of(samples * kept, side).sum(axis=-1)
+    return pooled
 
 
 def relu(blocks: ArrayLike) -> FloatArray:
@@ -104,5 +107,7 @@ def _with_mask(blocks: ArrayLike, mask: ArrayLike) -> tuple[FloatArray, FloatArr
     samples = validate.blocks("blocks", blocks)
     kept = validate.real_samples("mask", mask)
     if kept.shape != samples.shape:
-        raise ValueError(f"mask must have the shape of the blocks, {samples.shape}, got {kept.shape}")
+        raise ValueError(
+            f"mask must have the shape of the blocks, {samples.shape}, got {kept.shape}"
+        )
     return samples, kept

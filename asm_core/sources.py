@@ -51,7 +51,9 @@ def uniform(
         if not math.isfinite(value) or abs(value) > _LARGEST:
             raise ValueError(f"{name} must be finite and within +-{_LARGEST:g}, got {value}")
     if not high - low >= _SMALLEST_RANGE:
-        raise ValueError(f"low must be less than high by {_SMALLEST_RANGE:g} or more, got {low}, {high}")
+        raise ValueError(
+            f"low must be less than high by {_SMALLEST_RANGE:g} or more, got {low}, {high}"
+        )
     blocks = _unit_words(seed, "uniform", block_size, first, count)
     blocks *= high - low
     blocks += low

@@ -87,7 +87,11 @@ def _dispatch(words: list[str]) -> int:
 def _help(verb: str) -> str:
     lines = [f"usage: {PROGRAM} {USAGE[verb]}", "", f"  {PURPOSE[verb]}", ""]
     if OWN_KEYS.get(verb):
-        lines += ["keys of this verb", *(f"  {key:<22}{text}" for key, text in OWN_KEYS[verb].items()), ""]
+        lines += [
+            "keys of this verb",
+            *(f"  {key:<22}{text}" for key, text in OWN_KEYS[verb].items()),
+            "",
+        ]
     if verb not in ("summary", "plot"):
         from pipeline import config
 
@@ -95,7 +99,10 @@ def _help(verb: str) -> str:
         lines += [f"  {group:<22}{', '.join(config.options(group))}" for group in config.GROUPS]
         lines += ["", "keys and defaults"]
         lines += [f"  {line}" for line in config.load([]).to_yaml().splitlines()]
-        lines += ["", "parameters of an entry: source.uniform.low=-1, cluster.threads=2; several entries:"]
+        lines += [
+            "",
+            "parameters of an entry: source.uniform.low=-1, cluster.threads=2; several entries:",
+        ]
         lines += ["source=uniform,wide source.wide.kind=uniform source.wide.low=-1"]
     return "\n".join(lines)
 
@@ -149,7 +156,7 @@ def _remainders(source: Any, block_sizes: Sequence[int]) -> list[str]:
 
     files = source.parameters["files"]
     return [
-        f"{source.name}: {source.available[size]:,} blocks of {size} x {size} in {len(files):,} files, "
+        f"{source.name}: {len(files):,} files, {source.available[size]:,} blocks of {size} x {size}, "
         f"{images.dropped(files, size):,} samples dropped at the edges"
         for size in block_sizes
     ]
@@ -196,7 +203,7 @@ def _summary(words: list[str], show: bool) -> int:
     asked = _recorded(store.provenance_of(path))["trials"]
     length = results.open_results(path).sizes["trial"]
     prefixes = [length] if asked == "all" else notation.integers("trials", asked)
-    _print_table(path, prefixes[:-1] + [length])
+    _print_table(path, [*prefixes[:-1], length])
     print(f"Store: {path}")
     return 0
 
@@ -220,7 +227,9 @@ def _save(figure: Any, stem: str) -> int:
     try:
         print("\n".join(figures.save(figure, stem)))
     except OSError as error:
-        raise UserError(f"cannot write {stem}.png: {error.strerror}: choose another to=...") from error
+        raise UserError(
+            f"cannot write {stem}.png: {error.strerror}: choose another to=..."
+        ) from error
     return 0
 
 
@@ -234,7 +243,8 @@ def _print_config(path: str) -> int:
 def _recorded(attributes: dict[str, Any]) -> dict[str, Any]:
     import yaml
 
-    return yaml.safe_load(attributes["config"])
+    recorded: dict[str, Any] = yaml.safe_load(attributes["config"])
+    return recorded
 
 
 def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -249,7 +259,10 @@ def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[st
     if len(stores) > 1:
         raise UserError(f"one store at a time, got {len(stores)}: {' '.join(stores)}")
     if stores:
-        return stores[0] if "://" in stores[0] else str(Path(stores[0]).absolute()), {**own, **given}
+        return stores[0] if "://" in stores[0] else str(Path(stores[0]).absolute()), {
+            **own,
+            **given,
+        }
     newest = sorted(Path(folder).glob("*.zarr"), key=lambda path: path.stat().st_mtime)
     if not newest:
         raise UserError(f"no store in {folder}: run {PROGRAM} sweep first, or give its path")
@@ -291,7 +304,7 @@ USAGE = {
 PURPOSE = {
     "sweep": "Run a sweep, or what its store lacks of it, and show the table.",
     "plan": "Show axes, units, bytes and estimated time of a sweep; nothing is run or written.",
-    "summary": "Show the table of a store: n, coefficients kept, mean error, interval, mask accuracy.",
+    "summary": "Show the table of a store: coefficients kept, mean error, interval, mask accuracy.",
     "plot": "Draw mean error against frequencies, a line for each curve, as PNG and SVG.",
     "example": "Work one block of the source through: masks, exact and approximate result, error.",
 }

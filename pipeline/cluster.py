@@ -62,7 +62,7 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
 
 
 def dask_setup(worker: Worker) -> None:
-    """Run by each worker process as it starts (Dask's preload): Ctrl-C is the client's to handle."""
+    """Run by each worker process as it starts (Dask's preload): Ctrl-C is for the client."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -43,7 +43,10 @@ class Config:
 
     def to_yaml(self) -> str:
         """The composed configuration, as `--cfg` prints it."""
-        return yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, default_flow_style=None)
+        text: str = yaml.safe_dump(
+            dataclasses.asdict(self), sort_keys=False, default_flow_style=None
+        )
+        return text
 
 
 def options(group: str) -> list[str]:
@@ -93,7 +96,10 @@ def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
             if name not in known and name not in made.get(group, {}):
                 raise UserError(
                     f"unknown {group} {name!r}: {overrides.did_you_mean(name, known)}"
-                    + (f" A new entry says its kind: {group}.{name}.kind=..." * (group != "cluster"))
+                    + (
+                        f" A new entry says its kind: {group}.{name}.kind=..."
+                        * (group != "cluster")
+                    )
                 )
         filed = ",".join(name for name in wanted if name in known)
         selections.append(f"{group}={filed}" if group == "cluster" else f"{group}=[{filed}]")

@@ -1,6 +1,7 @@
 """The notebook's worked example: one block through exact and approximated masking."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ class Example:
     """Matrices of one block under one operation, and what they say."""
 
     title: str
-    matrices: dict[str, NDArray]
+    matrices: dict[str, NDArray[Any]]
     lines: list[str]
 
 
@@ -57,8 +58,8 @@ def work_out(settings: config.Config, freq: int, trial: int) -> Example:
         right, of, what = int((true_mask == mask).sum()), block.size, "signs"
     kept = asm_core.coefficients_kept(size, freq, selection)
     return Example(
-        title=f"{operation.name}, {source.name} block {trial} of seed {plan.seed}, {size} x {size}, "
-        f"n = {freq} ({kept} of {size * size} coefficients)",
+        title=f"{operation.name}, {source.name} block {trial} of seed {plan.seed}, {size} x {size},"
+        f" n = {freq} ({kept} of {size * size} coefficients)",
         matrices={
             "exact block": block,
             "approximate block": approximate,

@@ -40,7 +40,9 @@ def plot_curves(summary: xr.Dataset) -> Figure:
             n, curve["mean"], dashes, color=colour, marker="o", markersize=3.5, linewidth=1.4,
             label=", ".join(_value(axis, name[axis]) for axis in differing),
         )  # fmt: skip
-        axes.fill_between(n, curve["ci_low"], curve["ci_high"], color=colour, alpha=0.25, linewidth=0)
+        axes.fill_between(
+            n, curve["ci_low"], curve["ci_high"], color=colour, alpha=0.25, linewidth=0
+        )
     axes.set_xlabel("spatial frequencies kept, n (0 = DC alone)")
     axes.set_ylabel("mean error (RMSE per block)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -48,13 +50,17 @@ def plot_curves(summary: xr.Dataset) -> Figure:
     axes.grid(alpha=0.3)
     if differing:
         # Many lines leave no free corner: their names go beside the axes.
-        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(shown) > 6 else {}
+        beside: dict[str, Any] = (
+            {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(shown) > 6 else {}
+        )
         axes.legend(fontsize="small", frameon=False, **beside)
     fixed = [axis for axis in AXES if axis not in differing]
     counts = sorted({int(curve["count"].max()) for _, curve in shown})
     trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
     described = ", ".join(_value(axis, np.atleast_1d(summary[axis])[0]) for axis in fixed)
-    axes.set_title(f"{described}\n{trials} trials, shaded: 95 % interval of the mean", fontsize="medium")
+    axes.set_title(
+        f"{described}\n{trials} trials, shaded: 95 % interval of the mean", fontsize="medium"
+    )
     return figure
 
 
@@ -66,7 +72,7 @@ def _value(axis: str, value: Any) -> str:
     return f"{value} x {value} blocks" if axis == "block_size" else str(value)
 
 
-def colours_of(matrix: NDArray, largest: float) -> NDArray[np.float64]:
+def colours_of(matrix: NDArray[Any], largest: float) -> NDArray[np.float64]:
     """The notebook's colours: red positive, green negative, blue zero.
 
     Parameters
@@ -90,7 +96,7 @@ def colours_of(matrix: NDArray, largest: float) -> NDArray[np.float64]:
     return picture
 
 
-def plot_matrices(matrices: dict[str, NDArray], title: str) -> Figure:
+def plot_matrices(matrices: dict[str, NDArray[Any]], title: str) -> Figure:
     """A worked example: every matrix as a grid of squares, in the notebook's colours.
 
     Masks are shown in full colour, all samples on one scale, so that they can be compared.
@@ -101,7 +107,9 @@ def plot_matrices(matrices: dict[str, NDArray], title: str) -> Figure:
     rows = -(-len(matrices) // columns)
     figure = Figure(figsize=(3 * columns, 3.1 * rows + 0.5), layout="constrained")
     figure.suptitle(f"{title}\nred positive, green negative, blue zero", fontsize="medium")
-    for axes, (name, matrix) in zip(figure.subplots(rows, columns).flat, matrices.items(), strict=False):
+    for axes, (name, matrix) in zip(
+        figure.subplots(rows, columns).flat, matrices.items(), strict=False
+    ):
         full = 1.0 if name.endswith("mask") else largest
         axes.imshow(colours_of(matrix, full), interpolation="nearest")
         axes.set_title(name, fontsize="small")

@@ -135,11 +135,12 @@ def _find(path: str) -> list[Path]:
 def _inspect(path: Path) -> ImageFile:
     content = _content(path)
     luma, _ = _decode(path, content)
-    return ImageFile(str(path), *luma.shape, hashlib.sha256(content).hexdigest())
+    height, width = luma.shape
+    return ImageFile(str(path), height, width, hashlib.sha256(content).hexdigest())
 
 
 @lru_cache(maxsize=4)
-def _luma(file: ImageFile) -> tuple[NDArray, float]:
+def _luma(file: ImageFile) -> tuple[NDArray[Any], float]:
     """A file's samples and their full scale, kept as stored: an eighth of float64."""
     path = Path(file.path)
     content = _content(path)
@@ -155,7 +156,7 @@ def _content(path: Path) -> bytes:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _decode(path: Path, content: bytes) -> tuple[NDArray, float]:
+def _decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             pages, mode = getattr(image, "n_frames", 1), image.mode
@@ -171,7 +172,7 @@ def _decode(path: Path, content: bytes) -> tuple[NDArray, float]:
         raise ValueError(f"{path} has {pages} pages: save each as a file of its own")
     if mode in ("I", "F"):
         raise ValueError(
-            f"{path} has samples of mode {mode}, whose range is unknown: save it with 8 or 16 bits a "
-            "sample"
+            f"{path} has samples of mode {mode}, whose range is unknown: save it with 8 or 16 bits "
+            "a sample"
         )
     return samples, 65535.0 if deep else 255.0

@@ -31,8 +31,8 @@ def split_arguments(arguments: Iterable[str]) -> dict[str, str]:
         key, value = split_argument(argument)
         if key in values:
             raise UserError(
-                f"{key} is given twice, as {values[key]!r} and {value!r}: write one {key}=..., with "
-                f"commas or as {key}=0..14 (a shell turns {{0..14}} into 15 arguments)"
+                f"{key} is given twice, as {values[key]!r} and {value!r}: write one {key}=..., "
+                f"with commas or as {key}=0..14 (a shell turns {{0..14}} into 15 arguments)"
             )
         values[key] = value
     return values
@@ -162,5 +162,7 @@ def _run(key: str, text: str, run: range) -> range:
         raise UserError(f"{key}={text} is empty: write the lower end first, as 0..14")
     # Not len(run), which overflows beyond 2^63.
     if (run.stop - run.start - 1) // run.step >= MAX_VALUES:
-        raise UserError(f"{key}={text} has more than {MAX_VALUES} values: use a step, as 0..1000..10")
+        raise UserError(
+            f"{key}={text} has more than {MAX_VALUES} values: use a step, as 0..1000..10"
+        )
     return run

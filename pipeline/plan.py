@@ -184,10 +184,8 @@ class Plan:
 
     def describe(self, unit: Unit) -> str:
         """A unit, in words for a message."""
-        return (
-            f"source={self.sources[unit.source].name} block_size={self.block_sizes[unit.block_size]} "
-            f"trials {unit.start}..{unit.stop - 1}"
-        )
+        source, size = self.sources[unit.source], self.block_sizes[unit.block_size]
+        return f"source={source.name} block_size={size} trials {unit.start}..{unit.stop - 1}"
 
     @property
     def core_seconds(self) -> float:
@@ -319,7 +317,7 @@ def store_path(config: "Config", plan: Plan) -> str:
 def differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """What two identities disagree about, a phrase each."""
     return [
-        f"{key} is {json.dumps(stored.get(key))} in the store and {json.dumps(wanted.get(key))} here"
+        f"{key} is {json.dumps(stored.get(key))} in the store, {json.dumps(wanted.get(key))} here"
         for key in sorted(stored.keys() | wanted.keys())
         if stored.get(key) != wanted.get(key)
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from pipeline import store
@@ -30,8 +31,8 @@ def open_results(path: str) -> xr.Dataset:
     -------
     xarray.Dataset
         `error` (source, block_size, operation, selection, method, freq, trial) float32, RMSE per
-        trial in the unit of the samples; `mask_accuracy` without method, 0 .. 1; NaN = not measured.
-        `error_ledger` and `mask_accuracy_ledger` hold the moments of each unit of trials.
+        trial in the unit of the samples; `mask_accuracy` without method, 0 .. 1; NaN = not
+        measured. `error_ledger` and `mask_accuracy_ledger` hold the moments of each unit of trials.
         Coordinates are sorted; the attributes hold the provenance.
 
     Raises
@@ -45,7 +46,7 @@ def open_results(path: str) -> xr.Dataset:
     dataset = dataset.assign_coords(trial=pd.RangeIndex(dataset.sizes["trial"], name="trial"))
     ledger = xr.open_zarr(path, group="ledger", chunks=None)
     ledger = ledger.rename({name: f"{name}_ledger" for name in store.METRICS})
-    merged = xr.merge([dataset, ledger], combine_attrs="override")
+    merged: xr.Dataset = xr.merge([dataset, ledger], combine_attrs="override")
     unsorted = [a for a in (*AXES, "freq") if not merged.indexes[a].is_monotonic_increasing]
     return merged.sortby(unsorted) if unsorted else merged
 
@@ -147,7 +148,9 @@ def _moments(dataset: xr.Dataset, metric: str) -> xr.Dataset:
     )
 
 
-def _from_ledger(dataset: xr.Dataset, metric: str, values: xr.DataArray) -> tuple[np.ndarray, int]:
+def _from_ledger(
+    dataset: xr.Dataset, metric: str, values: xr.DataArray
+) -> tuple[NDArray[np.float64], int]:
     """Rows of the ledger that lie within the dataset's trials, and the first trial after them."""
     length = values.sizes["trial"]
     name = f"{metric}_ledger"

@@ -101,7 +101,9 @@ def sweep(overrides: list[str]) -> "xr.Dataset":
     settings = config.load(overrides)
     outcome = execute(settings, make_plan(settings, sources.resolve), overrides, Silent())
     if outcome.failures:
-        raise RuntimeError(f"{len(outcome.failures)} units failed; the first: {outcome.failures[0]}")
+        raise RuntimeError(
+            f"{len(outcome.failures)} units failed; the first: {outcome.failures[0]}"
+        )
     return open_results(outcome.path).isel(trial=slice(0, outcome.plan.trials))
 
 
@@ -207,8 +209,8 @@ def map_units(
         Where the scheduler is gone.
     """
     waiting = iter(units)
-    running: dict[Future, Unit] = {}
-    ended: SimpleQueue[Future] = SimpleQueue()
+    running: dict[Future[None], Unit] = {}
+    ended: SimpleQueue[Future[None]] = SimpleQueue()
     window = _Window(client)
     stopping = False
     with _interrupt() as interrupted:
@@ -242,7 +244,7 @@ def map_units(
         raise Stopped
 
 
-def _failure(plan: Plan, unit: Unit, future: Future) -> str | None:
+def _failure(plan: Plan, unit: Unit, future: Future[None]) -> str | None:
     try:
         error = future.exception()
     except CancelledError:
@@ -253,7 +255,7 @@ def _failure(plan: Plan, unit: Unit, future: Future) -> str | None:
     return text if isinstance(error, UnitError) else f"{plan.describe(unit)}: {text}"
 
 
-def _not_started(client: Client, running: Iterable[Future]) -> list[Future]:
+def _not_started(client: Client, running: Iterable[Future[None]]) -> list[Future[None]]:
     """Futures that no worker is computing yet."""
     started = {key for stacks in client.call_stack().values() for key in stacks}
     return [future for future in running if future.key not in started]
@@ -299,7 +301,7 @@ def _check_shared(client: Client, settings: config.Config, path: str) -> None:
     blind = [worker for worker, sees in client.run(store.is_store, path).items() if not sees]
     if blind:
         raise UserError(
-            f"worker {blind[0]} does not see {path}: results must be a folder that all workers share"
+            f"worker {blind[0]} does not see {path}: results must be a folder that all share"
         )
 
 

@@ -71,7 +71,7 @@ def prepare(path: str, plan: Plan, provenance: dict[str, Any]) -> Plan:
         _grow(path, plan)
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}: choose another folder with results=..."
+            f"cannot write {path}: {error.strerror or error}: choose another results=..."
         ) from error
     return plan
 
@@ -127,7 +127,8 @@ def counts(path: str) -> NDArray[np.int64] | None:
     if not is_store(path):
         return None
     column = _open(path)["ledger/error"][..., 0, 0, 0, 0, MOMENTS.index("count")]
-    return np.nan_to_num(np.asarray(column)).astype(np.int64)
+    listed: NDArray[np.int64] = np.nan_to_num(np.asarray(column)).astype(np.int64)
+    return listed
 
 
 def provenance_of(path: str) -> dict[str, Any]:
@@ -169,8 +170,8 @@ def _match(path: str, plan: Plan, attributes: dict[str, Any]) -> Plan:
     found = differences(json.loads(attributes["identity"]), plan.identity)
     if found:
         raise UserError(
-            f"{path} holds another experiment: {'; '.join(found)}. Choose another out=..., or leave "
-            "it out and each experiment gets a store of its own"
+            f"{path} holds another experiment: {'; '.join(found)}. Choose another out=..., or "
+            "leave it out and each experiment gets a store of its own"
         )
     return plan.with_unit_trials(attributes["unit_trials"])
 
@@ -202,12 +203,17 @@ def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
         _add_array(root, name, values.shape, values.shape, values.dtype, (name,))[...] = values
     kept = np.array(
         [
-            [[coefficients_kept(size, n, selection) for n in plan.freqs] for size in plan.block_sizes]
+            [
+                [coefficients_kept(size, n, selection) for n in plan.freqs]
+                for size in plan.block_sizes
+            ]
             for selection in plan.selections
         ]
     )
     dimensions: tuple[str, ...] = ("selection", "block_size", "freq")
-    _add_array(root, "coefficients_kept", kept.shape, kept.shape, kept.dtype, dimensions)[...] = kept
+    _add_array(root, "coefficients_kept", kept.shape, kept.shape, kept.dtype, dimensions)[...] = (
+        kept
+    )
     _add_array(root, "trial", (0,), (_TRIALS_PER_CHUNK,), np.dtype(np.int64), ("trial",))
     ledger = root.create_group("ledger")
     names = np.array(MOMENTS, dtype=np.dtypes.StringDType())
@@ -227,7 +233,7 @@ def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
     _consolidate(path)
 
 
-def _coordinates(plan: Plan) -> dict[str, NDArray]:
+def _coordinates(plan: Plan) -> dict[str, NDArray[Any]]:
     text = np.dtypes.StringDType()
     return {
         "source": np.array([source.name for source in plan.sources], dtype=text),

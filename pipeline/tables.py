@@ -51,7 +51,13 @@ def _curve_table(curve: xr.Dataset) -> Table:
 
 def _figures(value: Any) -> str:
     number = float(value)
-    return "-" if np.isnan(number) else f"{number:.5f}" if 1e-3 <= abs(number) < 1e4 or not number else f"{number:.3e}"
+    return (
+        "-"
+        if np.isnan(number)
+        else f"{number:.5f}"
+        if 1e-3 <= abs(number) < 1e4 or not number
+        else f"{number:.3e}"
+    )
 
 
 def print_plan(plan: Plan, path: str, missing: int, threads: int) -> None:
@@ -61,6 +67,7 @@ def print_plan(plan: Plan, path: str, missing: int, threads: int) -> None:
     table.add_column(overflow="fold")
     cells = len(plan.sources) * len(plan.block_sizes)
     share = missing / max(plan.unit_count, 1)
+    seconds = plan.core_seconds * share / threads + START_SECONDS
     rows = {
         "source": ", ".join(source.name for source in plan.sources),
         "block_size": ", ".join(map(str, plan.block_sizes)),
@@ -72,7 +79,7 @@ def print_plan(plan: Plan, path: str, missing: int, threads: int) -> None:
         "units": f"{plan.unit_count:,} of up to {plan.unit_trials:,} trials, {cells} cells; "
         f"{missing:,} to compute",
         "size": f"{_bytes(plan.stored_bytes)} uncompressed, {_bytes(plan.unit_bytes)} a unit",
-        "time": f"about {_duration(plan.core_seconds * share / threads + START_SECONDS)} on {threads} threads",
+        "time": f"about {_duration(seconds)} on {threads} threads",
         "store": path,
     }
     for name, text in rows.items():
@@ -84,7 +91,7 @@ def print_plan(plan: Plan, path: str, missing: int, threads: int) -> None:
 START_SECONDS = 3.0
 
 
-def print_matrix(name: str, matrix: NDArray) -> None:
+def print_matrix(name: str, matrix: NDArray[Any]) -> None:
     """A matrix with three decimals; in a terminal in the notebook's colours."""
     console = _console()
     console.print(Text(f"\n{name}", style="bold"))
@@ -135,7 +142,8 @@ class Watch:
         self._console = console
         self._bar = (
             Progress(
-                TextColumn("{task.percentage:>3.0f} %"), BarColumn(), TextColumn("{task.completed:,.0f} of {task.total:,.0f} trials"),
+                TextColumn("{task.percentage:>3.0f} %"), BarColumn(),
+                TextColumn("{task.completed:,.0f} of {task.total:,.0f} trials"),
                 _Rate(), TimeRemainingColumn(), console=console,
             )
             if console.is_terminal
@@ -149,7 +157,10 @@ class Watch:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar:
             self._bar.stop()

@@ -55,9 +55,15 @@ def test_piped_output_has_no_escape_sequences_and_no_bar(swept):
 def test_the_printed_way_to_open_the_store_works_without_our_code(swept):
     folder, _, printed, _ = swept
     line = next(line for line in printed.splitlines() if line.startswith("Open it: "))
-    code = line.removeprefix("Open it: ").replace("xarray.open_zarr", "print(xarray.open_zarr") + ")"
+    code = (
+        line.removeprefix("Open it: ").replace("xarray.open_zarr", "print(xarray.open_zarr") + ")"
+    )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=folder, check=True
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=True,
     )
     assert "freq: 15, trial: 1000" in done.stdout
     assert done.stderr == ""
@@ -99,7 +105,8 @@ def test_plot_writes_png_and_svg_beside_the_store(swept, monkeypatch, capsys):
 def test_plan_shows_axes_units_bytes_and_time_and_writes_nothing(elsewhere, capsys):
     assert main(["plan", "block_size=4,8", "trials=1e6", "method=asm,apx"]) == 0
     printed = capsys.readouterr().out
-    for text in ("4, 8", "apx, asm", "0 .. 999,999", "16 of up to 131,072 trials, 2 cells; 16 to compute",
+    for text in ("4, 8", "apx, asm", "0 .. 999,999", "16 of up to 131,072 trials, 2 cells",
+                 "16 to compute",
                  "360 MB uncompressed", "about ", "/results/sweep-"):  # fmt: skip
         assert text in printed
     assert list(elsewhere.iterdir()) == []
@@ -122,7 +129,12 @@ def test_help_of_every_verb(elsewhere, capsys, arguments):
 def test_help_of_sweep_shows_groups_and_keys(capsys):
     main(["sweep", "--help"])
     printed = capsys.readouterr().out
-    for text in ("images, uniform", "max_pool, relu", "local, processes, scheduler", "unit_trials: 131072"):
+    for text in (
+        "images, uniform",
+        "max_pool, relu",
+        "local, processes, scheduler",
+        "unit_trials: 131072",
+    ):
         assert text in printed
 
 
@@ -144,8 +156,9 @@ def test_cfg_of_a_store_prints_what_it_was_made_with(swept, monkeypatch, capsys,
 
 def test_help_and_refusals_import_neither_dask_nor_numba():
     code = (
-        "import sys; from pipeline.cli import main; main(['sweep', '--help']); main(['sweep', 'frq=1']);"
-        "main(['sweep', 'block_size=7']); main(['sweep', 'source=images', 'source.images.path=no']);"
+        "import sys; from pipeline.cli import main; main(['sweep', '--help']);"
+        "main(['sweep', 'frq=1']); main(['sweep', 'block_size=7']);"
+        "main(['sweep', 'source=images', 'source.images.path=no']);"
         "print([m for m in ('dask', 'distributed', 'numba', 'xarray', 'zarr') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -166,7 +179,10 @@ REFUSED = [
     (["sweep", "trials=x"], "trials must be an integer"),
     (["sweep", "seed=1.5"], "seed must be an integer, got 1.5"),
     (["sweep", "block_size=7"], "block_size must be even and within 2..256, got 7"),
-    (["sweep", "operation.max_pool.window=3"], "operation.max_pool.window=3 does not divide block_size=8"),
+    (
+        ["sweep", "operation.max_pool.window=3"],
+        "operation.max_pool.window=3 does not divide block_size=8",
+    ),
     (["sweep", "source.uniform.low=5"], "source.uniform: low must be less than high"),
     (["sweep", "source.uniform.low=nan"], "source.uniform.low must be finite"),
     (["sweep", "source=images", "source.images.path=nowhere"], "nowhere matches no file"),
@@ -191,7 +207,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSED)
-def test_a_mistake_is_one_line_exit_code_2_and_nothing_written(tmp_path, monkeypatch, capsys, arguments, message):
+def test_a_mistake_is_one_line_exit_code_2_and_nothing_written(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
     (tmp_path / "file").write_text("")
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "here").mkdir()
@@ -228,8 +246,8 @@ def test_units_that_fail_give_exit_code_3_and_are_named(elsewhere, monkeypatch, 
 def test_a_reader_who_has_seen_enough_is_no_error(swept):
     folder, *_ = swept
     done = subprocess.run(
-        f"{sys.executable} -m pipeline summary | head -1", shell=True, capture_output=True, text=True,
-        cwd=folder, check=True,
+        f"{sys.executable} -m pipeline summary | head -1",
+        shell=True, capture_output=True, text=True, cwd=folder, check=True,
     )  # fmt: skip
     assert done.stdout.startswith("source=uniform")
     assert done.stderr == ""

@@ -34,7 +34,9 @@ def test_axes_take_every_notation():
 
 
 def test_several_entries_of_a_group_are_chosen_by_name():
-    settings = config.load(["source=uniform,images", "source.images.path=a=b, c", "operation=[relu,max_pool]"])
+    settings = config.load(
+        ["source=uniform,images", "source.images.path=a=b, c", "operation=[relu,max_pool]"]
+    )
     assert list(settings.source) == ["images", "uniform"]
     assert settings.source["images"]["path"] == "a=b, c"
     assert list(settings.operation) == ["max_pool", "relu"]

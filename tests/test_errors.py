@@ -142,7 +142,9 @@ def test_one_pass_gives_the_bits_of_each_frequency_alone():
     blocks = uniform_blocks(30)
     whole = asm_core.errors_by_frequency(blocks, range(15), "max_pool", "apx")
     for n in range(15):
-        assert np.array_equal(asm_core.errors_by_frequency(blocks, [n], "max_pool", "apx")[0], whole[n])
+        assert np.array_equal(
+            asm_core.errors_by_frequency(blocks, [n], "max_pool", "apx")[0], whole[n]
+        )
 
 
 def test_frequencies_may_come_in_any_order_and_twice():

@@ -42,7 +42,9 @@ def test_the_plot_of_a_single_curve_names_it_in_the_title(tmp_path):
     assert axes.get_legend() is None
 
 
-@pytest.mark.parametrize(("operation", "window"), [("max_pool", 2), ("max_pool", 4), ("relu", None)])
+@pytest.mark.parametrize(
+    ("operation", "window"), [("max_pool", 2), ("max_pool", 4), ("relu", None)]
+)
 def test_the_worked_example_is_that_of_nested_loops(operation, window):
     arguments = [f"operation={operation}", "source.uniform.low=-1", "seed=2"]
     if window:
@@ -55,8 +57,12 @@ def test_the_worked_example_is_that_of_nested_loops(operation, window):
     np.testing.assert_allclose(matrices[1], approximate, atol=1e-14)
     if window:
         mask = oracles.local_maximum_mask(approximate, window)
-        expected = [oracles.local_maximum_mask(block, window), mask, oracles.max_pool(block, window),
-                    oracles.masked_max_pool(block, mask, window)]  # fmt: skip
+        expected = [
+            oracles.local_maximum_mask(block, window),
+            mask,
+            oracles.max_pool(block, window),
+            oracles.masked_max_pool(block, mask, window),
+        ]
     else:
         mask = oracles.nonnegative_mask(approximate)
         expected = [oracles.nonnegative_mask(block), mask, oracles.relu(block), block * mask]
@@ -74,8 +80,8 @@ def test_the_example_prints_every_matrix_with_three_decimals(elsewhere, capsys):
     block = uniform(0, 8, 0, 1, low=-1.0)[0]
     for row in block:
         assert "".join(f"{value:8.3f}" for value in row) in printed
-    for name in ("exact block", "approximate block", "true mask", "approximate mask", "true max_pool",
-                 "approximate max_pool (ASM)"):  # fmt: skip
+    for name in ("exact block", "approximate block", "true mask", "approximate mask",
+                 "true max_pool", "approximate max_pool (ASM)"):  # fmt: skip
         assert f"\n{name}\n" in printed
     assert printed.split()[-2:] == ["results/example.png", "results/example.svg"]
     assert (elsewhere / "results" / "example.png").stat().st_size > 10_000

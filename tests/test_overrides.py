@@ -111,7 +111,9 @@ def test_a_value_may_hold_equal_signs_and_spaces():
     assert overrides.split_arguments(["out=a b=c.zarr"]) == {"out": "a b=c.zarr"}
 
 
-@pytest.mark.parametrize(("value", "number"), [("1e-3", 0.001), ("-2", -2.0), (3, 3.0), ("1_0", 10.0)])
+@pytest.mark.parametrize(
+    ("value", "number"), [("1e-3", 0.001), ("-2", -2.0), (3, 3.0), ("1_0", 10.0)]
+)
 def test_numbers(value, number):
     assert overrides.number("low", value) == number
 

@@ -40,11 +40,17 @@ def test_the_console_script_is_declared(installed):
 def test_a_sweep_runs_from_the_wheel_in_any_folder(installed, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     code = (
-        "import pipeline, asm_core, pipeline.config as c; print(pipeline.__file__, asm_core.__file__, c.CONF);"
+        "import pipeline, asm_core, pipeline.config as c;"
+        "print(pipeline.__file__, asm_core.__file__, c.CONF);"
         "print(pipeline.sweep(['trials=10']).sizes['trial'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+        check=True,
     )
     places, trials = done.stdout.splitlines()
     assert all(place.startswith(str(installed)) for place in places.split())

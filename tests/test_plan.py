@@ -67,7 +67,9 @@ def test_whatever_decides_the_numbers_changes_the_identity(argument):
     assert len(differences(plan().identity, plan(argument).identity)) == 1
 
 
-@pytest.mark.parametrize("argument", ["trials=5", "unit_trials=7", "cluster=processes", "results=x", "out=y"])
+@pytest.mark.parametrize(
+    "argument", ["trials=5", "unit_trials=7", "cluster=processes", "results=x", "out=y"]
+)
 def test_whatever_does_not_decide_the_numbers_leaves_the_identity(argument):
     assert plan(argument).digest == plan().digest
 
@@ -78,7 +80,9 @@ def test_the_name_of_a_store_carries_the_identity():
     assert store_path(settings, made) == f"/a/b/sweep-{made.digest}.zarr"
     assert store_path(config.load(["out=/c/d.zarr"]), made) == "/c/d.zarr"
     assert store_path(config.load(["out=file:///c/d.zarr"]), made) == "/c/d.zarr"
-    assert store_path(config.load(["results=s3://bucket/x"]), made).startswith("s3://bucket/x/sweep-")
+    assert store_path(config.load(["results=s3://bucket/x"]), made).startswith(
+        "s3://bucket/x/sweep-"
+    )
 
 
 def test_a_list_of_trials_stores_the_largest_and_reports_each():
@@ -105,7 +109,9 @@ def test_missing_units_are_those_whose_row_lists_too_few_trials():
 
 
 def test_bytes_are_those_of_the_arrays():
-    made = plan("trials=1000", "block_size=4,8", "method=asm,apx", "operation=max_pool,relu", "freqs=0..4")
+    made = plan(
+        "trials=1000", "block_size=4,8", "method=asm,apx", "operation=max_pool,relu", "freqs=0..4"
+    )
     errors, accuracies = 2 * 2 * 5, 2 * 5
     assert made.stored_bytes == 4 * 2 * 1000 * (errors + accuracies)
     assert made.unit_bytes == 4 * errors * 131072

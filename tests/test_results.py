@@ -43,7 +43,9 @@ def test_the_mean_and_its_uncertainty_are_those_of_numpy_and_scipy(path):
 
 
 def test_the_mean_of_rmses_is_not_the_pooled_rmse(path):
-    summary = summarize(open_results(path)).sel({"operation": "max_pool", "method": "asm", "freq": 0})
+    summary = summarize(open_results(path)).sel(
+        {"operation": "max_pool", "method": "asm", "freq": 0}
+    )
     assert (summary.pooled_rmse > summary["mean"] * 1.005).all()
 
 
@@ -94,8 +96,8 @@ def test_prefixes_are_the_summaries_of_shorter_runs(path, tmp_path):
     assert prefixes.trials.values.tolist() == [1, 50, 700]
     assert (prefixes["count"].sel(trials=50) == 50).all()
     short = sweep(
-        ["trials=50", "block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..6..2",
-         f"out={tmp_path}/s.zarr"]
+        ["trials=50", "block_size=4,8", "operation=max_pool,relu", "method=asm,apx",
+         "freqs=0..6..2", f"out={tmp_path}/s.zarr"]
     )  # fmt: skip
     assert np.array_equal(prefixes["mean"].sel(trials=50), summarize(short)["mean"])
     # One trial has a mean and no spread.

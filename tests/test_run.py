@@ -24,7 +24,8 @@ CURVES = ["block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=
 def bits(dataset):
     """Everything numerical of a dataset, as integers: NaN and the sign of zero included."""
     return {
-        name: dataset[name].to_numpy().view(np.uint32).tobytes() for name in ("error", "mask_accuracy")
+        name: dataset[name].to_numpy().view(np.uint32).tobytes()
+        for name in ("error", "mask_accuracy")
     }
 
 
@@ -98,7 +99,9 @@ def scheduler(tmp_path_factory):
         try:
             for command in commands:
                 processes.append(
-                    subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=log, cwd=folder)
+                    subprocess.Popen(
+                        [sys.executable, "-m", *command], stdout=log, stderr=log, cwd=folder
+                    )
                 )
                 wait_for(file.exists)
             yield json.loads(file.read_text())["address"]
@@ -126,7 +129,7 @@ def test_a_running_cluster_gives_the_same_bits(tmp_path, scheduler, photograph):
 
 
 def test_a_scheduler_that_does_not_answer_is_refused_and_nothing_is_written(tmp_path):
-    with pytest.raises(UserError, match="cluster.address=tcp://127.0.0.1:9 does not answer"):
+    with pytest.raises(UserError, match=r"cluster\.address=tcp://127\.0\.0\.1:9 does not answer"):
         sweep(["cluster=scheduler", "cluster.address=tcp://127.0.0.1:9", "cluster.timeout=0.5",
                f"out={tmp_path}/s.zarr"])  # fmt: skip
     assert list(tmp_path.iterdir()) == []
@@ -200,14 +203,14 @@ def test_fewer_trials_lose_nothing_and_give_the_prefix(tmp_path):
 
 def test_another_experiment_in_the_same_store_is_refused(tmp_path):
     sweep(["trials=10", f"out={tmp_path}/s.zarr"])
-    with pytest.raises(UserError, match="seed is 0 in the store and 1 here"):
+    with pytest.raises(UserError, match="seed is 0 in the store, 1 here"):
         sweep(["trials=10", "seed=1", f"out={tmp_path}/s.zarr"])
 
 
 def test_signed_blocks_have_exactly_twice_the_stored_error(tmp_path):
     dataset = sweep(
-        ["source=uniform,signed", "source.signed.kind=uniform", "source.signed.low=-1", "trials=2000",
-         f"out={tmp_path}/s.zarr"]
+        ["source=uniform,signed", "source.signed.kind=uniform", "source.signed.low=-1",
+         "trials=2000", f"out={tmp_path}/s.zarr"]
     )  # fmt: skip
     single = dataset.error.sel(source="uniform").to_numpy()
     assert np.array_equal(dataset.error.sel(source="signed").to_numpy(), 2 * single)
@@ -239,7 +242,9 @@ def test_a_unit_that_fails_is_reported_the_others_are_stored_and_it_is_tried_aga
     arguments = ["trials=300", "unit_trials=100", f"out={tmp_path}/s.zarr"]
     with monkeypatch.context() as patch:
         patch.setattr(sources, "draw", draw)
-        with pytest.raises(RuntimeError, match=r"1 units failed.*trials 100\.\.199: ValueError: no such luck"):
+        with pytest.raises(
+            RuntimeError, match=r"1 units failed.*trials 100\.\.199: ValueError: no such luck"
+        ):
             sweep(arguments)
     assert store.counts(f"{tmp_path}/s.zarr").tolist() == [[[100, 0, 100]]]
     repaired = sweep(arguments)

@@ -1,0 +1,38 @@
+# Everything sets up .venv by itself; the second time it is there already.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?= freqs=0..14
+
+.PHONY: sweep test lint bench clean
+
+sweep: .venv/.installed
+	$(BIN)/python -m pipeline sweep $(ARGS)
+
+test: .venv/.tested
+	$(BIN)/python -m pytest -q
+
+lint: .venv/.tested
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed
+	$(BIN)/python benchmarks/kernel.py
+
+clean:
+	rm -rf .venv build dist
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 2; }
+	@$(PYTHON) -m venv .venv || \
+	    { rm -rf .venv; echo "venv is missing: apt-get install python3-venv"; exit 2; }
+
+.venv/.installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/.tested: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
+	@touch $@
