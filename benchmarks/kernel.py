@@ -30,7 +30,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def notebook(block: np.ndarray, n: int) -> float:
-    """Max pooling of one 8 x 8 block by approximated masking, loop by loop as the notebook has it."""
+    """Max pooling of one 8 x 8 block by approximated masking, in the loops of the notebook."""
     size = len(block)
     basis = dct_basis(size)
     coefficients = block_dct(block)
@@ -54,12 +54,12 @@ def notebook(block: np.ndarray, n: int) -> float:
 
 def main() -> None:
     """Print the table."""
+    pool, relu = ("max_pool", 2), ("relu", 1)
     print("microseconds a trial          drawing  max_pool  and relu  last frequency alone")
     for size in (4, 8, 16, 32, 64):
-        count = max(16, SAMPLES // size**2)
+        count = max(64, SAMPLES // size**2)
         blocks = uniform(0, size, 0, count)
         freqs = range(2 * size - 1)
-        pool, relu = ("max_pool", 2), ("relu", 1)
         times = [
             seconds(lambda size=size, count=count: uniform(0, size, 0, count)),
             seconds(lambda blocks=blocks, freqs=freqs: measure(blocks, freqs, [pool])),

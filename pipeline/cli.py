@@ -156,8 +156,8 @@ def _remainders(source: Any, block_sizes: Sequence[int]) -> list[str]:
 
     files = source.parameters["files"]
     return [
-        f"{source.name}: {len(files):,} files, {source.available[size]:,} blocks of {size} x {size}, "
-        f"{images.dropped(files, size):,} samples dropped at the edges"
+        f"{source.name}: {len(files):,} files, {source.available[size]:,} blocks of "
+        f"{size} x {size}, {images.dropped(files, size):,} samples dropped at the edges"
         for size in block_sizes
     ]
 

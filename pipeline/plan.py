@@ -191,16 +191,16 @@ class Plan:
     def core_seconds(self) -> float:
         """Estimated time of one core for everything, without start-up.
 
-        Fitted to `benchmarks/kernel.py` on a 2 GHz server core: 0.2 ns a multiplication of the
-        reconstruction, 2 ns a sample of each measurement, 4 ns a sample drawn.
+        Fitted to what `benchmarks/kernel.py` prints on a 2 GHz server core, within a factor of 2:
+        0.3 ns a product of the reconstruction, 1.5 ns a sample measured, 4 ns a sample drawn.
         """
         total = 0.0
         for row in self.cell_trials:
             for size, trials in zip(self.block_sizes, row, strict=True):
                 samples = size * size
                 steps = sum(1 for n in self.freqs if n <= 2 * size - 2) + 1
-                reconstruct = 0.2e-9 * samples * samples / 4
-                measure = 2e-9 * samples * steps * len(self.operations)
+                reconstruct = 0.3e-9 * samples * samples / 4
+                measure = 1.5e-9 * samples * steps * len(self.operations)
                 total += trials * (4e-9 * samples + len(self.selections) * (reconstruct + measure))
         return total
 

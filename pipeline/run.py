@@ -25,8 +25,10 @@ from pipeline.plan import Plan, Unit, make_plan, store_path
 if TYPE_CHECKING:
     import xarray as xr
 
-# Samples drawn at a time: 512 KiB of float64, which stay in a core's second-level cache.
+# Samples drawn at a time: 512 KiB of float64, which stay in a core's second-level cache; and
+# blocks of any size, so that the kernel's lanes are full.
 _SAMPLES_PER_BATCH = 1 << 16
+_FEWEST_PER_BATCH = 64
 # Tasks in flight per thread: enough that no thread waits for the scheduler (3-6 ms a task), few
 # enough that memory and the work lost at a stop stay small.
 _TASKS_PER_THREAD = 4
@@ -176,7 +178,7 @@ def measure_unit(plan: Plan, unit: Unit) -> Measures:
     count = unit.stop - unit.start
     error = np.empty((*shape, len(plan.methods), len(plan.freqs), count), np.float32)
     accuracy = np.empty((*shape, len(plan.freqs), count), np.float32)
-    batch = max(16, _SAMPLES_PER_BATCH // (size * size))
+    batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
     for first in range(unit.start, unit.stop, batch):
         take = min(batch, unit.stop - first)
         blocks = sources.draw(source, plan.seed, size, first, take)
