@@ -2,19 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pipeline.exceptions import UserError
+
 if TYPE_CHECKING:
     from pipeline.results import open_results, summarize
     from pipeline.run import sweep
 
-__all__ = ["Stopped", "UserError", "open_results", "summarize", "sweep"]
-
-
-class UserError(ValueError):
-    """What a user can mend: one line that names the value, the limit and the remedy."""
-
-
-class Stopped(KeyboardInterrupt):
-    """Ctrl-C, after everything in flight was stored."""
+__all__ = ["UserError", "open_results", "summarize", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

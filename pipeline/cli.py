@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import Stopped, UserError, overrides
+from pipeline import overrides
+from pipeline.exceptions import Stopped, UserError
 
 PROGRAM = "python -m pipeline"
 

@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster, Worker
 
 from asm_core import KERNEL_VERSION
 from asm_core.sources import STREAM_VERSION
-from pipeline import Stopped, UserError
+from pipeline.exceptions import Stopped, UserError
 from pipeline.plan import LAYOUT_VERSION
 
 Versions = tuple[int, int, int]

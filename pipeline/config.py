@@ -12,7 +12,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from pipeline import UserError, overrides
+from pipeline import overrides
+from pipeline.exceptions import UserError
 
 # In a wheel conf/ travels inside the package; in a checkout it stands beside it.
 _HERE = Path(__file__).resolve().parent

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import asm_core
-from pipeline import UserError, config, sources
+from pipeline import config, sources
+from pipeline.exceptions import UserError
 from pipeline.plan import make_plan
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pipeline import UserError
+from pipeline.exceptions import UserError
 
 # An axis of more values than this is a slip of the keyboard, and would be built in memory.
 MAX_VALUES = 10_000

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from asm_core import KERNEL_VERSION
 from asm_core.sources import STREAM_VERSION
 from asm_core.validate import METHODS, SELECTIONS
-from pipeline import UserError
+from pipeline.exceptions import UserError
 from pipeline.overrides import did_you_mean
 
 if TYPE_CHECKING:

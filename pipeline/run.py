@@ -13,17 +13,17 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import xarray as xr
 from distributed import Client, Future
 
 from asm_core import Measures, measure
-from pipeline import Stopped, UserError, cluster, config, sources, store
+from pipeline import cluster, config, sources, store
+from pipeline.exceptions import Stopped, UserError
 from pipeline.plan import Plan, Unit, make_plan, store_path
-
-if TYPE_CHECKING:
-    import xarray as xr
+from pipeline.results import open_results
 
 # Samples drawn at a time: 512 KiB of float64, which stay in a core's second-level cache; and
 # blocks of any size, so that the kernel's lanes are full.
@@ -78,7 +78,7 @@ class UnitError(RuntimeError):
     """A unit that could not be measured or stored; says which."""
 
 
-def sweep(overrides: list[str]) -> "xr.Dataset":
+def sweep(overrides: list[str]) -> xr.Dataset:
     """Run a sweep, or what is missing of it, and open the result.
 
     Parameters
@@ -98,8 +98,6 @@ def sweep(overrides: list[str]) -> "xr.Dataset":
     RuntimeError
         Where units failed; the others are stored, and the same call tries the failed ones again.
     """
-    from pipeline.results import open_results
-
     settings = config.load(overrides)
     outcome = execute(settings, make_plan(settings, sources.resolve), overrides, Silent())
     if outcome.failures:

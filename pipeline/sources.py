@@ -9,7 +9,8 @@ from typing import Any
 
 from asm_core.sources import uniform
 from asm_core.validate import FloatArray
-from pipeline import UserError, images
+from pipeline import images
+from pipeline.exceptions import UserError
 from pipeline.plan import Source
 
 Parameters = dict[str, Any]

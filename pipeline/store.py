@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from asm_core import Measures, coefficients_kept
-from pipeline import UserError
+from pipeline.exceptions import UserError
 from pipeline.moments import MOMENTS, moments_of
 from pipeline.plan import Plan, Unit, differences
 

@@ -1,0 +1,9 @@
+"""What a run can end with that is no fault of the program."""
+
+
+class UserError(ValueError):
+    """What a user can mend: one line that names the value, the limit and the remedy."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, after everything in flight was stored."""
