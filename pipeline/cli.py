@@ -109,11 +109,8 @@ def _help(verb: str) -> str:
 
 
 def _sweep(words: list[str], show: bool) -> int:
-    from pipeline import config
-
-    settings = config.load(words)
-    if show:
-        print(settings.to_yaml(), end="")
+    settings = _composed(words, show)
+    if settings is None:
         return 0
     plan = _planned(settings)
     from pipeline import run, tables
@@ -141,6 +138,17 @@ def _sweep(words: list[str], show: bool) -> int:
     print(f"Store: {outcome.path}")
     print(f'Open it: import xarray; xarray.open_zarr("{outcome.path}")')
     return 0
+
+
+def _composed(words: Sequence[str], show: bool) -> Any:
+    """The configuration of a command line; None once `--cfg` has shown it."""
+    from pipeline import config
+
+    settings = config.load(words)
+    if not show:
+        return settings
+    print(settings.to_yaml(), end="")
+    return None
 
 
 def _planned(settings: Any) -> Any:
@@ -172,11 +180,8 @@ def _print_table(path: str, prefixes: Sequence[int]) -> None:
 
 
 def _plan(words: list[str], show: bool) -> int:
-    from pipeline import config
-
-    settings = config.load(words)
-    if show:
-        print(settings.to_yaml(), end="")
+    settings = _composed(words, show)
+    if settings is None:
         return 0
     plan = _planned(settings)
     from dask.system import CPU_COUNT
@@ -271,14 +276,11 @@ def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[st
 
 
 def _example(words: list[str], show: bool) -> int:
-    from pipeline import config
-
     own = {"freqs": "6", "trial": "0", "matrices": "false", "to": "results/example"}
     given = overrides.split_arguments(words)
     own |= {key: given.pop(key) for key in list(own) if key in given}
-    settings = config.load([f"{key}={value}" for key, value in given.items()])
-    if show:
-        print(settings.to_yaml(), end="")
+    settings = _composed([f"{key}={value}" for key, value in given.items()], show)
+    if settings is None:
         return 0
     from pipeline import example, figures, tables
 

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -125,13 +125,18 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-class _Rate(ProgressColumn):
+def _pace(done: float, total: float, seconds: float) -> str:
+    """Rate so far, and the time left at that rate."""
+    speed = done / max(seconds, 1e-9)
+    return f"{speed:,.0f} trials/s, {_duration((total - done) / speed)} left"
+
+
+class _Pace(ProgressColumn):
+    # Not rich's own estimate, which takes two units that end together for a speed.
     def render(self, task: Task) -> Text:
-        return Text(f"{_rate(task.speed)}" if task.speed else "")
-
-
-def _rate(speed: float) -> str:
-    return f"{speed:,.0f} trials/s"
+        if not task.completed or not task.total or not task.elapsed:
+            return Text("")
+        return Text(_pace(task.completed, task.total, task.elapsed))
 
 
 class Watch:
@@ -142,9 +147,9 @@ class Watch:
         self._console = console
         self._bar = (
             Progress(
-                TextColumn("{task.percentage:>3.0f} %"), BarColumn(),
-                TextColumn("{task.completed:,.0f} of {task.total:,.0f} trials"),
-                _Rate(), TimeRemainingColumn(), console=console,
+                TextColumn("{task.percentage:>3.0f} %"), BarColumn(bar_width=None),
+                TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+                _Pace(), console=console, expand=True,
             )
             if console.is_terminal
             else None
@@ -189,9 +194,8 @@ class Watch:
         now = time.monotonic()
         if now - self._told >= _SECONDS_PER_LINE and self._done < self._total:
             self._told = now
-            speed = self._done / (now - self._began)
-            left = _duration((self._total - self._done) / speed)
-            self.say(f"{self._done:,} of {self._total:,} trials, {_rate(speed)}, {left} left")
+            pace = _pace(self._done, self._total, now - self._began)
+            self.say(f"{self._done:,} of {self._total:,} trials, {pace}")
 
     def stopping(self, units: int) -> None:
         """Say what Ctrl-C waits for."""

@@ -1,0 +1,41 @@
+"""What is printed while a sweep runs, and the figures of its tables."""
+
+import numpy as np
+import pytest
+
+from pipeline import config, sources, tables
+from pipeline.plan import make_plan
+
+
+def notebook():
+    return make_plan(config.load([]), sources.resolve)
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(monkeypatch, capsys):
+    now = 0.0
+    monkeypatch.setattr(tables.time, "monotonic", lambda: now)
+    with tables.Watch() as watch:
+        watch.start(
+            notebook(), "s.zarr", todo=4000, done=500, dashboard="http://localhost:1/status"
+        )
+        for now in (4.0, 8.0, 12.0, 16.0):
+            watch.advance(1000)
+        watch.stopping(2)
+    assert capsys.readouterr().err.splitlines() == [
+        "Dashboard: http://localhost:1/status",
+        "Measuring 4,000 trials at 15 frequencies, 500 are in the store",
+        "3,000 of 4,000 trials, 250 trials/s, 4 s left",
+        "Stopping: storing 2 units in flight; Ctrl-C again stops at once.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h")]
+)
+def test_durations_are_read_at_a_glance(seconds, text):
+    assert tables._pace(1.0, 1.0 + seconds, 1.0).endswith(f"{text} left")
+
+
+def test_a_matrix_has_three_decimals_and_one_line_a_row(capsys):
+    tables.print_matrix("name", np.array([[1.0, -0.5], [0.0, 12.3456]]))
+    assert capsys.readouterr().out == "\nname\n   1.000  -0.500\n   0.000  12.346\n"
