@@ -174,9 +174,8 @@ def _remainders(source: Any, block_sizes: Sequence[int]) -> list[str]:
 def _print_table(path: str, prefixes: Sequence[int]) -> None:
     from pipeline import results, tables
 
-    dataset = results.open_results(path)
     for prefix in prefixes:
-        tables.print_summary(results.summarize(dataset.isel(trial=slice(0, prefix))))
+        tables.print_summary(results.summarize_store(path, prefix))
 
 
 def _plan(words: list[str], show: bool) -> int:
@@ -203,13 +202,18 @@ def _summary(words: list[str], show: bool) -> int:
     path, _ = _store_and_keys(words, {})
     if show:
         return _print_config(path)
-    from pipeline import overrides as notation
     from pipeline import results, store
 
     asked = _recorded(store.provenance_of(path))["trials"]
     length = results.open_results(path).sizes["trial"]
-    prefixes = [length] if asked == "all" else notation.integers("trials", asked)
+    prefixes = [length] if asked == "all" else overrides.integers("trials", asked)
     _print_table(path, [*prefixes[:-1], length])
+    wanted, done = store.wanted_and_done(path)
+    if done < wanted:
+        print(
+            f"Unfinished: {done:,} of {wanted:,} trials are stored; the same sweep goes on.",
+            file=sys.stderr,
+        )
     print(f"Store: {path}")
     return 0
 
@@ -223,7 +227,8 @@ def _plot(words: list[str], show: bool) -> int:
     stem = str(own["to"] or Path(path).with_suffix(""))
     for suffix in (".png", ".svg"):
         stem = stem.removesuffix(suffix)
-    figure = figures.plot_curves(results.summarize(results.open_results(path)))
+    length = results.open_results(path).sizes["trial"]
+    figure = figures.plot_curves(results.summarize_store(path, length))
     return _save(figure, stem)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from pipeline import store
@@ -32,35 +31,36 @@ def open_results(path: str) -> xr.Dataset:
     xarray.Dataset
         `error` (source, block_size, operation, selection, method, freq, trial) float32, RMSE per
         trial in the unit of the samples; `mask_accuracy` without method, 0 .. 1; NaN = not
-        measured. `error_ledger` and `mask_accuracy_ledger` hold the moments of each unit of trials.
-        Coordinates are sorted; the attributes hold the provenance.
+        measured. Coordinates are sorted; the attributes hold the provenance.
 
     Raises
     ------
     UserError
         Where there is no such store.
     """
+    return _sorted(_open(path))
+
+
+def _open(path: str) -> xr.Dataset:
     store.provenance_of(path)
     # A million trial numbers would be read to build an index that a range describes.
-    dataset = xr.open_zarr(path, drop_variables="trial")
-    dataset = dataset.assign_coords(trial=pd.RangeIndex(dataset.sizes["trial"], name="trial"))
-    ledger = xr.open_zarr(path, group="ledger", chunks=None)
-    ledger = ledger.rename({name: f"{name}_ledger" for name in store.METRICS})
-    merged: xr.Dataset = xr.merge([dataset, ledger], combine_attrs="override")
-    unsorted = [a for a in (*AXES, "freq") if not merged.indexes[a].is_monotonic_increasing]
-    return merged.sortby(unsorted) if unsorted else merged
+    dataset: xr.Dataset = xr.open_zarr(path, drop_variables="trial")
+    return dataset.assign_coords(trial=pd.RangeIndex(dataset.sizes["trial"], name="trial"))
 
 
-def summarize(dataset: xr.Dataset, trials: Sequence[int] | None = None) -> xr.Dataset:
+def _sorted(dataset: xr.Dataset) -> xr.Dataset:
+    unsorted = [a for a in (*AXES, "freq") if not dataset.indexes[a].is_monotonic_increasing]
+    return dataset.sortby(unsorted) if unsorted else dataset
+
+
+def summarize(dataset: xr.Dataset, trials: int | Sequence[int] | None = None) -> xr.Dataset:
     """Mean error of every curve point with its uncertainty, over the trials of a dataset.
-
-    Whole units are taken from the ledger, if the dataset has one and its trials start at 0; the
-    rest from the stored trials.  Either way gives the same bits.
 
     Parameters
     ----------
     dataset
-        As `open_results` or `xarray.open_zarr` opens it, or any selection of it.
+        As `open_results` or `xarray.open_zarr` opens it, or whatever was selected or made of it
+        that still has `error` with a `trial` dimension.  NaN is left out.
     trials
         Give the estimate for the first so many trials, at each of these numbers, along a new
         dimension `trials`.
@@ -71,19 +71,54 @@ def summarize(dataset: xr.Dataset, trials: Sequence[int] | None = None) -> xr.Da
         Without the trial dimension: `mean` of the per-trial RMSE (the notebook's curve),
         `standard_error` of it, `ci_low` and `ci_high` (95 %, Student's t), `pooled_rmse` (root of
         the mean square over all trials; another number), `standard_deviation`, `min`, `max`,
-        `count`, and `mask_accuracy` (mean), all in float64.
+        `count`, and `mask_accuracy` (mean, if the dataset has it), all in float64.
 
     Raises
     ------
     ValueError
-        For a number of trials that is not positive.
+        For a number of trials that is not positive, or larger than the dataset's.
     """
+    metrics = [name for name in store.METRICS if name in dataset]
+
+    def statistics(part: xr.Dataset) -> xr.Dataset:
+        return _statistics({name: _moments(part[name]) for name in metrics}, dataset.attrs)
+
     if trials is None:
-        return _statistics(dataset)
-    if any(count < 1 for count in trials):
-        raise ValueError(f"trials must be at least 1, got {min(trials)}")
-    parts = [_statistics(dataset.isel(trial=slice(0, count))) for count in trials]
-    return xr.concat(parts, pd.Index(list(trials), name="trials"))
+        return statistics(dataset)
+    have = dataset.sizes["trial"]
+    prefixes = [int(count) for count in np.atleast_1d(trials)]
+    for count in prefixes:
+        if not 1 <= count <= have:
+            raise ValueError(f"trials must be at least 1 and at most {have}, got {count}")
+    parts = [statistics(dataset.isel(trial=slice(0, count))) for count in prefixes]
+    return xr.concat(parts, pd.Index(prefixes, name="trials"))
+
+
+def summarize_store(path: str, trials: int) -> xr.Dataset:
+    """`summarize` of the first trials of a store, read from its ledger.
+
+    Only the unit in which `trials` ends is read trial by trial; the result has the same bits as
+    `summarize(open_results(path).isel(trial=slice(0, trials)))`, which reads them all.
+
+    Raises
+    ------
+    UserError
+        Where there is no such store.
+    """
+    dataset = _open(path)
+    ledger = xr.open_zarr(path, group="ledger", chunks=None)
+    unit_trials = int(dataset.attrs["unit_trials"])
+    moments = {}
+    for name in store.METRICS:
+        rows = ledger[name]
+        whole = min(trials // unit_trials, rows.sizes["unit"])
+        edge = rows.isel(unit=slice(whole, whole + 1)).sel(moment="count")
+        # The unit at the end of the axis is whole, however few trials it has.
+        if edge.size and edge.max() <= trials - whole * unit_trials:
+            whole += 1
+        rest = dataset[name].isel(trial=slice(min(whole * unit_trials, trials), trials))
+        moments[name] = _moments(rest, rows.isel(unit=slice(0, whole)))
+    return _sorted(_statistics(moments, dataset.attrs))
 
 
 def curves(summary: xr.Dataset) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
@@ -106,14 +141,14 @@ def in_range(curve: xr.Dataset) -> xr.Dataset:
     return curve.isel(freq=slice(0, int(whole[0]) + 1 if whole.size else None))
 
 
-def _statistics(dataset: xr.Dataset) -> xr.Dataset:
-    error = _moments(dataset, "error")
-    count, m2 = error["count"], error["M2"]
+def _statistics(moments: dict[str, xr.Dataset], attributes: dict[str, Any]) -> xr.Dataset:
+    error = moments["error"]
+    count = error["count"]
     few = count < 2
-    deviation = np.sqrt(m2 / (count - 1).where(~few))
+    deviation = np.sqrt(error["M2"] / (count - 1).where(~few))
     standard_error = deviation / np.sqrt(count)
     half_width = stdtrit((count - 1).where(~few), 0.5 + CONFIDENCE / 2) * standard_error
-    return xr.Dataset(
+    summary = xr.Dataset(
         {
             "mean": error["mean"],
             "standard_error": standard_error,
@@ -124,52 +159,28 @@ def _statistics(dataset: xr.Dataset) -> xr.Dataset:
             "min": error["min"],
             "max": error["max"],
             "count": count.astype(np.int64),
-            "mask_accuracy": _moments(dataset, "mask_accuracy")["mean"],
         },
-        attrs=dataset.attrs,
+        attrs=attributes,
     )
+    if "mask_accuracy" in moments:
+        summary["mask_accuracy"] = moments["mask_accuracy"]["mean"]
+    summary["mean"].attrs["long_name"] = "mean error (RMSE per block)"
+    return summary
 
 
-def _moments(dataset: xr.Dataset, metric: str) -> xr.Dataset:
-    """Moments over the trials of a dataset, a variable each."""
-    values = dataset[metric].transpose(..., "trial")
+def _moments(values: xr.DataArray, ledger: xr.DataArray | None = None) -> xr.Dataset:
+    """Moments over the trials of `values` and the units of `ledger`, a variable each."""
+    values = values.transpose(..., "trial")
+    curve = values.isel(trial=slice(0, 0)).sum("trial")
+    parts = []
+    if ledger is not None:
+        parts.append(ledger.transpose("unit", *curve.dims, "moment").to_numpy())
     length = values.sizes["trial"]
-    rows, stop = _from_ledger(dataset, metric, values)
-    parts = [rows] if stop else []
-    step = max(1, _VALUES_AT_ONCE * length // max(values.size, 1))
-    for start in range(stop, length, step):
+    step = max(1, _VALUES_AT_ONCE // max(curve.size, 1))
+    for start in range(0, length, step):
         piece = values.isel(trial=slice(start, start + step))
         parts.append(moments_of(piece.to_numpy())[None])
-    shape = (0, *values.shape[:-1], len(MOMENTS))
-    total = add_moments(np.concatenate(parts) if parts else np.empty(shape))
-    curve = values.isel(trial=0, drop=True) if length else values.sum("trial")
+    total = add_moments(np.concatenate(parts or [np.empty((0, *curve.shape, len(MOMENTS)))]))
     return xr.Dataset(
         {name: (curve.dims, total[..., k]) for k, name in enumerate(MOMENTS)}, curve.coords
     )
-
-
-def _from_ledger(
-    dataset: xr.Dataset, metric: str, values: xr.DataArray
-) -> tuple[NDArray[np.float64], int]:
-    """Rows of the ledger that lie within the dataset's trials, and the first trial after them."""
-    length = values.sizes["trial"]
-    name = f"{metric}_ledger"
-    if name not in dataset or "unit_trials" not in dataset.attrs or not length:
-        return np.empty(0), 0
-    trial = dataset["trial"].to_index()
-    if trial[0] != 0 or trial[-1] != length - 1 or not trial.is_monotonic_increasing:
-        return np.empty(0), 0
-    unit_trials = int(dataset.attrs["unit_trials"])
-    ledger = dataset[name].transpose("unit", *values.dims[:-1], "moment")
-    # A unit at the end of the axis is whole, however few trials it has.
-    whole = length // unit_trials
-    if whole * unit_trials < length:
-        rows = ledger.isel(unit=slice(whole, whole + 1))
-        held = rows.sel(moment="count").max() if rows.sizes["unit"] else None
-        if held is not None and held == length - whole * unit_trials:
-            whole, stop = whole + 1, length
-        else:
-            stop = whole * unit_trials
-    else:
-        stop = length
-    return ledger.isel(unit=slice(0, whole)).to_numpy(), stop

@@ -306,11 +306,13 @@ def _check_shared(client: Client, settings: config.Config, path: str) -> None:
 
 
 def _provenance(settings: config.Config, arguments: Sequence[str]) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         "title": "Error of approximated spatial masking by number of spatial frequencies",
         "config": settings.to_yaml(),
         "overrides": shlex.join(arguments),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": now,
+        "last_run": now,
         # Text, not structures: netCDF attributes hold nothing else.
         "versions": " ".join(f"{name}={version(name)}" for name in _VERSIONS_OF),
     }

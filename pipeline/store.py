@@ -42,6 +42,13 @@ METRICS = {
 # blosc-lz4 with shuffle writes 948 MB/s, and crc32c catches a flipped bit that it reads silently.
 _CODECS = [BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()]
 _TRIALS_PER_CHUNK = 1 << 20
+# What xarray writes on the axes of a plot.
+_LABELS = {
+    "error": {"long_name": "error (RMSE of each block)"},
+    "mask_accuracy": {"long_name": "mask accuracy", "units": "1"},
+    "freq": {"long_name": "spatial frequencies kept, n"},
+    "coefficients_kept": {"long_name": "DCT coefficients kept"},
+}
 
 
 def is_store(path: str) -> bool:
@@ -68,7 +75,7 @@ def prepare(path: str, plan: Plan, provenance: dict[str, Any]) -> Plan:
             _create(path, plan, provenance)
             return plan
         plan = _match(path, plan, attributes)
-        _grow(path, plan)
+        _grow(path, plan, provenance)
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}: choose another results=..."
@@ -131,6 +138,14 @@ def counts(path: str) -> NDArray[np.int64] | None:
     return listed
 
 
+def wanted_and_done(path: str) -> tuple[int, int]:
+    """Trials, over all cells, that the last sweep of a store wanted, and those of them it lists."""
+    wanted = np.array(json.loads(provenance_of(path)["trials_wanted"]))
+    listed = counts(path)
+    done = 0 if listed is None else int(np.minimum(listed.sum(axis=-1), wanted).sum())
+    return int(wanted.sum()), done
+
+
 def provenance_of(path: str) -> dict[str, Any]:
     """The attributes of a store.
 
@@ -156,7 +171,7 @@ def _check_url(url: str) -> None:
 def _attributes(path: str) -> dict[str, Any] | None:
     try:
         attributes = dict(_open(path, mode="r").attrs)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+    except Exception:  # nothing there, something else, or damaged: zarr raises whatever it meets
         return None
     return attributes if "identity" in attributes else None
 
@@ -179,6 +194,7 @@ def _match(path: str, plan: Plan, attributes: dict[str, Any]) -> Plan:
 def _create(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
     attributes = {
         **provenance,
+        **_wanted(plan),
         "identity": json.dumps(plan.identity),
         "unit_trials": plan.unit_trials,
         # Tells xarray that this is a coordinate, though it has no dimension of its name.
@@ -233,6 +249,11 @@ def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
     _consolidate(path)
 
 
+def _wanted(plan: Plan) -> dict[str, Any]:
+    """How many trials the last sweep wanted of each cell: what is complete, and what is not."""
+    return {"trials_wanted": json.dumps(plan.cell_trials)}
+
+
 def _coordinates(plan: Plan) -> dict[str, NDArray[Any]]:
     text = np.dtypes.StringDType()
     return {
@@ -256,6 +277,7 @@ def _add_array(
     text = dtype.kind == "T"
     return group.create_array(
         name,
+        attributes=_LABELS.get(name, {}) if group.path == "" else {},
         shape=shape,
         chunks=chunks,
         dtype=dtype,
@@ -265,10 +287,12 @@ def _add_array(
     )
 
 
-def _grow(path: str, plan: Plan) -> None:
+def _grow(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
     """Lengthen the trial and unit axes where the plan is longer; never shrink them."""
     root = _open(path, mode="r+")
     _resize(root, plan)
+    created = {"created": root.attrs["created"]} if "created" in root.attrs else {}
+    root.attrs.update({**provenance, **_wanted(plan), **created})
     _consolidate(path)
 
 
@@ -301,5 +325,5 @@ def _writable(path: str, session: str) -> dict[str, Any]:
     """Handles of the arrays that workers write, opened once a worker and session."""
     root = _open(path, mode="r+")
     names = [*METRICS, *(f"ledger/{metric}" for metric in METRICS)]
-    # A chunk that equals the fill value must be written too; open_array ignores this option.
+    # Otherwise zarr compares every chunk with the fill value first; open_array ignores the option.
     return {name: root[name].with_config({"write_empty_chunks": True}) for name in names}

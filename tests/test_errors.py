@@ -6,8 +6,10 @@ import math
 import numpy as np
 import oracles
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 import asm_core
+from asm_core import kernels
 
 BOTH = [("max_pool", 2), ("relu", 1)]
 
@@ -103,6 +105,36 @@ def test_with_all_frequencies_asm_is_exact_on_ties_and_flat_blocks():
     blocks = np.random.default_rng(1).integers(0, 2, size=(500, 8, 8)) / 255
     blocks[:100] = blocks[:100, :1, :1]
     assert (asm_core.measure(blocks, [14], BOTH).error[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("window", [2, 4])
+def test_where_exact_samples_tie_the_first_is_the_right_one(window):
+    # Few levels: most windows tie, and another sample of the same value is still another place.
+    blocks = np.random.default_rng(6).integers(0, 3, size=(12, 8, 8)).astype(float)
+    error, accuracy = asm_core.measure(blocks, [3, 7, 11], [("max_pool", window)])
+    for t, block in enumerate(blocks):
+        coefficients = oracles.dct(block)
+        for f, n in enumerate([3, 7, 11]):
+            approximate = oracles.approximate(coefficients, n)
+            expected = oracles.error(block, approximate, "max_pool", "asm", window)
+            assert error[0, 0, f, t] == pytest.approx(expected, abs=1e-13)
+            expected = oracles.mask_accuracy(block, approximate, "max_pool", window)
+            assert accuracy[0, f, t] == expected
+
+
+def test_an_approximate_sample_of_exactly_zero_is_not_kept():
+    # The DC is 0, so A_0 = 0 everywhere, nothing is kept, and the positive samples are the error.
+    block = np.array([[[1.0, -1.0], [-1.0, 1.0]]])
+    error, accuracy = asm_core.measure(block, [0], [("relu", 1)])
+    assert error[0, :, 0, 0].tolist() == [math.sqrt(2 / 4)] * 2
+    assert accuracy[0, 0, 0] == 0.5
+
+
+def test_kernels_release_the_lock_and_keep_the_order_of_operations():
+    compiled = [k for k in vars(kernels).values() if isinstance(k, Dispatcher)]
+    assert len(compiled) > 10
+    assert all(k.targetoptions["nogil"] for k in compiled)
+    assert not any(k.targetoptions.get("fastmath") for k in compiled)
 
 
 def test_constant_blocks_have_no_error_at_any_frequency():

@@ -74,6 +74,21 @@ def test_whatever_does_not_decide_the_numbers_leaves_the_identity(argument):
     assert plan(argument).digest == plan().digest
 
 
+@pytest.mark.parametrize("version", ["KERNEL_VERSION", "STREAM_VERSION", "LAYOUT_VERSION"])
+def test_another_version_of_what_makes_the_bits_is_another_identity(monkeypatch, version):
+    before = plan().identity
+    monkeypatch.setattr(f"pipeline.plan.{version}", 99)
+    key = version.lower()
+    assert differences(before, plan().identity) == [f"{key} is {before[key]} in the store, 99 here"]
+
+
+def test_entries_of_groups_are_sorted_by_name_however_they_were_made():
+    made = plan("source=uniform,early", "source.early.kind=uniform", "operation=relu,a",
+                "operation.a.kind=max_pool")  # fmt: skip
+    assert [source.name for source in made.sources] == ["early", "uniform"]
+    assert [operation.name for operation in made.operations] == ["a", "relu"]
+
+
 def test_the_name_of_a_store_carries_the_identity():
     settings = config.load(["results=/a/b/"])
     made = make_plan(settings, endless)

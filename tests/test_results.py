@@ -8,7 +8,6 @@ import scipy.stats
 import xarray as xr
 
 from pipeline import UserError, open_results, results, summarize, sweep
-from pipeline.moments import MOMENTS
 
 
 @pytest.fixture(scope="module")
@@ -49,22 +48,37 @@ def test_the_mean_of_rmses_is_not_the_pooled_rmse(path):
     assert (summary.pooled_rmse > summary["mean"] * 1.005).all()
 
 
-def test_the_ledger_and_the_trials_give_the_same_bits(path):
-    by_ledger = summarize(open_results(path))
-    by_trials = summarize(xr.open_zarr(path))
+@pytest.mark.parametrize("trials", [1, 199, 200, 201, 400, 650, 700])
+def test_the_ledger_and_the_trials_give_the_same_bits(path, trials):
+    by_ledger = results.summarize_store(path, trials)
+    by_trials = summarize(xr.open_zarr(path).isel(trial=slice(0, trials)))
+    assert (by_ledger["count"] == trials).all()
     for name in by_ledger.data_vars:
         assert by_ledger[name].to_numpy().tobytes() == by_trials[name].to_numpy().tobytes(), name
 
 
-def test_whole_units_come_from_the_ledger_and_not_from_the_trials(path):
+def test_whole_units_come_from_the_ledger_and_only_the_last_from_the_trials(path, monkeypatch):
+    expected = results.summarize_store(path, 650)
+
+    def spoilt(path):
+        dataset = original(path)
+        return dataset.assign(error=dataset.error.where(dataset.trial >= 600, -1.0))
+
+    original = results._open
+    monkeypatch.setattr(results, "_open", spoilt)
+    xr.testing.assert_equal(results.summarize_store(path, 650), expected)
+
+
+def test_what_was_made_of_a_dataset_is_summarized_and_not_what_is_stored(path):
     dataset = open_results(path)
-    # Trials that the ledger covers are never looked at: spoil them.
-    spoilt = dataset.assign(error=dataset.error.where(dataset.trial >= 600, -1.0))
-    expected = summarize(dataset)["mean"]
-    assert np.array_equal(summarize(spoilt)["mean"], expected)
-    prefix = summarize(spoilt.isel(trial=slice(0, 650)))["mean"]
-    errors = dataset.error.to_numpy().astype(np.float64)[..., :650]
-    np.testing.assert_allclose(prefix, errors.mean(axis=-1), rtol=1e-13)
+    summary = summarize(dataset)
+    doubled = summarize(dataset.assign(error=dataset.error * 2))
+    np.testing.assert_array_equal(doubled["mean"].to_numpy(), 2 * summary["mean"].to_numpy())
+    later = summarize(dataset.where(dataset.trial >= 10))
+    assert (later["count"] == 690).all()
+    alone = summarize(dataset[["error"]])
+    np.testing.assert_array_equal(alone["mean"].to_numpy(), summary["mean"].to_numpy())
+    assert "mask_accuracy" not in alone
 
 
 @pytest.mark.parametrize(
@@ -102,8 +116,10 @@ def test_prefixes_are_the_summaries_of_shorter_runs(path, tmp_path):
     assert np.array_equal(prefixes["mean"].sel(trials=50), summarize(short)["mean"])
     # One trial has a mean and no spread.
     assert np.isnan(prefixes.standard_error.sel(trials=1)).all()
-    with pytest.raises(ValueError, match="at least 1, got 0"):
-        summarize(open_results(path), trials=[0])
+    assert (summarize(open_results(path), trials=50)["count"] == 50).all()
+    for wrong in (0, 701):
+        with pytest.raises(ValueError, match=f"at least 1 and at most 700, got {wrong}"):
+            summarize(open_results(path), trials=[50, wrong])
 
 
 def test_a_store_opens_lazily_with_sorted_names_and_provenance(path):
@@ -119,14 +135,8 @@ def test_a_store_opens_lazily_with_sorted_names_and_provenance(path):
     assert "numba=" in dataset.attrs["versions"]
     assert dataset.attrs["overrides"].startswith("trials=700 unit_trials=200")
     assert dataset.error.sel(trial=5, freq=2, block_size=8).size == 4
-    assert dataset.error_ledger.sel(moment="count").sum() == 700 * 2 * 2 * 2 * 4
-    assert dataset.moment.values.tolist() == list(MOMENTS)
-
-
-def test_sorting_an_unsorted_store_takes_every_array_along(path):
-    dataset = open_results(path)
-    turned = dataset.isel(freq=[2, 0, 3, 1], block_size=[1, 0])
-    xr.testing.assert_equal(summarize(turned).sortby(["freq", "block_size"]), summarize(dataset))
+    assert set(dataset.data_vars) == {"error", "mask_accuracy"}
+    assert len(dataset.to_dataframe()) == dataset.error.size
 
 
 def test_what_is_not_a_store_is_refused(tmp_path):

@@ -1,5 +1,6 @@
 """The Zarr store: layout, resume, growth, refusal."""
 
+import dataclasses
 import json
 import warnings
 
@@ -8,7 +9,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from pipeline import UserError, config, run, sources, store
+from pipeline import UserError, config, open_results, results, run, sources, store, summarize
 from pipeline.moments import MOMENTS
 from pipeline.plan import make_plan
 
@@ -92,6 +93,42 @@ def test_the_ledger_holds_the_moments_of_what_is_stored(path):
         assert (named["min"], named["max"]) == (values.min(), values.max())
 
 
+def test_the_row_that_says_complete_is_written_last(path, monkeypatch):
+    class Recorded:
+        def __init__(self, name):
+            self.name = name
+
+        def __setitem__(self, region, values):
+            order.append(self.name)
+
+    order = []
+    plan = plan_of("trials=10")
+    store.prepare(path, plan, {})
+    names = ("error", "mask_accuracy", "ledger/error", "ledger/mask_accuracy")
+    handles = {name: Recorded(name) for name in names}
+    monkeypatch.setattr(store, "_writable", lambda path, session: handles)
+    write(path, plan, 0)
+    assert set(order[:2]) == {"error", "mask_accuracy"}
+    assert order[2:] == ["ledger/mask_accuracy", "ledger/error"]
+
+
+def test_axes_that_a_store_holds_unsorted_are_opened_sorted(path):
+    plan = dataclasses.replace(plan_of("trials=30", "block_size=4,8"), freqs=(9, 2, 5))
+    plan = dataclasses.replace(plan, block_sizes=(8, 4))
+    store.prepare(path, plan, {})
+    write(path, plan, 0)
+    opened = open_results(path)
+    assert opened.freq.values.tolist() == [2, 5, 9]
+    assert opened.block_size.values.tolist() == [4, 8]
+    stored = xr.open_zarr(path)
+    for name in ("error", "mask_accuracy", "coefficients_kept"):
+        xr.testing.assert_equal(opened[name].compute(), stored[name].sortby(["freq", "block_size"]))
+    for summary in (summarize(opened), results.summarize_store(path, 30)):
+        mean = float(summary["mean"].sel(freq=2, block_size=8).squeeze())
+        expected = stored.error.sel(freq=2, block_size=8).mean(dtype="float64")
+        assert mean == pytest.approx(float(expected), rel=1e-13)
+
+
 def test_growing_keeps_what_is_stored_and_shows_the_true_sizes(path):
     store.prepare(path, plan_of("trials=150", "unit_trials=100"), {})
     write(path, plan_of("trials=150", "unit_trials=100"), 0, 1)
@@ -138,11 +175,14 @@ def test_another_experiment_is_refused_with_what_differs(path):
         store.check(path, plan_of("freqs=0..3", "method=apx"))
 
 
-@pytest.mark.parametrize("make", ["file", "folder", "zarr"])
+@pytest.mark.parametrize("make", ["file", "folder", "zarr", "damaged"])
 def test_something_else_in_the_place_is_refused_and_left_alone(tmp_path, make):
     path = tmp_path / "s.zarr"
     if make == "file":
         path.write_text("precious")
+    elif make == "damaged":
+        path.mkdir()
+        (path / "zarr.json").write_text("[]")
     elif make == "folder":
         path.mkdir()
         (path / "precious").write_text("data")
