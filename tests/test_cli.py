@@ -6,8 +6,10 @@ import sys
 import pytest
 import xarray as xr
 
-from pipeline import open_results, sources
+from pipeline import config, open_results, sources, store
+from pipeline import run as run_module
 from pipeline.cli import VERBS, main
+from pipeline.plan import make_plan
 
 
 def run(arguments, cwd, seconds=120):
@@ -84,6 +86,18 @@ def test_summary_without_a_store_shows_the_newest(swept, monkeypatch, capsys):
     assert table.splitlines()[:-1] == printed.splitlines()[:-2]
     assert main(["summary", str(next((folder / "results").glob("*.zarr")))]) == 0
     assert capsys.readouterr().out == table
+
+
+def test_summary_of_an_unfinished_sweep_says_so(elsewhere, capsys):
+    plan = make_plan(config.load(["trials=50", "unit_trials=20"]), sources.resolve)
+    path = str(elsewhere / "s.zarr")
+    store.prepare(path, plan, {"config": "trials: [50]"})
+    unit = next(plan.units())
+    store.write_unit(path, "test", unit, run_module.measure_unit(plan, unit))
+    assert main(["summary", "s.zarr"]) == 0
+    printed, said = capsys.readouterr()
+    assert ": 20 trials" in printed
+    assert said == "Unfinished: 20 of 50 trials are stored; the same sweep goes on.\n"
 
 
 def test_plot_writes_png_and_svg_beside_the_store(swept, monkeypatch, capsys):

@@ -142,6 +142,14 @@ def test_growing_keeps_what_is_stored_and_shows_the_true_sizes(path):
     assert store.counts(path).tolist() == [[[100, 50, 0, 0, 0]]]
 
 
+def test_growing_renews_the_provenance_and_keeps_the_start(path):
+    store.prepare(path, plan_of("trials=10"), {"created": "then", "overrides": "trials=10"})
+    store.prepare(path, plan_of("trials=20"), {"created": "now", "overrides": "trials=20"})
+    attributes = xr.open_zarr(path).attrs
+    assert (attributes["created"], attributes["overrides"]) == ("then", "trials=20")
+    assert store.wanted_and_done(path) == (20, 0)
+
+
 def test_a_store_is_never_shrunk(path):
     plan = plan_of("trials=150", "unit_trials=100")
     store.prepare(path, plan, {})
