@@ -191,10 +191,12 @@ def _plan(words: list[str], show: bool) -> int:
     path = store_path(settings, plan)
     plan = store.check(path, plan)
     missing = plan.missing(store.counts(path))
-    threads = settings.cluster.get("threads") or settings.cluster.get("workers") or CPU_COUNT
+    workers, threads = (settings.cluster.get(key) for key in ("workers", "threads"))
+    threads = workers * threads if workers and threads else CPU_COUNT
     tables.print_plan(plan, path, len(missing), threads)
     for source in plan.sources:
-        print("\n".join(_remainders(source, plan.block_sizes)), end="")
+        for line in _remainders(source, plan.block_sizes):
+            print(line)
     return 0
 
 
@@ -204,7 +206,8 @@ def _summary(words: list[str], show: bool) -> int:
         return _print_config(path)
     from pipeline import results, store
 
-    asked = _recorded(store.provenance_of(path))["trials"]
+    with store.reading(path):
+        asked = _recorded(store.provenance_of(path))["trials"]
     length = results.open_results(path).sizes["trial"]
     prefixes = [length] if asked == "all" else overrides.integers("trials", asked)
     _print_table(path, [*prefixes[:-1], length])

@@ -33,11 +33,12 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
             yield client
         return
     in_process = settings["kind"] == "local"
-    count = settings["threads" if in_process else "workers"] or CPU_COUNT
+    workers = settings["workers"] or max(1, CPU_COUNT // (settings["threads"] or 1))
+    threads = settings["threads"] or max(1, CPU_COUNT // workers)
     cluster = LocalCluster(
         processes=not in_process,
-        n_workers=1 if in_process else count,
-        threads_per_worker=count if in_process else 1,
+        n_workers=workers,
+        threads_per_worker=threads,
         # A port of one's own never clashes with another sweep; None would take 8787 all the same.
         dashboard_address="127.0.0.1:0",
         scheduler_kwargs={"dashboard": settings["dashboard"]},

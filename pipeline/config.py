@@ -128,7 +128,9 @@ def _entry(group: str, kind: str) -> Entry:
         raise UserError(
             f"unknown kind of {group} {kind!r}: {overrides.did_you_mean(kind, options(group))}"
         )
-    return OmegaConf.to_container(OmegaConf.load(CONF / group / f"{kind}.yaml"))[kind]  # type: ignore
+    loaded: Any = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{kind}.yaml"))
+    entry: Entry = loaded if group == "cluster" else loaded[kind]
+    return entry
 
 
 def _assign(raw: dict[str, Any], key: str, text: str) -> None:
@@ -170,12 +172,21 @@ def _like(key: str, value: Any, default: Any) -> Any:
         return overrides.truth(key, value)
     if isinstance(default, float):
         return overrides.number(key, value)
+    if default is None and value in (None, "null"):
+        return None
     if isinstance(default, int) or default is None:
         return overrides.integer(key, value, minimum=int(key.startswith("cluster.")))
     return str(value)
 
 
 def _checked(raw: dict[str, Any]) -> Config:
+    fields = [field.name for field in dataclasses.fields(Config)]
+    for key in raw:
+        if key not in fields:
+            raise UserError(f"unknown key {key!r}: {overrides.did_you_mean(key, fields)}")
+    for key in fields:
+        if key not in raw:
+            raise UserError(f"{key} is missing: give it in config.yaml or as {key}=...")
     trials = raw["trials"]
     config = Config(
         freqs=overrides.integers("freqs", raw["freqs"]),
@@ -187,20 +198,37 @@ def _checked(raw: dict[str, Any]) -> Config:
         unit_trials=overrides.integer("unit_trials", raw["unit_trials"], minimum=1),
         results=str(raw["results"]),
         out=None if raw["out"] in (None, "", "null") else str(raw["out"]),
-        source=dict(sorted(raw["source"].items())),
-        operation=dict(sorted(raw["operation"].items())),
-        cluster=raw["cluster"],
+        source=_entries("source", raw["source"]),
+        operation=_entries("operation", raw["operation"]),
+        cluster=_typed("cluster", "cluster", raw["cluster"]),
     )
     if not config.results:
         raise UserError("results is empty: give a folder, as results=results")
-    for group in ("source", "operation"):
-        for name, entry in getattr(config, group).items():
-            _require(f"{group}.{name}", entry)
-    _require("cluster", config.cluster)
     return config
 
 
-def _require(prefix: str, entry: Entry) -> None:
-    for key, value in entry.items():
+def _entries(group: str, entries: dict[str, Entry]) -> dict[str, Entry]:
+    return {name: _typed(group, f"{group}.{name}", entries[name]) for name in sorted(entries)}
+
+
+def _typed(group: str, prefix: str, entry: Entry) -> Entry:
+    """An entry, wherever it was written, with the keys and types of the one of its kind in conf/."""
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if kind is None:
+        raise UserError(f"{prefix} lacks its kind: {', '.join(options(group))}")
+    defaults = _entry(group, str(kind))
+    for key in entry:
+        if key not in defaults:
+            known = [f"{prefix}.{name}" for name in defaults if name != "kind"]
+            raise UserError(
+                f"unknown key '{prefix}.{key}': {overrides.did_you_mean(f'{prefix}.{key}', known)}"
+            )
+    typed = {"kind": kind}
+    for key, default in defaults.items():
+        if key == "kind":
+            continue
+        value = entry.get(key, default)
         if value in (MISSING, ""):
             raise UserError(f"{prefix}.{key} is needed: add {prefix}.{key}=...")
+        typed[key] = _like(f"{prefix}.{key}", value, default)
+    return typed

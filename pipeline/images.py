@@ -139,7 +139,8 @@ def _inspect(path: Path) -> ImageFile:
     return ImageFile(str(path), height, width, hashlib.sha256(content).hexdigest())
 
 
-@lru_cache(maxsize=4)
+# More files than a worker has threads: each thread walks its own unit's files.
+@lru_cache(maxsize=64)
 def _luma(file: ImageFile) -> tuple[NDArray[Any], float]:
     """A file's samples and their full scale, kept as stored: an eighth of float64."""
     path = Path(file.path)

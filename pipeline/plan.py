@@ -34,8 +34,6 @@ MAX_UNIT_BYTES = 1 << 28
 MAX_UNITS = 1_000_000
 # Beyond it one block is a picture: N^4 / 4 products a block, minutes for a few thousand trials.
 MAX_BLOCK_SIZE = 256
-# Every frequency of the largest block, with room: each is a row of the store even if it is exact.
-MAX_FREQ = 1024
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,9 @@ class Plan:
 
     def with_unit_trials(self, unit_trials: int) -> "Plan":
         """The same plan, cut into units of another size."""
-        return dataclasses.replace(self, unit_trials=unit_trials)
+        plan = dataclasses.replace(self, unit_trials=unit_trials)
+        _check_count(plan)
+        return plan
 
     @property
     def axis_sizes(self) -> dict[str, int]:
@@ -230,8 +230,6 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
     )
     _known("selection", config.selection, SELECTIONS)
     _known("method", config.method, METHODS)
-    if config.freqs[-1] > MAX_FREQ:
-        raise UserError(f"freqs must be at most {MAX_FREQ}, got {config.freqs[-1]}")
     sources = [resolve(name, entry, block_sizes) for name, entry in config.source.items()]
     cell_trials = tuple(
         tuple(_trials(config.trials, source, size) for size in block_sizes) for source in sources
@@ -251,12 +249,17 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
             f"unit_trials={config.unit_trials} makes units of {plan.unit_bytes >> 20} MiB, at most "
             f"{MAX_UNIT_BYTES >> 20} MiB fit: use unit_trials={1 << (fitting.bit_length() - 1)}"
         )
+    _check_count(plan)
+    return plan
+
+
+def _check_count(plan: Plan) -> None:
     if plan.unit_count > MAX_UNITS:
         raise UserError(
-            f"trials={plan.trials} with unit_trials={config.unit_trials} makes {plan.unit_count} "
-            f"units, at most {MAX_UNITS} are allowed: raise unit_trials or lower trials"
+            f"trials={plan.trials} with unit_trials={plan.unit_trials} makes {plan.unit_count} "
+            f"units, at most {MAX_UNITS} are allowed: raise unit_trials (of a new store) or lower "
+            "trials"
         )
-    return plan
 
 
 def _block_size(size: int) -> int:

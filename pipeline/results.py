@@ -38,7 +38,8 @@ def open_results(path: str) -> xr.Dataset:
     UserError
         Where there is no such store.
     """
-    return _sorted(_open(path))
+    with store.reading(path):
+        return _sorted(_open(path))
 
 
 def _open(path: str) -> xr.Dataset:
@@ -105,6 +106,11 @@ def summarize_store(path: str, trials: int) -> xr.Dataset:
     UserError
         Where there is no such store.
     """
+    with store.reading(path):
+        return _summarize_store(path, trials)
+
+
+def _summarize_store(path: str, trials: int) -> xr.Dataset:
     dataset = _open(path)
     ledger = xr.open_zarr(path, group="ledger", chunks=None)
     unit_trials = int(dataset.attrs["unit_trials"])

@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -137,9 +136,15 @@ def execute(
     if not missing:
         report.start(plan, path, 0, done, None)
         return outcome
+    provenance = _provenance(settings, arguments)
+    shared = settings.cluster["kind"] == "scheduler"
+    if not shared:
+        # Refusals come before anything is started.
+        store.prepare(path, plan, provenance)
     with cluster.connect(settings.cluster) as client:
-        store.prepare(path, plan, _provenance(settings, arguments))
-        _check_shared(client, settings, path)
+        if shared:
+            store.prepare(path, plan, provenance)
+            _check_shared(client, path)
         began = time.perf_counter()
         report.start(plan, path, todo, done, cluster.dashboard(client, settings.cluster))
         task = partial(run_unit, path, uuid.uuid4().hex)
@@ -205,8 +210,8 @@ def map_units(
     ------
     Stopped
         At the end, after Ctrl-C.
-    ConnectionError
-        Where the scheduler is gone.
+    OSError
+        Where the scheduler is gone (distributed's CommClosedError is one).
     """
     waiting = iter(units)
     running: dict[Future[None], Unit] = {}
@@ -233,8 +238,6 @@ def map_units(
             try:
                 future = ended.get(timeout=_POLL_SECONDS)
             except Empty:
-                if client.status == "closed":
-                    raise ConnectionError("the Dask scheduler is gone") from None
                 continue
             unit = running.pop(future, None)
             if unit is not None:
@@ -245,12 +248,12 @@ def map_units(
 
 
 def _failure(plan: Plan, unit: Unit, future: Future[None]) -> str | None:
-    try:
-        error = future.exception()
-    except CancelledError:
-        return f"{plan.describe(unit)}: cancelled by the cluster"
-    if error is None:
+    if future.status == "finished":
         return None
+    # Of a cancelled future distributed says that it has no exception.
+    error = future.exception() if future.status == "error" else None
+    if error is None:
+        return f"{plan.describe(unit)}: {future.status} by the cluster"
     text = " ".join(str(error).split())
     return text if isinstance(error, UnitError) else f"{plan.describe(unit)}: {text}"
 
@@ -295,11 +298,10 @@ class _Window:
         return _TASKS_PER_THREAD * max(self._threads, 1)
 
 
-def _check_shared(client: Client, settings: config.Config, path: str) -> None:
-    if settings.cluster["kind"] != "scheduler":
-        return
+def _check_shared(client: Client, path: str) -> None:
     blind = [worker for worker, sees in client.run(store.is_store, path).items() if not sees]
     if blind:
+        store.discard_empty(path)
         raise UserError(
             f"worker {blind[0]} does not see {path}: results must be a folder that all share"
         )

@@ -18,6 +18,8 @@ import os
 import shutil
 import uuid
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from asm_core import Measures, coefficients_kept
+from pipeline import overrides
 from pipeline.exceptions import UserError
 from pipeline.moments import MOMENTS, moments_of
 from pipeline.plan import Plan, Unit, differences
@@ -49,6 +52,27 @@ _LABELS = {
     "freq": {"long_name": "spatial frequencies kept, n"},
     "coefficients_kept": {"long_name": "DCT coefficients kept"},
 }
+
+
+@contextmanager
+def reading(path: str) -> Iterator[None]:
+    """Say of a store that cannot be read which one it is, in one line, whatever zarr raised.
+
+    Raises
+    ------
+    UserError
+        For any exception of another kind.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {said}): restore it from a copy, or "
+            "delete it and run the sweep again"
+        ) from error
 
 
 def is_store(path: str) -> bool:
@@ -89,7 +113,8 @@ def check(path: str, plan: Plan) -> Plan:
         _check_url(path)
     attributes = _attributes(path)
     if attributes is not None:
-        return _match(path, plan, attributes)
+        with reading(path):
+            return _match(path, plan, attributes)
     if "://" in path:
         return plan
     if os.path.lexists(path):
@@ -133,14 +158,23 @@ def counts(path: str) -> NDArray[np.int64] | None:
     """
     if not is_store(path):
         return None
-    column = _open(path)["ledger/error"][..., 0, 0, 0, 0, MOMENTS.index("count")]
+    with reading(path):
+        column = _open(path)["ledger/error"][..., 0, 0, 0, 0, MOMENTS.index("count")]
     listed: NDArray[np.int64] = np.nan_to_num(np.asarray(column)).astype(np.int64)
     return listed
 
 
+def discard_empty(path: str) -> None:
+    """Remove a store in which no unit was ever stored."""
+    listed = counts(path)
+    if listed is not None and not listed.any() and "://" not in path:
+        shutil.rmtree(path)
+
+
 def wanted_and_done(path: str) -> tuple[int, int]:
     """Trials, over all cells, that the last sweep of a store wanted, and those of them it lists."""
-    wanted = np.array(json.loads(provenance_of(path)["trials_wanted"]))
+    with reading(path):
+        wanted = np.array(json.loads(provenance_of(path)["trials_wanted"]))
     listed = counts(path)
     done = 0 if listed is None else int(np.minimum(listed.sum(axis=-1), wanted).sum())
     return int(wanted.sum()), done
@@ -188,7 +222,7 @@ def _match(path: str, plan: Plan, attributes: dict[str, Any]) -> Plan:
             f"{path} holds another experiment: {'; '.join(found)}. Choose another out=..., or "
             "leave it out and each experiment gets a store of its own"
         )
-    return plan.with_unit_trials(attributes["unit_trials"])
+    return plan.with_unit_trials(overrides.integer("unit_trials", attributes["unit_trials"], 1))
 
 
 def _create(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
@@ -214,7 +248,7 @@ def _create(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
 
 
 def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
-    root = zarr.create_group(path, attributes=attributes)
+    root = zarr.create_group(path)
     for name, values in _coordinates(plan).items():
         _add_array(root, name, values.shape, values.shape, values.dtype, (name,))[...] = values
     kept = np.array(
@@ -246,6 +280,8 @@ def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
             np.dtype(np.float64), ("source", "block_size", "unit", *curve, "moment"),
         )  # fmt: skip
     _resize(root, plan)
+    # Last, because they say that this is a store.
+    root.attrs.update(attributes)
     _consolidate(path)
 
 

@@ -100,6 +100,29 @@ def test_summary_of_an_unfinished_sweep_says_so(elsewhere, capsys):
     assert said == "Unfinished: 20 of 50 trials are stored; the same sweep goes on.\n"
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("zarr.json", b""),
+        ("zarr.json", b"[]"),
+        ("zarr.json", b'{"zarr_format": 3, "node_type": "group", "attributes": {"identity": "x"}}'),
+        ("ledger/error/c/0/0/0/0/0/0/0/0", b"noise"),
+        ("freq/c/0", b"noise"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["sweep", "summary", "plot"])
+def test_a_damaged_store_is_named_in_one_line(elsewhere, capsys, verb, file, content):
+    assert main(["sweep", "trials=10", "out=s.zarr"]) == 0
+    place = elsewhere / "s.zarr" / file
+    assert place.exists()
+    place.write_bytes(content)
+    capsys.readouterr()
+    assert main([verb, "trials=20", "out=s.zarr"] if verb == "sweep" else [verb, "s.zarr"]) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("error: ")
+    assert "s.zarr" in said
+
+
 def test_plot_writes_png_and_svg_beside_the_store(swept, monkeypatch, capsys):
     folder, *_ = swept
     monkeypatch.chdir(folder)

@@ -15,7 +15,7 @@ import xarray as xr
 
 import asm_core
 from asm_core.sources import uniform
-from pipeline import UserError, config, open_results, run, sources, store, summarize, sweep
+from pipeline import UserError, cluster, config, open_results, run, sources, store, summarize, sweep
 from pipeline.plan import make_plan
 
 CURVES = ["block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..14..3"]
@@ -126,6 +126,18 @@ def test_a_running_cluster_gives_the_same_bits(tmp_path, scheduler, photograph):
     local = sweep([*arguments, f"out={tmp_path}/a.zarr"])
     remote = ["cluster=scheduler", f"cluster.address={scheduler}"]
     assert_same(local, sweep([*arguments, *remote, f"out={tmp_path}/b.zarr"]))
+
+
+def test_workers_of_another_version_are_refused(tmp_path, scheduler, monkeypatch):
+    monkeypatch.setattr(cluster, "KERNEL_VERSION", 99)
+    with pytest.raises(UserError, match="install the same version on both"):
+        sweep(["cluster=scheduler", f"cluster.address={scheduler}", f"out={tmp_path}/s.zarr"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_that_do_not_see_the_store_are_refused(scheduler):
+    with pytest.raises(UserError, match="does not see memory://unseen"):
+        sweep(["cluster=scheduler", f"cluster.address={scheduler}", "out=memory://unseen/s.zarr"])
 
 
 def test_a_scheduler_that_does_not_answer_is_refused_and_nothing_is_written(tmp_path):
@@ -278,3 +290,31 @@ def test_ctrl_c_stores_what_is_in_flight_and_the_same_command_goes_on(tmp_path, 
     more = counted(["trials=4e5", f"out={tmp_path}/s.zarr"])
     assert more.done == counts.sum()
     assert more.advanced == 400_000 - counts.sum()
+
+
+@pytest.mark.parametrize("cluster", ["local", "processes"])
+def test_a_second_ctrl_c_does_not_wait(tmp_path, cluster):
+    # A unit of these takes minutes.
+    command = [
+        sys.executable, "-m", "pipeline", "sweep", "trials=1e6", "block_size=64", "freqs=0..126",
+        f"out={tmp_path}/s.zarr", f"cluster={cluster}",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        read_until(process.stderr, "Measuring")
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        read_until(process.stderr, "Stopping")
+        pressed = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    # Closing the cluster in order would take 30 s.
+    assert time.monotonic() - pressed < 15
+
+
+def read_until(stream, word):
+    for line in stream:
+        if word in line:
+            return
+    raise AssertionError(f"the process ended before it said {word}")
