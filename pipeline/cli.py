@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import overrides
-from pipeline.exceptions import Stopped, UserError
+from pipeline.exceptions import ClusterLostError, Stopped, UserError
 
 PROGRAM = "python -m pipeline"
 
@@ -49,12 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except ClusterLostError as error:
+        _refuse(f"{error}: what was stored is safe, and the same command goes on from there")
+        return 1
     except BrokenPipeError:
         # The reader of a pipe has seen enough, as `head` does.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        # A folder or file of the user's that cannot be read or written.
+        return _refuse(f"{error.filename or 'input or output'}: {error.strerror or error}")
     except KeyboardInterrupt as error:
         print("Stopped. The same command goes on where this one stopped.", file=sys.stderr)
         if not isinstance(error, Stopped):
@@ -62,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.flush()
             os._exit(130)
         return 130
+
+
+def _refuse(message: str) -> int:
+    print("error: " + " ".join(message.splitlines()), file=sys.stderr)
+    return 2
 
 
 def _dispatch(words: list[str]) -> int:
@@ -227,9 +237,7 @@ def _plot(words: list[str], show: bool) -> int:
         return _print_config(path)
     from pipeline import figures, results
 
-    stem = str(own["to"] or Path(path).with_suffix(""))
-    for suffix in (".png", ".svg"):
-        stem = stem.removesuffix(suffix)
+    stem = path.removesuffix(".zarr") if own["to"] is None else own["to"]
     length = results.open_results(path).sizes["trial"]
     figure = figures.plot_curves(results.summarize_store(path, length))
     return _save(figure, stem)
@@ -238,6 +246,9 @@ def _plot(words: list[str], show: bool) -> int:
 def _save(figure: Any, stem: str) -> int:
     from pipeline import figures
 
+    stem = os.path.expanduser(stem).removesuffix(".png").removesuffix(".svg")
+    if not Path(stem).name or stem.endswith("/"):
+        raise UserError(f"to={stem} names no file: write for example to=pictures/curve")
     try:
         print("\n".join(figures.save(figure, stem)))
     except OSError as error:
@@ -263,9 +274,9 @@ def _recorded(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The STORE of a verb (the newest one if none is given) and the verb's own keys."""
-    stores = [word for word in words if "=" not in word or Path(word).exists()]
+    stores = [word for word in words if "=" not in word or os.path.exists(word)]
     given = overrides.split_arguments(word for word in words if word not in stores)
-    folder = given.pop("results", "results")
+    folder = os.path.expanduser(given.pop("results", "results"))
     for key in given:
         if key not in own:
             hint = overrides.did_you_mean(key, [*own, "results"])
@@ -273,11 +284,10 @@ def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[st
     if len(stores) > 1:
         raise UserError(f"one store at a time, got {len(stores)}: {' '.join(stores)}")
     if stores:
-        return stores[0] if "://" in stores[0] else str(Path(stores[0]).absolute()), {
-            **own,
-            **given,
-        }
-    newest = sorted(Path(folder).glob("*.zarr"), key=lambda path: path.stat().st_mtime)
+        path = os.path.expanduser(stores[0].removeprefix("file://"))
+        return path if "://" in path else str(Path(path).absolute()), {**own, **given}
+    found = [path for path in Path(folder).glob("*.zarr") if (path / "zarr.json").is_file()]
+    newest = sorted(found, key=lambda path: path.stat().st_mtime)
     if not newest:
         raise UserError(f"no store in {folder}: run {PROGRAM} sweep first, or give its path")
     return str(newest[-1].absolute()), {**own, **given}

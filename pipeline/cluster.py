@@ -1,6 +1,7 @@
 """A Dask client for each kind of cluster; entries are in conf/cluster."""
 
 import logging
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -73,6 +74,13 @@ def dashboard(client: Client, settings: dict[str, Any]) -> str | None:
 
 
 def _reach(address: str, timeout: float) -> Client:
+    if not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://.+:[0-9]+", address):
+        raise UserError(
+            f"cluster.address={address} is no address of a scheduler: write for example "
+            "tcp://host:8786"
+        )
+    if timeout <= 0:
+        raise UserError(f"cluster.timeout must be more than 0 seconds, got {timeout:g}")
     try:
         # Never the default: a client that fails would stay it, and the caller's own computations
         # would wait for a scheduler that is not there.

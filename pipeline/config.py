@@ -1,6 +1,7 @@
 """Command line + conf/ -> a checked Config. Hydra composes; values are read in our notation."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,9 @@ def _assign(raw: dict[str, Any], key: str, text: str) -> None:
         holder = holder.get(parent) if isinstance(holder, dict) else None  # type: ignore
     if not isinstance(holder, dict) or leaf not in holder or isinstance(holder[leaf], dict):
         raise UserError(_unknown_key(raw, key))
-    holder[leaf] = _like(key, text, holder[leaf])
+    if leaf == "kind":
+        raise UserError(f"{key} cannot be changed: choose another entry, or name a new one")
+    holder[leaf] = text
 
 
 def _unknown_key(raw: dict[str, Any], key: str) -> str:
@@ -164,10 +167,6 @@ def _leaves(raw: dict[str, Any], prefix: str = "") -> list[str]:
 
 def _like(key: str, value: Any, default: Any) -> Any:
     """`value` with the type that the default in conf/ has."""
-    if key.endswith(".kind"):
-        raise UserError(f"{key} cannot be changed: choose another entry, or name a new one")
-    if "." not in key:
-        return value
     if isinstance(default, bool):
         return overrides.truth(key, value)
     if isinstance(default, float):
@@ -208,11 +207,16 @@ def _checked(raw: dict[str, Any]) -> Config:
 
 
 def _entries(group: str, entries: dict[str, Entry]) -> dict[str, Entry]:
+    for name in entries:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+            raise UserError(
+                f"{group} {name!r} is no name: use letters, digits, - and _, a letter first"
+            )
     return {name: _typed(group, f"{group}.{name}", entries[name]) for name in sorted(entries)}
 
 
 def _typed(group: str, prefix: str, entry: Entry) -> Entry:
-    """An entry, wherever it was written, with the keys and types of the one of its kind in conf/."""
+    """An entry with the keys and types of the one of its kind in conf/, wherever it is from."""
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if kind is None:
         raise UserError(f"{prefix} lacks its kind: {', '.join(options(group))}")

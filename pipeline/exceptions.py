@@ -5,5 +5,9 @@ class UserError(ValueError):
     """What a user can mend: one line that names the value, the limit and the remedy."""
 
 
+class ClusterLostError(RuntimeError):
+    """The Dask scheduler went away; what was stored is safe."""
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C, after everything in flight was stored."""

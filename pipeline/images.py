@@ -6,6 +6,7 @@ beyond the last whole tile are dropped.
 
 import glob
 import hashlib
+import os
 import struct
 import warnings
 import zlib
@@ -22,6 +23,8 @@ from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+# TIFF tags: Pillow gives 12-bit and inverted 16-bit samples as they are stored.
+_BITS, _WHITE_IS_ZERO = 258, 262
 # What Pillow raises on damaged files: a broken PNG chunk is a SyntaxError, a broken TIFF tag any.
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, struct.error, zlib.error,
@@ -118,12 +121,12 @@ def tiles(
 
 
 def _find(path: str) -> list[Path]:
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     if root.is_dir():
         found = [p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()]
         if not found:
             raise ValueError(f"{path} holds no image: it needs files named {', '.join(SUFFIXES)}")
-    elif root.exists():
+    elif root.is_file():
         found = [root]
     else:
         found = [Path(p) for p in glob.glob(str(root), recursive=True) if Path(p).is_file()]
@@ -165,13 +168,15 @@ def _decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
             # ITU-R BT.601 luma, as JPEG has it, rounded to 8 bits; 16-bit grey stays as it is.
             samples = np.asarray(image if deep else image.convert("L"))
             several = image.format == "TIFF" and pages > 1
+            tags = getattr(image, "tag_v2", {})
+            odd = deep and (tags.get(_BITS, (16,))[0] != 16 or tags.get(_WHITE_IS_ZERO, 1) == 0)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a {', '.join(FORMATS)} image") from error
     except _BROKEN as error:
         raise ValueError(f"{path} is a broken image: {error}") from error
     if several:
         raise ValueError(f"{path} has {pages} pages: save each as a file of its own")
-    if mode in ("I", "F"):
+    if mode in ("I", "F") or odd:
         raise ValueError(
             f"{path} has samples of mode {mode}, whose range is unknown: save it with 8 or 16 bits "
             "a sample"

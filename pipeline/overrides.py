@@ -4,6 +4,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from pipeline.exceptions import UserError
@@ -11,6 +12,8 @@ from pipeline.exceptions import UserError
 # An axis of more values than this is a slip of the keyboard, and would be built in memory.
 MAX_VALUES = 10_000
 
+# More than any axis, seed or count needs; 1e999999999 would fill the memory.
+_MOST_DIGITS = 100
 _INTEGER = r"[+-]?[0-9][0-9_]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?"
 _SPAN = re.compile(r"(.*?)\.\.(.*?)(?:\.\.(.*))?")
 _RANGE = re.compile(r"range\(([^()]*)\)")
@@ -102,13 +105,13 @@ def _whole(key: str, value: Any) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(_INTEGER, text):
         raise UserError(f"{key} must be an integer such as 8, 1e6 or 10_000, got {text!r}")
-    digits = text.replace("_", "")
-    if digits.lstrip("+-").isdigit():
-        return int(digits)
-    real = float(digits)
-    if not real.is_integer():
+    # Decimal, because 1e23 has no exact float.
+    exact = Decimal(text.replace("_", ""))
+    if exact.adjusted() >= _MOST_DIGITS:
+        raise UserError(f"{key} must have at most {_MOST_DIGITS} digits, got {text[:40]}")
+    if exact != exact.to_integral_value():
         raise UserError(f"{key} must be an integer, got {text}")
-    return int(real)
+    return int(exact)
 
 
 def _items(key: str, value: Any) -> Iterator[Any]:

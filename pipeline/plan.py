@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -312,9 +313,10 @@ def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
 
 def store_path(config: "Config", plan: Plan) -> str:
     """Where the store of a plan is: `out`, or a name that carries the identity's hash."""
-    path = config.out or f"{config.results.rstrip('/') or '/'}/sweep-{plan.digest}.zarr"
-    path = path.removeprefix("file://")
-    return path if "://" in path else str(Path(path).expanduser().absolute())
+    slash = "" if config.results.endswith("/") else "/"
+    path = config.out or f"{config.results}{slash}sweep-{plan.digest}.zarr"
+    path = os.path.expanduser(path.removeprefix("file://"))
+    return path if "://" in path else str(Path(path).absolute())
 
 
 def differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from distributed import Client, Future
 
 from asm_core import Measures, measure
 from pipeline import cluster, config, sources, store
-from pipeline.exceptions import Stopped, UserError
+from pipeline.exceptions import ClusterLostError, Stopped, UserError
 from pipeline.plan import Plan, Unit, make_plan, store_path
 from pipeline.results import open_results
 
@@ -144,16 +144,23 @@ def execute(
     with cluster.connect(settings.cluster) as client:
         if shared:
             store.prepare(path, plan, provenance)
+        if settings.cluster["kind"] != "local":
             _check_shared(client, path)
         began = time.perf_counter()
         report.start(plan, path, todo, done, cluster.dashboard(client, settings.cluster))
         task = partial(run_unit, path, uuid.uuid4().hex)
-        for unit, failure in map_units(client, task, plan, missing, report.stopping):
-            if failure:
-                outcome.failures.append(failure)
-            else:
-                outcome.computed += unit.stop - unit.start
-            report.advance(unit.stop - unit.start)
+        try:
+            for unit, failure in map_units(client, task, plan, missing, report.stopping):
+                if failure:
+                    outcome.failures.append(failure)
+                else:
+                    outcome.computed += unit.stop - unit.start
+                report.advance(unit.stop - unit.start)
+        except OSError as error:
+            # distributed's CommClosedError is one; units write in the workers.
+            raise ClusterLostError(
+                f"the Dask scheduler is gone ({type(error).__name__})"
+            ) from error
         outcome.seconds = time.perf_counter() - began
     return outcome
 

@@ -243,6 +243,10 @@ def _create(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
     try:
         _write_template(partial, plan, attributes)
         os.rename(partial, path)
+    except OSError:
+        # Another sweep of the same experiment was a moment faster: go on in its store.
+        if not is_store(path):
+            raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

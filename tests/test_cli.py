@@ -229,7 +229,7 @@ REFUSED = [
     (["sweep", "results=/proc/nowhere"], "cannot write "),
     (["sweep", "out=../file"], "is not a store of this program"),
     (["sweep", "results=nowhere://x"], "cannot open nowhere://x"),
-    (["sweep", "cluster=scheduler", "cluster.address=nonsense"], "does not answer"),
+    (["sweep", "cluster=scheduler", "cluster.address=nonsense"], "is no address of a scheduler"),
     (["plan", "trials=all"], "trials=all needs a source with an end"),
     (["summary"], "no store in results"),
     (["summary", "nowhere"], "nowhere is not a store"),

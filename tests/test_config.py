@@ -1,5 +1,7 @@
 """Composition of the configuration."""
 
+import shutil
+
 import pytest
 import yaml
 
@@ -98,6 +100,7 @@ def test_composing_twice_in_one_process_works():
         ("trials=nan", "trials must be an integer"),
         ("unit_trials=0", "unit_trials must be at least 1"),
         ("results=", "results is empty"),
+        ("source=a.b", "source 'a.b'"),
         ("source=unifrom", "unknown source 'unifrom': did you mean uniform"),
         ("operation=mean_pool", "unknown operation 'mean_pool'"),
         ("cluster=slrum", "unknown cluster 'slrum': known are local, processes, scheduler"),
@@ -133,3 +136,41 @@ def test_the_reason_that_hydra_hides_is_shown(tmp_path, monkeypatch):
     monkeypatch.setattr(config, "CONF", tmp_path)
     with pytest.raises(UserError, match="nothing"):
         config.load([])
+
+
+@pytest.fixture
+def conf(tmp_path, monkeypatch):
+    """A copy of conf/ to write into."""
+    shutil.copytree(config.CONF, tmp_path / "conf")
+    monkeypatch.setattr(config, "CONF", tmp_path / "conf")
+    return tmp_path / "conf"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("config.yaml", "trails: 5", "unknown key 'trails': did you mean trials"),
+        ("source/extra.yaml", "extra: {kind: uniform, lwo: 1}", "did you mean source.extra.low"),
+        ("source/extra.yaml", "extra: {kind: unifrom}", "unknown kind of source 'unifrom'"),
+        ("source/extra.yaml", "extra: {low: 1}", "source.extra lacks its kind"),
+        (
+            "source/extra.yaml",
+            "extra: {kind: uniform, low: abc}",
+            "low must be a number, got 'abc'",
+        ),
+    ],
+)
+def test_yaml_is_checked_like_the_command_line(conf, file, text, message):
+    place = conf / file
+    place.write_text((place.read_text() if place.exists() else "") + "\n" + text + "\n")
+    with pytest.raises(UserError, match=message):
+        config.load(["source=extra"] if "extra" in file else [])
+
+
+def test_integers_and_reals_in_yaml_are_the_same_entry(conf):
+    (conf / "source" / "signed.yaml").write_text("signed: {kind: uniform, low: -1}")
+    entry = config.load(["source=signed"]).source["signed"]
+    assert entry == {"kind": "uniform", "low": -1.0, "high": 1.0}
+    assert isinstance(entry["low"], float)
+    entry = config.load(["source=signed", "source.signed.low=-0.5"]).source["signed"]
+    assert entry["low"] == -0.5
