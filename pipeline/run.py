@@ -225,16 +225,18 @@ def map_units(
     ended: SimpleQueue[Future[None]] = SimpleQueue()
     window = _Window(client)
     stopping = False
-    with _interrupt() as interrupted:
+    with _count_interrupts() as pressed:
         while True:
-            while not interrupted.is_set() and len(running) < window.size():
+            while not pressed and len(running) < window.size():
                 unit = next(waiting, None)
                 if unit is None:
                     break
                 future = client.submit(task, plan, unit, key=f"unit-{uuid.uuid4().hex}", pure=False)
                 running[future] = unit
                 future.add_done_callback(ended.put)
-            if interrupted.is_set() and not stopping:
+            if len(pressed) > 1:
+                raise KeyboardInterrupt
+            if pressed and not stopping:
                 stopping = True
                 for idle in _not_started(client, running):
                     del running[idle]
@@ -272,20 +274,25 @@ def _not_started(client: Client, running: Iterable[Future[None]]) -> list[Future
 
 
 @contextmanager
-def _interrupt() -> Iterator[threading.Event]:
-    """The first Ctrl-C sets the event, so that what is in flight is stored; the second raises."""
-    event = threading.Event()
+def _count_interrupts() -> Iterator[list[int]]:
+    """Collect Ctrl-C in a list, for the loop to look at.
+
+    An exception raised by a signal is lost where it meets a destructor, as those of futures that
+    are being cancelled.  The third Ctrl-C raises all the same, should the loop be stuck.
+    """
+    pressed: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield pressed
         return
 
-    def first(signum: int, frame: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def press(signum: int, frame: object) -> None:
+        pressed.append(signum)
+        if len(pressed) == 2:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, first)
+    before = signal.signal(signal.SIGINT, press)
     try:
-        yield event
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -318,3 +318,24 @@ def read_until(stream, word):
         if word in line:
             return
     raise AssertionError(f"the process ended before it said {word}")
+
+
+def test_a_unit_that_the_cluster_cancels_is_a_failure_and_not_a_result(monkeypatch):
+    settings = config.load(["trials=6", "unit_trials=1", "cluster.threads=1"])
+    plan = make_plan(settings, sources.resolve)
+    with cluster.connect(settings.cluster) as client:
+        submitted = []
+
+        def submit(*arguments, **options):
+            submitted.append(original(*arguments, **options))
+            return submitted[-1]
+
+        original = client.submit
+        monkeypatch.setattr(client, "submit", submit)
+        ended = run.map_units(
+            client, lambda plan, unit: time.sleep(0.3), plan, plan.units(), lambda units: None
+        )
+        assert next(ended)[1] is None
+        client.cancel(submitted[3:4])
+        failures = [failure for _, failure in ended if failure]
+    assert failures == ["source=uniform block_size=8 trials 3..3: cancelled by the cluster"]
