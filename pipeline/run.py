@@ -149,18 +149,12 @@ def execute(
         began = time.perf_counter()
         report.start(plan, path, todo, done, cluster.dashboard(client, settings.cluster))
         task = partial(run_unit, path, uuid.uuid4().hex)
-        try:
-            for unit, failure in map_units(client, task, plan, missing, report.stopping):
-                if failure:
-                    outcome.failures.append(failure)
-                else:
-                    outcome.computed += unit.stop - unit.start
-                report.advance(unit.stop - unit.start)
-        except OSError as error:
-            # distributed's CommClosedError is one; units write in the workers.
-            raise ClusterLostError(
-                f"the Dask scheduler is gone ({type(error).__name__})"
-            ) from error
+        for unit, failure in map_units(client, task, plan, missing, report.stopping):
+            if failure:
+                outcome.failures.append(failure)
+            else:
+                outcome.computed += unit.stop - unit.start
+            report.advance(unit.stop - unit.start)
         outcome.seconds = time.perf_counter() - began
     return outcome
 
@@ -217,8 +211,8 @@ def map_units(
     ------
     Stopped
         At the end, after Ctrl-C.
-    OSError
-        Where the scheduler is gone (distributed's CommClosedError is one).
+    ClusterLostError
+        Where the scheduler is gone.
     """
     waiting = iter(units)
     running: dict[Future[None], Unit] = {}
@@ -307,7 +301,13 @@ class _Window:
 
     def size(self) -> int:
         if time.monotonic() - self._asked > 5.0:
-            self._threads = sum(self._client.nthreads().values())
+            try:
+                self._threads = sum(self._client.nthreads().values())
+            except OSError as error:
+                # distributed's CommClosedError, after it tried to reconnect for 10 s.
+                raise ClusterLostError(
+                    f"the Dask scheduler is gone ({type(error).__name__})"
+                ) from error
             self._asked = time.monotonic()
         return _TASKS_PER_THREAD * max(self._threads, 1)
 
