@@ -15,16 +15,28 @@ if TYPE_CHECKING:
         approximate_local_maximum_mask,
         approximate_nonnegative_mask,
         local_maximum_mask,
+        local_minimum_mask,
         nonnegative_mask,
     )
-    from asm_core.operations import masked_max_pool, masked_relu, max_pool, relu
+    from asm_core.operations import (
+        Operation,
+        leaky_relu,
+        masked_leaky_relu,
+        masked_max_pool,
+        masked_relu,
+        max_pool,
+        min_pool,
+        relu,
+    )
+    from asm_core.quantisation import quantisation_table, quantise
 
 # Raised whenever a change of the kernels alters any bit of a result; part of a store's identity.
-KERNEL_VERSION = 1
+KERNEL_VERSION = 2
 
 __all__ = [
     "KERNEL_VERSION",
     "Measures",
+    "Operation",
     "approximate",
     "approximate_local_maximum_mask",
     "approximate_nonnegative_mask",
@@ -34,18 +46,25 @@ __all__ = [
     "dct_basis",
     "errors_by_frequency",
     "frequency_rank",
+    "leaky_relu",
     "local_maximum_mask",
+    "local_minimum_mask",
+    "masked_leaky_relu",
     "masked_max_pool",
     "masked_relu",
     "max_pool",
     "measure",
+    "min_pool",
     "nonnegative_mask",
+    "quantisation_table",
+    "quantise",
     "relu",
     "rmse",
 ]
 
 _MODULE_OF = {
     "Measures": "errors",
+    "Operation": "operations",
     "approximate": "frequencies",
     "approximate_local_maximum_mask": "masks",
     "approximate_nonnegative_mask": "masks",
@@ -55,12 +74,18 @@ _MODULE_OF = {
     "dct_basis": "dct",
     "errors_by_frequency": "errors",
     "frequency_rank": "frequencies",
+    "leaky_relu": "operations",
     "local_maximum_mask": "masks",
+    "local_minimum_mask": "masks",
+    "masked_leaky_relu": "operations",
     "masked_max_pool": "operations",
     "masked_relu": "operations",
     "max_pool": "operations",
     "measure": "errors",
+    "min_pool": "operations",
     "nonnegative_mask": "masks",
+    "quantisation_table": "quantisation",
+    "quantise": "quantisation",
     "relu": "operations",
     "rmse": "errors",
 }

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from asm_core import kernels, validate
 from asm_core.dct import basis_of
-from asm_core.frequencies import coefficient_order, coefficients_kept
-from asm_core.validate import METHODS, OPERATIONS, FloatArray
+from asm_core.frequencies import Selection, coefficient_order, ranks_of
+from asm_core.operations import Operation
+from asm_core.validate import METHODS, POOLINGS, FloatArray
 
 
 class Measures(NamedTuple):
@@ -19,6 +20,9 @@ class Measures(NamedTuple):
     """(operations, methods, frequencies, T) RMSE of each block, in the unit of its samples."""
     mask_accuracy: NDArray[np.floating[Any]]
     """(operations, frequencies, T) share of right windows (pooling) or signs (ReLU), 0 .. 1."""
+    regret: NDArray[np.floating[Any]]
+    """(operations, frequencies, T) mean over windows of the distance between the exact extreme and
+    the sample that the approximate mask chose, >= 0, in the unit of the samples; NaN for ReLU."""
 
 
 def rmse(a: ArrayLike, b: ArrayLike) -> FloatArray:
@@ -52,8 +56,9 @@ def errors_by_frequency(
     freqs: Iterable[int],
     operation: str = "max_pool",
     method: str = "asm",
-    selection: str = "triangle",
+    selection: Selection = "triangle",
     window: int = 2,
+    slope: float = 0.01,
 ) -> FloatArray:
     """Error of an approximated operation on each block, at each number of frequencies.
 
@@ -68,14 +73,16 @@ def errors_by_frequency(
     freqs
         F numbers of frequencies, each n >= 0; n above the last frequency keeps everything.
     operation
-        ``max_pool`` or ``relu``.
+        ``max_pool``, ``min_pool``, ``relu`` or ``leaky_relu``.
     method
         ``asm``: the mask of the approximate block is applied to the exact one; ``apx``: the
         operation is applied to the approximate block.
     selection
-        One of asm_core.validate.SELECTIONS.
+        One of asm_core.validate.SELECTIONS, or ranks (N, N) as `frequency_rank` gives them.
     window
-        k, the side of the pooling window; k divides N.  ReLU has none.
+        Of pooling: k, the side of the window; k divides N.
+    slope
+        Of ``leaky_relu``: what samples that are not kept are multiplied by, 0 .. 1.
 
     Returns
     -------
@@ -96,7 +103,8 @@ def errors_by_frequency(
     samples = validate.blocks("blocks", blocks)
     lead, size = samples.shape[:-2], samples.shape[-1]
     batch = samples.reshape(-1, size, size)
-    errors = measure(batch, freqs, [(operation, window)], [method], selection).error[0, 0]
+    measured = Operation(operation, window, slope)
+    errors = measure(batch, freqs, [measured], [method], selection).error[0, 0]
     result: FloatArray = errors.reshape(len(errors), *lead)
     return result
 
@@ -104,11 +112,11 @@ def errors_by_frequency(
 def measure(
     blocks: ArrayLike,
     freqs: Iterable[int],
-    operations: Sequence[tuple[str, int]],
+    operations: Sequence[Operation],
     methods: Sequence[str] = METHODS,
-    selection: str = "triangle",
+    selection: Selection = "triangle",
 ) -> Measures:
-    """Error and mask accuracy of several operations and methods on the same blocks, in one pass.
+    """Error, mask accuracy and regret of several operations on the same blocks, in one pass.
 
     Parameters
     ----------
@@ -117,17 +125,17 @@ def measure(
     freqs
         Numbers of frequencies, each n >= 0, in any order.
     operations
-        (operation, window) pairs, as in `errors_by_frequency`.
+        As in `errors_by_frequency`.
     methods
         Any of METHODS.
     selection
-        One of asm_core.validate.SELECTIONS.
+        As in `errors_by_frequency`.
 
     Returns
     -------
     Measures
-        Errors and mask accuracies.  Where samples tie, as in flat regions of real images, the mask
-        can differ though the result does not: judge exactness by the error.
+        Errors, mask accuracies and regrets.  Where samples tie, as in flat regions of real images,
+        the mask can differ though the result does not: judge exactness by the error.
 
     Raises
     ------
@@ -139,28 +147,35 @@ def measure(
         raise ValueError(f"blocks must have shape (T, N, N), got {samples.shape}")
     size = samples.shape[-1]
     rows = np.ascontiguousarray(samples.reshape(len(samples), size * size))
-    kept = np.array([coefficients_kept(size, n, selection) for n in freqs], dtype=np.int64)
+    ranks = ranks_of(size, selection)
+    wanted = [validate.integer("n_freqs", n, minimum=0) for n in freqs]
+    kept = np.searchsorted(np.sort(ranks, axis=None), wanted, side="right")
     # The kernel walks upwards once; frequencies that keep the same coefficients are one.
     steps, place = np.unique(kept, return_inverse=True)
-    windows = np.array([_window(name, k, size) for name, k in operations], dtype=np.int64)
+    codes = [_code(operation, size) for operation in operations]
     columns = [METHODS.index(validate.choice("method", method, METHODS)) for method in methods]
-    errors = np.empty((len(windows), len(steps), len(METHODS), len(rows)))
-    accuracy = np.empty((len(windows), len(steps), len(rows)))
+    shape = (len(codes), len(steps), len(rows))
+    errors = np.empty((*shape[:2], len(METHODS), len(rows)))
+    accuracy, regret = np.empty(shape), np.empty(shape)
     kernels.measure(
         rows,
         basis_of(size),
-        coefficient_order(size, selection),
+        coefficient_order(ranks),
         steps,
-        windows,
+        np.array([window for window, _ in codes], dtype=np.int64),
+        np.array([factor for _, factor in codes], dtype=np.float64),
         kernels.lanes_for(size, len(rows)),
         errors,
         accuracy,
+        regret,
     )
     by_method = errors.swapaxes(1, 2)[:, columns]
-    return Measures(by_method[:, :, place], accuracy[:, place])
+    return Measures(by_method[:, :, place], accuracy[:, place], regret[:, place])
 
 
-def _window(operation: str, window: int, size: int) -> int:
-    """The pooling window of an operation, 0 where it has none: the kernel's code for ReLU."""
-    validate.choice("operation", operation, OPERATIONS)
-    return validate.window(window, size) if operation == "max_pool" else 0
+def _code(operation: Operation, size: int) -> tuple[int, float]:
+    """What the kernel knows of an operation: (window, sign) of a pooling, (0, slope) otherwise."""
+    kind, window, slope = operation.checked(size)
+    if kind in POOLINGS:
+        return window, POOLINGS[kind]
+    return 0, slope

@@ -1,27 +1,51 @@
 """Which coefficients "n frequencies" are, and the block that they describe."""
 
+import math
 from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asm_core import validate
-from asm_core.dct import inverse_of
+from asm_core.dct import basis_of, inverse_of
 from asm_core.validate import SELECTIONS, FloatArray
 
+Ranks = NDArray[np.int64]
+# A name of SELECTIONS, or ranks (N, N) as `frequency_rank` gives them.
+Selection = str | ArrayLike
 
-def frequency_rank(block_size: int, selection: str = "triangle") -> NDArray[np.int64]:
+# Correlation of neighbouring samples that image coding takes for natural images; Jain,
+# *Fundamentals of Digital Image Processing* (1989), section 5.6.
+RHO = 0.95
+
+
+def frequency_rank(
+    block_size: int, selection: str = "triangle", *, rho: float | None = None
+) -> Ranks:
     """Rank of every coefficient: (u, v) is kept by n frequencies iff its rank is at most n.
 
-    ``triangle``: rank = u + v, the anti-diagonal.  n = 0 keeps the DC alone (the notebook's
-    `n_freqs`; the paper counts phi = n + 1) and n = 2N - 2 keeps everything.
+    n = 0 keeps the DC alone, whatever the selection.
 
     Parameters
     ----------
     block_size
         N, an even integer of at least 2.
     selection
-        One of asm_core.validate.SELECTIONS.
+        ``triangle``
+            rank = u + v, the anti-diagonal: the notebook's `n_freqs` (the paper counts
+            phi = n + 1); n = 2N - 2 keeps everything.
+        ``square``
+            rank = max(u, v): a block of N/2 x N/2 coefficients is n = N/2 - 1; n = N - 1 keeps
+            everything.
+        ``zigzag``
+            the place in the zigzag sequence of JPEG, so that n + 1 coefficients are kept;
+            n = N^2 - 1 keeps everything.
+        ``energy``
+            the place by descending expected energy, where samples have the covariance
+            rho^(|i-i'| + |j-j'|) (separable AR(1)); equal energies in row-major order.
+            n = N^2 - 1 keeps everything.
+    rho
+        Of ``energy`` alone, between 0 and 1; 0.95 where it is not given.
 
     Returns
     -------
@@ -30,37 +54,100 @@ def frequency_rank(block_size: int, selection: str = "triangle") -> NDArray[np.i
     Raises
     ------
     ValueError
-        For an odd block size or an unknown selection.
+        For an odd block size, an unknown selection, a rho out of range, or a rho for a selection
+        that has none.
+
+    References
+    ----------
+    Zigzag: ITU-T T.81 (1992), figure A.6.
     """
-    return _rank(validate.block_size(block_size), selection).copy()
-
-
-@cache
-def _rank(size: int, selection: str) -> NDArray[np.int64]:
+    size = validate.block_size(block_size)
     validate.choice("selection", selection, SELECTIONS)
-    u = np.arange(size)
-    return u[:, None] + u[None, :]
+    if selection == "energy":
+        rho = validate.number("rho", RHO if rho is None else rho, 0.0, 1.0, ends=False)
+    elif rho is not None:
+        raise ValueError(f"rho is of selection energy alone, got rho={rho} for {selection}")
+    return _rank(size, selection, rho).copy()
 
 
 @cache
-def coefficient_order(size: int, selection: str) -> NDArray[np.int64]:
+def _rank(size: int, selection: str, rho: float | None) -> Ranks:
+    u, v = np.indices((size, size))
+    if selection == "triangle":
+        return u + v
+    if selection == "square":
+        return np.maximum(u, v)
+    if selection == "zigzag":
+        # Even anti-diagonals run upwards, odd ones downwards.
+        along = np.where((u + v) % 2, u, v)
+        order = np.lexsort((along.ravel(), (u + v).ravel()))
+    else:
+        energies = np.array([_energy(size, k, rho or RHO) for k in range(size)])
+        # Products of two numbers commute: (u, v) and (v, u) tie exactly.
+        order = np.argsort(-(energies[:, None] * energies), axis=None, kind="stable")
+    rank = np.empty(size * size, dtype=np.int64)
+    rank[order] = np.arange(size * size)
+    return rank.reshape(size, size)
+
+
+def _energy(size: int, u: int, rho: float) -> float:
+    """Expected energy c^T R c of the basis vector c = C[u] under R[i, j] = rho^|i-j|.
+
+    Closed form, in floats of Python: the order of the coefficients must not depend on how a BLAS
+    rounds.  (1 - rho^2) R^-1 is tridiagonal and has c as an eigenvector but for its two corners.
+    """
+    eigenvalue = 1.0 - 2.0 * rho * math.cos(math.pi * u / size) + rho * rho
+    end = float(basis_of(size)[u, 0]) ** 2
+    ends = 1.0 - (-1.0) ** u * rho**size
+    return (1.0 - rho * rho) / eigenvalue - 2.0 * rho * (
+        1.0 - rho
+    ) ** 2 * end * ends / eigenvalue**2
+
+
+def ranks_of(size: int, selection: Selection) -> Ranks:
+    """The ranks of a selection for a valid block size.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or ranks that are not integers (N, N) >= 0 with the DC at rank 0.
+    """
+    if isinstance(selection, str):
+        validate.choice("selection", selection, SELECTIONS)
+        return _rank(size, selection, RHO if selection == "energy" else None)
+    ranks = np.asarray(selection)
+    if ranks.shape != (size, size) or ranks.dtype.kind not in "iu":
+        raise ValueError(
+            f"ranks must be integers of shape {(size, size)}, as frequency_rank gives them, got "
+            f"{ranks.dtype} of shape {ranks.shape}"
+        )
+    if ranks.min() < 0 or ranks[0, 0] != 0:
+        raise ValueError(
+            f"ranks must be at least 0 and that of the DC 0, got {ranks.min()} and {ranks[0, 0]}"
+        )
+    return ranks.astype(np.int64, copy=False)
+
+
+def coefficient_order(ranks: Ranks) -> NDArray[np.int64]:
     """Coefficients c = u N + v by ascending rank, equal ranks in row-major order."""
-    return np.argsort(_rank(size, selection), axis=None, kind="stable")
+    return np.argsort(ranks, axis=None, kind="stable")
 
 
-def coefficients_kept(block_size: int, n_freqs: int, selection: str = "triangle") -> int:
+def coefficients_kept(block_size: int, n_freqs: int, selection: Selection = "triangle") -> int:
     """How many of the N x N coefficients n frequencies keep; all of them from the last n on.
 
     Raises
     ------
     ValueError
-        For an odd block size, a negative frequency or an unknown selection.
+        For an odd block size, a negative frequency, or a selection that `approximate` refuses.
     """
     n = validate.integer("n_freqs", n_freqs, minimum=0)
-    return int((_rank(validate.block_size(block_size), selection) <= n).sum())
+    return int((ranks_of(validate.block_size(block_size), selection) <= n).sum())
 
 
-def approximate(coefficients: ArrayLike, n_freqs: int, selection: str = "triangle") -> FloatArray:
+def approximate(
+    coefficients: ArrayLike, n_freqs: int, selection: Selection = "triangle"
+) -> FloatArray:
     """Approximate blocks `A_n = C^T (F * T_n) C`, from the lowest frequencies alone.
 
     Coefficients are added in the order of their rank, so A_0 is exactly constant: every window of
@@ -73,7 +160,7 @@ def approximate(coefficients: ArrayLike, n_freqs: int, selection: str = "triangl
     n_freqs
         n >= 0; n above the last frequency keeps everything.
     selection
-        One of asm_core.validate.SELECTIONS.
+        One of asm_core.validate.SELECTIONS, or ranks (N, N) as `frequency_rank` gives them.
 
     Returns
     -------
@@ -82,10 +169,10 @@ def approximate(coefficients: ArrayLike, n_freqs: int, selection: str = "triangl
     Raises
     ------
     ValueError
-        For a wrong shape, an odd N, a coefficient that is not finite, a negative frequency or an
-        unknown selection.
+        For a wrong shape, an odd N, a coefficient that is not finite, a negative frequency, an
+        unknown selection, or ranks that are not integers >= 0 with the DC at rank 0.
     """
     values = validate.blocks("coefficients", coefficients)
-    size = values.shape[-1]
-    kept = coefficients_kept(size, n_freqs, selection)
-    return inverse_of(values, coefficient_order(size, selection)[:kept])
+    n = validate.integer("n_freqs", n_freqs, minimum=0)
+    ranks = ranks_of(values.shape[-1], selection)
+    return inverse_of(values, coefficient_order(ranks)[: int((ranks <= n).sum())])

@@ -63,16 +63,19 @@ def _transform_axis(x, basis, stride, step, folded, f):
     """f = the one-dimensional DCT of x along the axis whose samples lie `stride` rows apart.
 
     Cosines are even or odd about the middle of the block, so even coefficients see only sums of
-    mirrored samples and odd ones only differences: half of the products.
+    mirrored samples and odd ones only differences: half of the products.  Sums are taken relative
+    to the first sample of the line, so that a constant line has coefficients of exactly 0 and the
+    ties of a block that is constant along its rows or columns stay ties.
     """
     N, L = folded.shape
     H = N // 2
+    whole = N * basis[0, 0]
     for line in range(0, N * step, step):
         for i in range(H):
             near = line + i * stride
             far = line + (N - 1 - i) * stride
             for t in range(L):
-                folded[i, t] = x[near, t] + x[far, t]
+                folded[i, t] = (x[near, t] - x[line, t]) + (x[far, t] - x[line, t])
                 folded[H + i, t] = x[near, t] - x[far, t]
         for u in range(N):
             out = line + u * stride
@@ -83,6 +86,8 @@ def _transform_axis(x, basis, stride, step, folded, f):
                 weight = basis[u, i]
                 for t in range(L):
                     f[out, t] += weight * folded[half + i, t]
+        for t in range(L):
+            f[line, t] += whole * x[line, t]
 
 
 @njit(cache=True, nogil=True)
@@ -144,19 +149,19 @@ def _assemble(ee, eo, oe, oo, a):
 
 
 @njit(cache=True, nogil=True)
-def _choose(a, x, corner, N, k, best, chosen, where):
-    """Argmax of the window of `a` at `corner`, and the sample of `x` which stands there."""
+def _choose(a, x, corner, N, k, sign, best, chosen, where):
+    """Argmax of the window of sign * a at `corner`, and the sample of sign * x there."""
     L = best.size
     for t in range(L):
-        best[t] = a[corner, t]
-        chosen[t] = x[corner, t]
+        best[t] = sign * a[corner, t]
+        chosen[t] = sign * x[corner, t]
         where[t] = 0.0
     for q in range(1, k * k):
         s = corner + (q // k) * N + q % k
         place = float(q)
         for t in range(L):
-            value = a[s, t]
-            sample = x[s, t]
+            value = sign * a[s, t]
+            sample = sign * x[s, t]
             # Strictly larger: a tie goes to the first, as in numpy.argmax.
             larger = value > best[t]
             best[t] = value if larger else best[t]
@@ -165,17 +170,18 @@ def _choose(a, x, corner, N, k, best, chosen, where):
 
 
 @njit(cache=True, nogil=True)
-def _tally_asm(chosen, where, top, at, squares, right):
+def _tally_asm(chosen, where, top, at, squares, right, losses):
     for t in range(top.size):
-        difference = chosen[t] - top[t]
-        squares[t] += difference * difference
+        loss = top[t] - chosen[t]
+        losses[t] += loss
+        squares[t] += loss * loss
         right[t] += 1.0 if where[t] == at[t] else 0.0
 
 
 @njit(cache=True, nogil=True)
-def _tally_apx(best, level, top, squares):
+def _tally_apx(best, sign, level, top, squares):
     for t in range(top.size):
-        difference = best[t] + level[t] - top[t]
+        difference = best[t] + sign * level[t] - top[t]
         squares[t] += difference * difference
 
 
@@ -187,46 +193,48 @@ def _corner(w, N, k):
 
 
 @njit(cache=True, nogil=True)
-def _measure_pool(a, x, N, k, top, at, rows, sums):
-    """Sums over windows: squared errors of ASM and of APX, and how many argmaxes are right."""
+def _measure_pool(a, x, N, k, sign, top, at, rows, sums):
+    """Sums over windows: squared errors of ASM and of APX, right argmaxes, regrets."""
     best, chosen, where = rows[0], rows[1], rows[2]
     for w in range(top.shape[0]):
-        _choose(a, x, _corner(w, N, k), N, k, best, chosen, where)
-        _tally_asm(chosen, where, top[w], at[w], sums[0], sums[2])
-        _tally_apx(best, x[0], top[w], sums[1])
+        _choose(a, x, _corner(w, N, k), N, k, sign, best, chosen, where)
+        _tally_asm(chosen, where, top[w], at[w], sums[0], sums[2], sums[3])
+        _tally_apx(best, sign, x[0], top[w], sums[1])
 
 
 @njit(cache=True, nogil=True)
-def _measure_relu(a, x, squares_asm, squares_apx, right):
+def _measure_rectifier(a, x, slope, squares_asm, squares_apx, right):
     """Sums over samples: squared errors of ASM and of APX, and how many signs are right."""
     S, L = a.shape
     for s in range(S):
         for t in range(L):
             sample = x[s, t]
             value = a[s, t] + x[0, t]
-            exact = max(sample, 0.0)
-            by_mask = (sample if value > 0.0 else 0.0) - exact
-            by_value = max(value, 0.0) - exact
+            exact = sample if sample > 0.0 else slope * sample
+            by_mask = (sample if value > 0.0 else slope * sample) - exact
+            by_value = (value if value > 0.0 else slope * value) - exact
             squares_asm[t] += by_mask * by_mask
             squares_apx[t] += by_value * by_value
             right[t] += 1.0 if (value > 0.0) == (sample > 0.0) else 0.0
 
 
 @njit(cache=True, nogil=True)
-def _write(sums, size, first, count, errors, accuracy):
+def _write(sums, size, first, count, errors, accuracy, regrets):
     for t in range(count):
         errors[0, first + t] = np.sqrt(sums[0, t] / size)
         errors[1, first + t] = np.sqrt(sums[1, t] / size)
         accuracy[first + t] = sums[2, t] / size
+        regrets[first + t] = sums[3, t] / size
 
 
 @njit(cache=True, nogil=True)
-def measure(blocks, basis, order, kept, windows, L, errors, accuracy):
-    """Error and mask accuracy of every block at every frequency, for several operations.
+def measure(blocks, basis, order, kept, windows, factors, L, errors, accuracy, regrets):
+    """Error, mask accuracy and regret of every block at every frequency, for several operations.
 
     blocks (T, S) float64; basis (N, N); order (S,) coefficients c by rank; kept (F,) how many of
-    them each frequency keeps, ascending; windows (O,) pooling window of each operation, 0 for
-    ReLU; L lanes; errors (O, F, 2, T), [..., 0, :] ASM and [..., 1, :] APX; accuracy (O, F, T).
+    them each frequency keeps, ascending; windows (O,) pooling window of each operation, 0 for a
+    rectifier; factors (O,) sign of a pooling, slope of a rectifier; L lanes; errors (O, F, 2, T),
+    [..., 0, :] ASM and [..., 1, :] APX; accuracy (O, F, T); regrets (O, F, T), NaN for rectifiers.
     """
     T, S = blocks.shape
     N = basis.shape[0]
@@ -238,7 +246,7 @@ def measure(blocks, basis, order, kept, windows, L, errors, accuracy):
     parts = np.empty((2, 2, N // 2, N // 2, L))
     folded = np.empty((N, L))
     rows = np.empty((3, L))
-    sums = np.empty((3, L))
+    sums = np.empty((4, L))
     # Exact maxima and their places, for the windows of all pooling operations in a row.
     starts = np.zeros(windows.size + 1, np.int64)
     for o in range(windows.size):
@@ -255,7 +263,7 @@ def measure(blocks, basis, order, kept, windows, L, errors, accuracy):
             for w in range(starts[o + 1] - starts[o]):
                 z = starts[o] + w
                 corner = _corner(w, N, windows[o])
-                _choose(x, x, corner, N, windows[o], top[z], rows[0], at[z])
+                _choose(x, x, corner, N, windows[o], factors[o], top[z], rows[0], at[z])
         parts[:] = 0.0
         done = 0
         for n in range(kept.size):
@@ -269,12 +277,14 @@ def measure(blocks, basis, order, kept, windows, L, errors, accuracy):
                 if size:
                     z = starts[o]
                     _measure_pool(
-                        a, x, N, windows[o], top[z : z + size], at[z : z + size], rows, sums
-                    )
+                        a, x, N, windows[o], factors[o],
+                        top[z : z + size], at[z : z + size], rows, sums,
+                    )  # fmt: skip
                 else:
                     size = S
-                    _measure_relu(a, x, sums[0], sums[1], sums[2])
-                _write(sums, size, first, count, errors[o, n], accuracy[o, n])
+                    _measure_rectifier(a, x, factors[o], sums[0], sums[1], sums[2])
+                    sums[3] = np.nan
+                _write(sums, size, first, count, errors[o, n], accuracy[o, n], regrets[o, n])
 
 
 @njit(cache=True, nogil=True)

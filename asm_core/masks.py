@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asm_core import validate
-from asm_core.frequencies import approximate
+from asm_core.frequencies import Selection, approximate
 
 Mask = NDArray[np.bool_]
 
@@ -50,6 +50,14 @@ def local_maximum_mask(blocks: ArrayLike, window: int = 2) -> Mask:
     return mask
 
 
+def local_minimum_mask(blocks: ArrayLike, window: int = 2) -> Mask:
+    """True at the smallest sample of each window, False elsewhere; a tie goes to the first.
+
+    Parameters, result and errors as `local_maximum_mask`.
+    """
+    return local_maximum_mask(np.negative(validate.blocks("blocks", blocks)), window)
+
+
 def nonnegative_mask(blocks: ArrayLike) -> Mask:
     """True where a sample is larger than 0; the samples that ReLU keeps.
 
@@ -71,7 +79,7 @@ def nonnegative_mask(blocks: ArrayLike) -> Mask:
 
 
 def approximate_local_maximum_mask(
-    coefficients: ArrayLike, n_freqs: int, window: int = 2, selection: str = "triangle"
+    coefficients: ArrayLike, n_freqs: int, window: int = 2, selection: Selection = "triangle"
 ) -> Mask:
     """The local maximum mask of the block that the lowest frequencies describe.
 
@@ -84,7 +92,7 @@ def approximate_local_maximum_mask(
     window
         k, the side of the pooling window; k divides N.
     selection
-        One of asm_core.validate.SELECTIONS.
+        As in `approximate`.
 
     Returns
     -------
@@ -99,7 +107,7 @@ def approximate_local_maximum_mask(
 
 
 def approximate_nonnegative_mask(
-    coefficients: ArrayLike, n_freqs: int, selection: str = "triangle"
+    coefficients: ArrayLike, n_freqs: int, selection: Selection = "triangle"
 ) -> Mask:
     """The nonnegative mask of the block that the lowest frequencies describe.
 

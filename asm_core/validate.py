@@ -8,9 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
-OPERATIONS = ("max_pool", "relu")
+# Pooling of X is max pooling of sign * X.
+POOLINGS = {"max_pool": 1.0, "min_pool": -1.0}
+RECTIFIERS = ("relu", "leaky_relu")
+OPERATIONS = (*POOLINGS, *RECTIFIERS)
 METHODS = ("asm", "apx")
-SELECTIONS = ("triangle",)
+SELECTIONS = ("triangle", "square", "zigzag", "energy")
 
 
 def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
@@ -47,6 +50,28 @@ def window(value: Any, size: int) -> int:
     if size % side:
         raise ValueError(f"window must divide the block size {size}, got {side}")
     return side
+
+
+def last_frequency(size: int, selection: str) -> int:
+    """The n from which on a selection keeps every coefficient of a block."""
+    return {"triangle": 2 * size - 2, "square": size - 1}.get(selection, size * size - 1)
+
+
+def slope(value: Any) -> float:
+    """A slope of a leaky ReLU: 0 is ReLU itself, 1 keeps everything."""
+    return number("slope", value, 0.0, 1.0)
+
+
+def number(name: str, value: Any, low: float, high: float, *, ends: bool = True) -> float:
+    """`value` as a float within low .. high; without `ends` strictly between them."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
+    if not (low <= result <= high if ends else low < result < high):
+        within = f"within {low:g}..{high:g}" if ends else f"between {low:g} and {high:g}, exclusive"
+        raise ValueError(f"{name} must be {within}, got {value}")
+    return result
 
 
 def real_samples(name: str, values: ArrayLike) -> FloatArray:

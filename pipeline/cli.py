@@ -128,7 +128,7 @@ def _sweep(words: list[str], show: bool) -> int:
     with tables.Watch() as watch:
         outcome = run.execute(settings, plan, words, watch)
     if outcome.plan.unit_trials != settings.unit_trials:
-        watch.say(f"The store keeps its units of {outcome.plan.unit_trials:,} trials.")
+        watch.say(f"Units of this store hold {outcome.plan.unit_trials:,} trials.")
     for failure in outcome.failures[:5]:
         print(f"failed: {failure}", file=sys.stderr)
     if outcome.failures:

@@ -20,7 +20,9 @@ from pipeline.exceptions import UserError
 _HERE = Path(__file__).resolve().parent
 CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "config.yaml").is_file())
 
-GROUPS = ("source", "operation", "cluster")
+# Of an axis several named entries are chosen at a time, of the others one.
+AXES = ("source", "operation", "selection")
+GROUPS = (*AXES, "cluster", "experiment")
 MISSING = "???"
 ALL = "all"
 Entry = dict[str, Any]
@@ -32,7 +34,6 @@ class Config:
 
     freqs: list[int]
     block_size: list[int]
-    selection: list[str]
     method: list[str]
     trials: list[int] | str
     seed: int
@@ -41,6 +42,7 @@ class Config:
     out: str | None
     source: dict[str, Entry]
     operation: dict[str, Entry]
+    selection: dict[str, Entry]
     cluster: Entry
 
     def to_yaml(self) -> str:
@@ -80,13 +82,13 @@ def load(arguments: Sequence[str]) -> Config:
 def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
     """The defaults of conf/ with the chosen groups, before any value is set."""
     selections = []
-    made: dict[str, dict[str, Entry]] = {"source": {}, "operation": {}}
+    made: dict[str, dict[str, Entry]] = {group: {} for group in AXES}
     for group, text in chosen.items():
         known = options(group)
         wanted = overrides.names(group, text)
-        if group == "cluster":
+        if group not in AXES:
             if len(wanted) > 1:
-                raise UserError(f"cluster must be one of {', '.join(known)}, got {text}")
+                raise UserError(f"{group} must be one of {', '.join(known)}, got {text}")
         else:
             # A name without a file is a new entry if its kind is said: the same kind twice.
             made[group] = {
@@ -98,16 +100,20 @@ def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
             if name not in known and name not in made.get(group, {}):
                 raise UserError(
                     f"unknown {group} {name!r}: {overrides.did_you_mean(name, known)}"
-                    + (
-                        f" A new entry says its kind: {group}.{name}.kind=..."
-                        * (group != "cluster")
-                    )
+                    + (f" A new entry says its kind: {group}.{name}.kind=..." * (group in AXES))
                 )
         filed = ",".join(name for name in wanted if name in known)
-        selections.append(f"{group}={filed}" if group == "cluster" else f"{group}=[{filed}]")
+        selections.append(f"{group}=[{filed}]" if group in AXES else f"{group}={filed}")
     raw = _hydra(selections)
     for group, entries in made.items():
-        raw[group] = {**(raw.get(group) or {}), **entries}
+        composed = raw.get(group) or {}
+        if not isinstance(composed, dict):
+            raise UserError(f"{group} must be named entries, got {composed!r}: see conf/{group}")
+        if group in chosen:
+            # An experiment may set parameters of entries that the command line has replaced.
+            wanted = overrides.names(group, chosen[group])
+            composed = {name: entry for name, entry in composed.items() if name in wanted}
+        raw[group] = {**composed, **entries}
     return raw
 
 
@@ -150,7 +156,7 @@ def _assign(raw: dict[str, Any], key: str, text: str) -> None:
 def _unknown_key(raw: dict[str, Any], key: str) -> str:
     group, _, rest = key.partition(".")
     name = rest.partition(".")[0]
-    if group in ("source", "operation") and name and name not in raw[group]:
+    if group in AXES and name and name not in raw[group]:
         if name in options(group):
             have = ",".join([*raw[group], name])
             return f"{key} is given, but {name} is not among the {group}s: add {group}={have}"
@@ -171,6 +177,8 @@ def _like(key: str, value: Any, default: Any) -> Any:
         return overrides.truth(key, value)
     if isinstance(default, float):
         return overrides.number(key, value)
+    if isinstance(default, list):
+        return overrides.integers(key, value) if value not in ([], None, "[]", "null") else []
     if default is None and value in (None, "null"):
         return None
     if isinstance(default, int) or default is None:
@@ -190,7 +198,6 @@ def _checked(raw: dict[str, Any]) -> Config:
     config = Config(
         freqs=overrides.integers("freqs", raw["freqs"]),
         block_size=overrides.integers("block_size", raw["block_size"], minimum=2),
-        selection=overrides.names("selection", raw["selection"]),
         method=overrides.names("method", raw["method"]),
         trials=ALL if trials == ALL else overrides.integers("trials", trials, minimum=1),
         seed=overrides.integer("seed", raw["seed"]),
@@ -199,6 +206,7 @@ def _checked(raw: dict[str, Any]) -> Config:
         out=None if raw["out"] in (None, "", "null") else str(raw["out"]),
         source=_entries("source", raw["source"]),
         operation=_entries("operation", raw["operation"]),
+        selection=_entries("selection", raw["selection"]),
         cluster=_typed("cluster", "cluster", raw["cluster"]),
     )
     if not config.results:

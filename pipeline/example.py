@@ -41,23 +41,19 @@ def work_out(settings: config.Config, freq: int, trial: int) -> Example:
             raise UserError(f"example shows one block: choose one {key}, {len(values)} are given")
     source, size, operation = plan.sources[0], plan.block_sizes[0], plan.operations[0]
     selection = plan.selections[0]
+    ranks = asm_core.frequency_rank(size, selection.kind, **selection.parameters)
     block = sources.draw(source, plan.seed, size, trial, 1)[0]
-    approximate = asm_core.approximate(asm_core.block_dct(block), freq, selection)
-    if operation.kind == "max_pool":
-        true_mask = asm_core.local_maximum_mask(block, operation.window)
-        mask = asm_core.local_maximum_mask(approximate, operation.window)
-        exact = asm_core.max_pool(block, operation.window)
-        result = asm_core.masked_max_pool(block, mask, operation.window)
-        direct = asm_core.max_pool(approximate, operation.window)
-        right, of, what = int((true_mask & mask).sum()), exact.size, "windows"
-    else:
-        true_mask = asm_core.nonnegative_mask(block)
-        mask = asm_core.nonnegative_mask(approximate)
-        exact = asm_core.relu(block)
-        result = asm_core.masked_relu(block, mask)
-        direct = asm_core.relu(approximate)
-        right, of, what = int((true_mask == mask).sum()), block.size, "signs"
-    kept = asm_core.coefficients_kept(size, freq, selection)
+    approximate = asm_core.approximate(asm_core.block_dct(block), freq, ranks)
+    measured = asm_core.Operation(operation.kind, **operation.parameters)
+    true_mask, mask = measured.mask(block), measured.mask(approximate)
+    exact, result = measured.exact(block), measured.masked(block, mask)
+    one = asm_core.measure(block[None], [freq], [measured], selection=ranks)
+    kept = int((ranks <= freq).sum())
+    lines = [
+        f"mask:      {100 * float(one.mask_accuracy.item()):.1f} % right",
+        f"ASM error: {float(asm_core.rmse(result, exact)):.6f} (RMSE)",
+        f"APX error: {float(asm_core.rmse(measured.exact(approximate), exact)):.6f} (RMSE)",
+    ]
     return Example(
         title=f"{operation.name}, {source.name} block {trial} of seed {plan.seed}, {size} x {size},"
         f" n = {freq} ({kept} of {size * size} coefficients)",
@@ -69,9 +65,5 @@ def work_out(settings: config.Config, freq: int, trial: int) -> Example:
             f"true {operation.name}": exact,
             f"approximate {operation.name} (ASM)": result,
         },
-        lines=[
-            f"mask:      {right} of {of} {what} right",
-            f"ASM error: {float(asm_core.rmse(result, exact)):.6f} (RMSE)",
-            f"APX error: {float(asm_core.rmse(direct, exact)):.6f} (RMSE)",
-        ],
+        lines=lines,
     )

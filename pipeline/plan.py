@@ -5,6 +5,7 @@ Pure: no dask, no xarray, no zarr, nothing read or written.
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -16,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asm_core import KERNEL_VERSION
+from asm_core import KERNEL_VERSION, validate
 from asm_core.sources import STREAM_VERSION
-from asm_core.validate import METHODS, SELECTIONS
 from pipeline.exceptions import UserError
 from pipeline.overrides import did_you_mean
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 # Raised whenever the arrays of a store change their meaning or layout.
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 
 # Bytes that one unit may hold as float32 errors: a worker thread holds two to three times that
 # while it compresses, and blosc takes at most 2 GiB at once.
@@ -42,7 +42,7 @@ class Source:
     """One entry of conf/source, resolved: everything a worker needs to draw its blocks.
 
     `identity` is what of it decides numbers; `available` how many blocks there are of each block
-    size, None where they never end.
+    size, None where they never end; `quality` that of the JPEG quantisation of the blocks, if any.
     """
 
     name: str
@@ -50,15 +50,25 @@ class Source:
     parameters: dict[str, Any]
     identity: dict[str, Any]
     available: dict[int, int] | None = None
+    quality: int | None = None
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One entry of conf/operation; a window of 0 where the kind has none."""
+    """One entry of conf/operation: its kind, with that kind's own parameters."""
 
     name: str
     kind: str
-    window: int
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One entry of conf/selection: its kind, with that kind's own parameters."""
+
+    name: str
+    kind: str
+    parameters: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ class Plan:
     sources: tuple[Source, ...]
     block_sizes: tuple[int, ...]
     operations: tuple[Operation, ...]
-    selections: tuple[str, ...]
+    selections: tuple[Selection, ...]
     methods: tuple[str, ...]
     freqs: tuple[int, ...]
     cell_trials: tuple[tuple[int, ...], ...]
@@ -129,9 +139,9 @@ class Plan:
 
     @property
     def stored_bytes(self) -> int:
-        """Size of all errors and mask accuracies, uncompressed."""
-        accuracies = self.curve_points // len(self.methods)
-        return 4 * (self.curve_points + accuracies) * sum(map(sum, self.cell_trials))
+        """Size of all errors, mask accuracies and regrets, uncompressed."""
+        masks = self.curve_points // len(self.methods)
+        return 4 * (self.curve_points + 2 * masks) * sum(map(sum, self.cell_trials))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -140,8 +150,8 @@ class Plan:
             "seed": self.seed,
             "source": {source.name: source.identity for source in self.sources},
             "block_size": list(self.block_sizes),
-            "operation": {o.name: {"kind": o.kind, "window": o.window} for o in self.operations},
-            "selection": list(self.selections),
+            "operation": {o.name: {"kind": o.kind, **o.parameters} for o in self.operations},
+            "selection": {s.name: {"kind": s.kind, **s.parameters} for s in self.selections},
             "method": list(self.methods),
             "freq": list(self.freqs),
             "dtype": "float32",
@@ -199,14 +209,17 @@ class Plan:
         for row in self.cell_trials:
             for size, trials in zip(self.block_sizes, row, strict=True):
                 samples = size * size
-                steps = sum(1 for n in self.freqs if n <= 2 * size - 2) + 1
                 reconstruct = 0.3e-9 * samples * samples / 4
-                measure = 1.5e-9 * samples * steps * len(self.operations)
-                total += trials * (4e-9 * samples + len(self.selections) * (reconstruct + measure))
+                each = 4e-9 * samples
+                for selection in self.selections:
+                    last = validate.last_frequency(size, selection.kind)
+                    steps = sum(1 for n in self.freqs if n <= last) + 1
+                    each += reconstruct + 1.5e-9 * samples * steps * len(self.operations)
+                total += trials * each
         return total
 
 
-Resolver = Callable[[str, dict[str, Any], Sequence[int]], Source]
+Resolver = Callable[[str, dict[str, Any], Sequence[int]], list[Source]]
 
 
 def make_plan(config: "Config", resolve: Resolver) -> Plan:
@@ -217,21 +230,30 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
     config
         As `pipeline.config.load` gives it.
     resolve
-        (name, entry, block sizes) -> Source; looks up the files that a source names.
+        (name, entry, block sizes) -> Sources; looks up the files that an entry names.
 
     Raises
     ------
     UserError
         For a combination that cannot be: a window that does not divide a block size, more trials
-        than a source has blocks, units too many or too large.
+        than a source has blocks, too many units.
     """
     block_sizes = tuple(_block_size(size) for size in config.block_size)
     operations = tuple(
         _operation(name, entry, block_sizes) for name, entry in config.operation.items()
     )
-    _known("selection", config.selection, SELECTIONS)
-    _known("method", config.method, METHODS)
-    sources = [resolve(name, entry, block_sizes) for name, entry in config.source.items()]
+    selections = tuple(_selection(name, entry) for name, entry in config.selection.items())
+    for method in config.method:
+        if method not in validate.METHODS:
+            raise UserError(f"unknown method {method!r}: {did_you_mean(method, validate.METHODS)}")
+    sources = [
+        source
+        for name, entry in config.source.items()
+        for source in resolve(name, entry, block_sizes)
+    ]
+    for source, following in itertools.pairwise(sources):
+        if source.name == following.name:
+            raise UserError(f"two sources are named {source.name}: give one another name")
     cell_trials = tuple(
         tuple(_trials(config.trials, source, size) for size in block_sizes) for source in sources
     )
@@ -241,17 +263,17 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
         else tuple(config.trials)
     )
     plan = Plan(
-        config.seed, tuple(sources), block_sizes, operations, tuple(config.selection),
+        config.seed, tuple(sources), block_sizes, operations, selections,
         tuple(config.method), tuple(config.freqs), cell_trials, prefixes, config.unit_trials,
     )  # fmt: skip
-    if plan.unit_bytes > MAX_UNIT_BYTES:
-        fitting = MAX_UNIT_BYTES // (4 * plan.curve_points)
+    fitting = MAX_UNIT_BYTES // (4 * plan.curve_points)
+    if not fitting:
         raise UserError(
-            f"unit_trials={config.unit_trials} makes units of {plan.unit_bytes >> 20} MiB, at most "
-            f"{MAX_UNIT_BYTES >> 20} MiB fit: use unit_trials={1 << (fitting.bit_length() - 1)}"
+            f"one trial has {plan.curve_points} errors, at most {MAX_UNIT_BYTES // 4} fit: sweep "
+            "fewer values at a time"
         )
-    _check_count(plan)
-    return plan
+    # The unit size changes no number, so a sweep of many curves gets smaller units, unasked.
+    return plan.with_unit_trials(min(config.unit_trials, 1 << (fitting.bit_length() - 1)))
 
 
 def _check_count(plan: Plan) -> None:
@@ -273,22 +295,39 @@ def _block_size(size: int) -> int:
 
 
 def _operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> Operation:
-    window = entry.get("window", 0)
-    if "window" in entry and window < 1:
-        raise UserError(f"operation.{name}.window must be at least 1, got {window}")
-    for size in block_sizes:
-        if window and size % window:
-            raise UserError(
-                f"operation.{name}.window={window} does not divide block_size={size}: "
-                f"choose a window that divides it, or a block_size that is a multiple of {window}"
-            )
-    return Operation(name, entry["kind"], window)
+    parameters = _parameters(entry)
+    if "window" in parameters:
+        window = parameters["window"]
+        if window < 1:
+            raise UserError(f"operation.{name}.window must be at least 1, got {window}")
+        for size in block_sizes:
+            if size % window:
+                raise UserError(
+                    f"operation.{name}.window={window} does not divide block_size={size}: choose "
+                    f"a window that divides it, or a block_size that is a multiple of {window}"
+                )
+    if "slope" in parameters:
+        _within(f"operation.{name}.slope", parameters["slope"], ends=True)
+    return Operation(name, entry["kind"], parameters)
 
 
-def _known(key: str, values: Sequence[str], known: Sequence[str]) -> None:
-    for value in values:
-        if value not in known:
-            raise UserError(f"unknown {key} {value!r}: {did_you_mean(value, known)}")
+def _selection(name: str, entry: dict[str, Any]) -> Selection:
+    parameters = _parameters(entry)
+    if "rho" in parameters:
+        _within(f"selection.{name}.rho", parameters["rho"], ends=False)
+    return Selection(name, entry["kind"], parameters)
+
+
+def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "kind"}
+
+
+def _within(key: str, value: float, *, ends: bool) -> None:
+    """A share between 0 and 1, as asm_core itself wants it."""
+    try:
+        validate.number(key, value, 0.0, 1.0, ends=ends)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:

@@ -30,8 +30,9 @@ def open_results(path: str) -> xr.Dataset:
     -------
     xarray.Dataset
         `error` (source, block_size, operation, selection, method, freq, trial) float32, RMSE per
-        trial in the unit of the samples; `mask_accuracy` without method, 0 .. 1; NaN = not
-        measured. Coordinates are sorted; the attributes hold the provenance.
+        trial in the unit of the samples; `mask_accuracy` without method, 0 .. 1, and `regret`, in
+        the unit of the samples (NaN for ReLU, which has none); NaN = not measured.
+        Coordinates are sorted; the attributes hold the provenance.
 
     Raises
     ------
@@ -72,7 +73,8 @@ def summarize(dataset: xr.Dataset, trials: int | Sequence[int] | None = None) ->
         Without the trial dimension: `mean` of the per-trial RMSE (the notebook's curve),
         `standard_error` of it, `ci_low` and `ci_high` (95 %, Student's t), `pooled_rmse` (root of
         the mean square over all trials; another number), `standard_deviation`, `min`, `max`,
-        `count`, and `mask_accuracy` (mean, if the dataset has it), all in float64.
+        `count`, and the means of `mask_accuracy` and `regret` (if the dataset has them), all in
+        float64.
 
     Raises
     ------
@@ -168,8 +170,9 @@ def _statistics(moments: dict[str, xr.Dataset], attributes: dict[str, Any]) -> x
         },
         attrs=attributes,
     )
-    if "mask_accuracy" in moments:
-        summary["mask_accuracy"] = moments["mask_accuracy"]["mean"]
+    for name in moments:
+        if name != "error":
+            summary[name] = moments[name]["mean"]
     summary["mean"].attrs["long_name"] = "mean error (RMSE per block)"
     return summary
 

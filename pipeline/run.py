@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from distributed import Client, Future
 
-from asm_core import Measures, measure
+from asm_core import Measures, Operation, frequency_rank, measure
 from pipeline import cluster, config, sources, store
 from pipeline.exceptions import ClusterLostError, Stopped, UserError
 from pipeline.plan import Plan, Unit, make_plan, store_path
@@ -168,30 +168,33 @@ def run_unit(path: str, session: str, plan: Plan, unit: Unit) -> None:
 
 
 def measure_unit(plan: Plan, unit: Unit) -> Measures:
-    """Errors and mask accuracies of the trials of a unit.
+    """Errors, mask accuracies and regrets of the trials of a unit.
 
     Returns
     -------
     Measures
-        error (operations, selections, methods, freqs, T) and mask_accuracy without methods, as
-        float32: computed in float64 and rounded once, to half the size.
+        error (operations, selections, methods, freqs, T), mask_accuracy and regret without methods,
+        as float32: computed in float64 and rounded once, to half the size.
     """
     source, size = plan.sources[unit.source], plan.block_sizes[unit.block_size]
-    operations = [(operation.kind, operation.window) for operation in plan.operations]
+    operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
+    ranks = [frequency_rank(size, s.kind, **s.parameters) for s in plan.selections]
     shape = (len(plan.operations), len(plan.selections))
     count = unit.stop - unit.start
     error = np.empty((*shape, len(plan.methods), len(plan.freqs), count), np.float32)
     accuracy = np.empty((*shape, len(plan.freqs), count), np.float32)
+    regret = np.empty_like(accuracy)
     batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
     for first in range(unit.start, unit.stop, batch):
         take = min(batch, unit.stop - first)
         blocks = sources.draw(source, plan.seed, size, first, take)
         place = slice(first - unit.start, first - unit.start + take)
-        for s, selection in enumerate(plan.selections):
+        for s, selection in enumerate(ranks):
             part = measure(blocks, plan.freqs, operations, plan.methods, selection)
             error[:, s, ..., place] = part.error
             accuracy[:, s, ..., place] = part.mask_accuracy
-    return Measures(error, accuracy)
+            regret[:, s, ..., place] = part.regret
+    return Measures(error, accuracy, regret)
 
 
 def map_units(

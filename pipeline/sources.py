@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from asm_core.sources import uniform
+import asm_core
+from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
 from pipeline import images
 from pipeline.exceptions import UserError
@@ -33,12 +34,20 @@ class Kind:
 
 KINDS = {
     "uniform": Kind(uniform),
+    "gaussian": Kind(gaussian),
+    "upsampled": Kind(upsampled),
+    "autoregressive": Kind(autoregressive),
     "images": Kind(images.tiles, images.look, images.available, images.decides),
 }
 
 
-def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> Source:
+def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[Source]:
     """Check an entry of conf/source and look up what it points at.
+
+    Returns
+    -------
+    list of Source
+        One; or one for each quality, NAME_q10 and so on, where the entry lists several.
 
     Raises
     ------
@@ -46,7 +55,8 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> Source:
         For a parameter out of range, or files that are missing, unreadable or too small.
     """
     kind = KINDS[entry["kind"]]
-    parameters = {key: value for key, value in entry.items() if key != "kind"}
+    parameters = {key: value for key, value in entry.items() if key not in ("kind", "quality")}
+    qualities = entry.get("quality") or [None]
     try:
         if kind.look:
             parameters |= kind.look(**parameters)
@@ -55,15 +65,28 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> Source:
             if kind.available
             else None
         )
-        for size in block_sizes:
-            # Drawing nothing still checks every parameter, in the function that defines them.
-            kind.draw(0, size, 0, 0, **parameters)
+        identity = {"kind": entry["kind"], **kind.decides(**parameters)}
+        found = [
+            Source(
+                name if len(qualities) == 1 else f"{name}_q{quality:02d}",
+                entry["kind"],
+                parameters,
+                identity if quality is None else {**identity, "quality": quality},
+                available,
+                quality,
+            )
+            for quality in qualities
+        ]
+        for source in found:
+            for size in block_sizes:
+                # Drawing nothing still checks every parameter, in the function that defines them.
+                draw(source, 0, size, 0, 0)
     except ValueError as error:
         raise UserError(f"source.{name}: {error}") from error
-    identity = {"kind": entry["kind"], **kind.decides(**parameters)}
-    return Source(name, entry["kind"], parameters, identity, available)
+    return found
 
 
 def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> FloatArray:
     """Blocks first .. first + count - 1 of a source, (count, N, N) float64."""
-    return KINDS[source.kind].draw(seed, block_size, first, count, **source.parameters)
+    blocks = KINDS[source.kind].draw(seed, block_size, first, count, **source.parameters)
+    return blocks if source.quality is None else asm_core.quantise(blocks, source.quality)

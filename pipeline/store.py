@@ -3,9 +3,9 @@
 Layout (zarr format 3, one group, consolidated metadata):
 
     error            source, block_size, operation, selection, method, freq, trial    float32
-    mask_accuracy    the same without method                                          float32
+    mask_accuracy, regret    the same without method                                  float32
     one coordinate array per dimension; coefficients_kept (selection, block_size, freq)
-    ledger/error, ledger/mask_accuracy
+    ledger/error, ledger/mask_accuracy, ledger/regret
                      source, block_size, unit, the curve's dimensions, moment         float64
 
 A chunk of `error` is one unit, and so is a row of the ledger.  A unit is complete iff the row of
@@ -30,17 +30,19 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from asm_core import Measures, coefficients_kept
+from asm_core import Measures, frequency_rank
 from pipeline import overrides
 from pipeline.exceptions import UserError
 from pipeline.moments import MOMENTS, moments_of
-from pipeline.plan import Plan, Unit, differences
+from pipeline.plan import LAYOUT_VERSION, Plan, Selection, Unit, differences
 
 CURVE = ("operation", "selection", "method", "freq")
+_MASK_CURVE = tuple(name for name in CURVE if name != "method")
 METRICS = {
     # The first is written last: its ledger row says that the unit is complete.
     "error": CURVE,
-    "mask_accuracy": tuple(name for name in CURVE if name != "method"),
+    "mask_accuracy": _MASK_CURVE,
+    "regret": _MASK_CURVE,
 }
 # blosc-lz4 with shuffle writes 948 MB/s, and crc32c catches a flipped bit that it reads silently.
 _CODECS = [BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()]
@@ -49,6 +51,7 @@ _TRIALS_PER_CHUNK = 1 << 20
 _LABELS = {
     "error": {"long_name": "error (RMSE of each block)"},
     "mask_accuracy": {"long_name": "mask accuracy", "units": "1"},
+    "regret": {"long_name": "regret (mean over windows of exact extreme - chosen sample)"},
     "freq": {"long_name": "spatial frequencies kept, n"},
     "coefficients_kept": {"long_name": "DCT coefficients kept"},
 }
@@ -138,7 +141,7 @@ def write_unit(path: str, session: str, unit: Unit, measures: Measures) -> None:
         A name of the run: a worker opens the arrays once for each, since only `prepare` changes
         their shapes.
     measures
-        error (operations, selections, methods, freqs, T) and mask_accuracy without methods.
+        error (operations, selections, methods, freqs, T), mask_accuracy and regret without methods.
     """
     arrays = _writable(path, session)
     rows = {}
@@ -186,11 +189,18 @@ def provenance_of(path: str) -> dict[str, Any]:
     Raises
     ------
     UserError
-        Where there is no store of this program.
+        Where there is no store of this program, or one of another layout.
     """
     attributes = _attributes(path)
     if attributes is None:
         raise UserError(f"{path} is not a store of this program: give the path that sweep printed")
+    with reading(path):
+        layout = json.loads(attributes["identity"])["layout_version"]
+    if layout != LAYOUT_VERSION:
+        raise UserError(
+            f"{path} has layout {layout}, and this version reads layout {LAYOUT_VERSION}: run the "
+            "sweep again, into a new store"
+        )
     return attributes
 
 
@@ -255,15 +265,7 @@ def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
     root = zarr.create_group(path)
     for name, values in _coordinates(plan).items():
         _add_array(root, name, values.shape, values.shape, values.dtype, (name,))[...] = values
-    kept = np.array(
-        [
-            [
-                [coefficients_kept(size, n, selection) for n in plan.freqs]
-                for size in plan.block_sizes
-            ]
-            for selection in plan.selections
-        ]
-    )
+    kept = np.array([[_kept(plan, s, size) for size in plan.block_sizes] for s in plan.selections])
     dimensions: tuple[str, ...] = ("selection", "block_size", "freq")
     _add_array(root, "coefficients_kept", kept.shape, kept.shape, kept.dtype, dimensions)[...] = (
         kept
@@ -289,6 +291,12 @@ def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
     _consolidate(path)
 
 
+def _kept(plan: Plan, selection: Selection, size: int) -> list[int]:
+    """How many coefficients each frequency of the plan keeps."""
+    ranks = frequency_rank(size, selection.kind, **selection.parameters)
+    return [int((ranks <= n).sum()) for n in plan.freqs]
+
+
 def _wanted(plan: Plan) -> dict[str, Any]:
     """How many trials the last sweep wanted of each cell: what is complete, and what is not."""
     return {"trials_wanted": json.dumps(plan.cell_trials)}
@@ -300,7 +308,7 @@ def _coordinates(plan: Plan) -> dict[str, NDArray[Any]]:
         "source": np.array([source.name for source in plan.sources], dtype=text),
         "block_size": np.array(plan.block_sizes, dtype=np.int64),
         "operation": np.array([operation.name for operation in plan.operations], dtype=text),
-        "selection": np.array(plan.selections, dtype=text),
+        "selection": np.array([selection.name for selection in plan.selections], dtype=text),
         "method": np.array(plan.methods, dtype=text),
         "freq": np.array(plan.freqs, dtype=np.int64),
     }

@@ -22,7 +22,7 @@ _SECONDS_PER_LINE = 10.0
 
 
 def print_summary(summary: xr.Dataset) -> None:
-    """Table of every curve: n, coefficients kept, mean error, 95 % interval, mask accuracy."""
+    """Table of every curve: n, coefficients kept, mean error and its interval, mask, regret."""
     console = _console()
     differing = varying(summary)
     for name, curve in curves(summary):
@@ -35,7 +35,10 @@ def print_summary(summary: xr.Dataset) -> None:
 
 def _curve_table(curve: xr.Dataset) -> Table:
     table = Table(box=box.SIMPLE)
-    for heading in ("n", "coefficients", "mean error", "95 % interval", "mask accuracy"):
+    # Rectifiers have no regret.
+    columns = {"mask accuracy": "mask_accuracy", "regret": "regret"}
+    columns = {heading: name for heading, name in columns.items() if curve[name].notnull().any()}
+    for heading in ("n", "kept", "mean error", "95 % interval", *columns):
         table.add_column(heading, justify="right", no_wrap=True)
     for k in range(curve.sizes["freq"]):
         point = curve.isel(freq=k)
@@ -44,7 +47,7 @@ def _curve_table(curve: xr.Dataset) -> Table:
             str(int(point["coefficients_kept"])),
             _figures(point["mean"]),
             f"{_figures(point['ci_low'])} .. {_figures(point['ci_high'])}",
-            _figures(point["mask_accuracy"]),
+            *(_figures(point[name]) for name in columns.values()),
         )
     return table
 
@@ -72,7 +75,7 @@ def print_plan(plan: Plan, path: str, missing: int, threads: int) -> None:
         "source": ", ".join(source.name for source in plan.sources),
         "block_size": ", ".join(map(str, plan.block_sizes)),
         "operation": ", ".join(operation.name for operation in plan.operations),
-        "selection": ", ".join(plan.selections),
+        "selection": ", ".join(selection.name for selection in plan.selections),
         "method": ", ".join(plan.methods),
         "freq": ", ".join(map(str, plan.freqs)),
         "trial": f"0 .. {plan.trials - 1:,}",

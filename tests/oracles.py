@@ -29,14 +29,63 @@ def dct(X):
     return F
 
 
-def approximate(F, n):
-    """The sum of the basis images with u + v <= n; the DC first, so that n = 0 is constant."""
+def zigzag(N):
+    """(u, v) in the order in which JPEG walks through a block: like a diagonal snake."""
+    u = v = 0
+    upwards = True
+    walk = []
+    while len(walk) < N * N:
+        walk.append((u, v))
+        if upwards:
+            if v == N - 1:
+                u, upwards = u + 1, False
+            elif u == 0:
+                v, upwards = v + 1, False
+            else:
+                u, v = u - 1, v + 1
+        elif u == N - 1:
+            v, upwards = v + 1, True
+        elif v == 0:
+            u, upwards = u + 1, True
+        else:
+            u, v = u + 1, v - 1
+    return walk
+
+
+def energies(N, rho):
+    """Expected squares of the coefficients of a block of covariance rho^(|i-i'| + |j-j'|)."""
+    C = dct_basis(N)
+    line = np.zeros(N)
+    for u in range(N):
+        for i in range(N):
+            for k in range(N):
+                line[u] += C[u, i] * rho ** abs(i - k) * C[u, k]
+    return np.outer(line, line)
+
+
+def kept(N, n, selection, rho=0.95):
+    """Whether n frequencies keep (u, v)."""
+    if selection == "zigzag":
+        return [[(u, v) in zigzag(N)[: n + 1] for v in range(N)] for u in range(N)]
+    if selection == "energy":
+        # Of (u, v) and (v, u), which have the same energy, the one in the higher row first.
+        energy = energies(N, rho).round(10)
+        places = [(-energy[u, v], u, v) for u in range(N) for v in range(N)]
+        first = [(u, v) for _, u, v in sorted(places)[: n + 1]]
+        return [[(u, v) in first for v in range(N)] for u in range(N)]
+    rank = {"triangle": lambda u, v: u + v, "square": max}[selection]
+    return [[rank(u, v) <= n for v in range(N)] for u in range(N)]
+
+
+def approximate(F, n, selection="triangle"):
+    """The sum of the kept basis images; the DC first, so that n = 0 is constant."""
     N = len(F)
     C = dct_basis(N)
     A = np.zeros((N, N))
+    keep = kept(N, n, selection)
     for u in range(N):
         for v in range(N):
-            if u + v <= n:
+            if keep[u][v]:
                 A += F[u, v] * np.outer(C[u], C[v])
     return A
 
@@ -100,21 +149,49 @@ def rmse(a, b):
     return math.sqrt(total / np.size(a))
 
 
-def error(X, A, operation, method, k):
+def leaky_relu(X, slope):
+    result = np.zeros(X.shape)
+    for i in range(len(X)):
+        for j in range(len(X)):
+            result[i, j] = X[i, j] if X[i, j] > 0 else slope * X[i, j]
+    return result
+
+
+def error(X, A, operation, method, k=2, slope=0.01):
     """Error of one trial, given the approximate block A."""
     if operation == "max_pool":
         exact = max_pool(X, k)
         if method == "asm":
             return rmse(masked_max_pool(X, local_maximum_mask(A, k), k), exact)
         return rmse(max_pool(A, k), exact)
-    exact = relu(X)
+    if operation == "min_pool":
+        # The smallest is the largest of the opposites.
+        return error(-X, -A, "max_pool", method, k)
+    slope = slope if operation == "leaky_relu" else 0.0
+    exact = leaky_relu(X, slope)
     if method == "asm":
-        return rmse(X * nonnegative_mask(A), exact)
-    return rmse(relu(A), exact)
+        mask = nonnegative_mask(A)
+        return rmse(X * mask + slope * X * (1 - mask), exact)
+    return rmse(leaky_relu(A, slope), exact)
 
 
-def mask_accuracy(X, A, operation, k):
+def mask_accuracy(X, A, operation, k=2):
+    if operation == "min_pool":
+        return mask_accuracy(-X, -A, "max_pool", k)
     if operation == "max_pool":
         right = local_maximum_mask(X, k) * local_maximum_mask(A, k)
         return right.sum() / (len(X) // k) ** 2
     return float((nonnegative_mask(X) == nonnegative_mask(A)).mean())
+
+
+def regret(X, A, operation, k=2):
+    """Mean over windows of the exact extreme minus the sample chosen, as a distance."""
+    if operation == "min_pool":
+        return regret(-X, -A, "max_pool", k)
+    M = len(X) // k
+    losses = [
+        X[window_argmax(X, a, b, k)] - X[window_argmax(A, a, b, k)]
+        for a in range(M)
+        for b in range(M)
+    ]
+    return sum(losses) / len(losses)

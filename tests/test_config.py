@@ -13,13 +13,14 @@ def test_the_defaults_are_the_sweep_of_the_notebook():
     assert settings.freqs == list(range(15))
     assert settings.trials == [1000]
     assert settings.block_size == [8]
-    assert settings.selection == ["triangle"]
+    assert settings.selection == {"triangle": {"kind": "triangle"}}
     assert settings.method == ["asm"]
     assert settings.seed == 0
     assert settings.unit_trials == 131072
     assert settings.results == "results"
     assert settings.out is None
-    assert settings.source == {"uniform": {"kind": "uniform", "low": 0.0, "high": 1.0}}
+    uniform = {"kind": "uniform", "low": 0.0, "high": 1.0, "quality": []}
+    assert settings.source == {"uniform": uniform}
     assert settings.operation == {"max_pool": {"kind": "max_pool", "window": 2}}
     assert settings.cluster["kind"] == "local"
 
@@ -49,7 +50,8 @@ def test_one_kind_can_stand_twice_with_other_parameters():
         ["source=uniform,wide", "source.wide.kind=uniform", "source.wide.low=-4",
          "operation=pool_4", "operation.pool_4.kind=max_pool", "operation.pool_4.window=4"]
     )  # fmt: skip
-    assert settings.source["wide"] == {"kind": "uniform", "low": -4.0, "high": 1.0}
+    wide = {"kind": "uniform", "low": -4.0, "high": 1.0, "quality": []}
+    assert settings.source["wide"] == wide
     assert settings.source["uniform"]["low"] == 0.0
     assert settings.operation == {"pool_4": {"kind": "max_pool", "window": 4}}
 
@@ -66,13 +68,15 @@ def test_the_notation_works_in_yaml(tmp_path, monkeypatch):
     for group, name, text in [
         ("source", "uniform", "uniform: {kind: uniform, low: 0.0, high: 1.0}"),
         ("operation", "relu", "relu: {kind: relu}"),
+        ("selection", "square", "square: {kind: square}"),
         ("cluster", "local", "kind: local\nthreads: null\ndashboard: false"),
     ]:
         (tmp_path / group).mkdir()
         (tmp_path / group / f"{name}.yaml").write_text(text)
     (tmp_path / "config.yaml").write_text(
-        "defaults: [{cluster: local}, {source: [uniform]}, {operation: [relu]}, _self_]\n"
-        "freqs: 0..4..2,9\nblock_size: [4, 8..10..2]\nselection: triangle\nmethod: asm,apx\n"
+        "defaults: [{cluster: local}, {source: [uniform]}, {operation: [relu]}, "
+        "{selection: [square]}, _self_]\n"
+        "freqs: 0..4..2,9\nblock_size: [4, 8..10..2]\nmethod: asm,apx\n"
         "trials: 1e6\nseed: 10_000\nunit_trials: 1e3\nresults: r\nout: null\n"
     )
     settings = config.load([])
@@ -170,7 +174,7 @@ def test_yaml_is_checked_like_the_command_line(conf, file, text, message):
 def test_integers_and_reals_in_yaml_are_the_same_entry(conf):
     (conf / "source" / "signed.yaml").write_text("signed: {kind: uniform, low: -1}")
     entry = config.load(["source=signed"]).source["signed"]
-    assert entry == {"kind": "uniform", "low": -1.0, "high": 1.0}
+    assert entry == {"kind": "uniform", "low": -1.0, "high": 1.0, "quality": []}
     assert isinstance(entry["low"], float)
     entry = config.load(["source=signed", "source.signed.low=-0.5"]).source["signed"]
     assert entry["low"] == -0.5

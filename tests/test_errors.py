@@ -6,12 +6,13 @@ import math
 import numpy as np
 import oracles
 import pytest
+import scipy.fft
 from numba.core.dispatcher import Dispatcher
 
 import asm_core
-from asm_core import kernels
+from asm_core import Operation, kernels
 
-BOTH = [("max_pool", 2), ("relu", 1)]
+BOTH = [Operation("max_pool"), Operation("relu")]
 
 
 def uniform_blocks(count, size=8, seed=0):
@@ -25,6 +26,8 @@ def uniform_blocks(count, size=8, seed=0):
         *itertools.product(["max_pool"], [2, 4, 6, 8, 12, 20], [2]),
         ("max_pool", 6, 3), ("max_pool", 8, 4), ("max_pool", 8, 8), ("max_pool", 8, 1),
         *itertools.product(["relu"], [2, 4, 6, 8, 12, 20], [2]),
+        *itertools.product(["min_pool"], [2, 6, 8], [2]),
+        *itertools.product(["leaky_relu"], [2, 6, 8], [2]), ("min_pool", 8, 4),
     ],
 )  # fmt: skip
 def test_errors_are_those_of_nested_loops(operation, size, window, method):
@@ -55,22 +58,111 @@ def test_large_blocks_agree_with_nested_loops_at_some_frequencies(size, operatio
         assert error == pytest.approx(expected, abs=1e-13)
 
 
-@pytest.mark.parametrize(("operation", "window"), [("max_pool", 2), ("max_pool", 4), ("relu", 1)])
-def test_mask_accuracy_is_that_of_nested_loops(operation, window):
+@pytest.mark.parametrize("selection", ["triangle", "square", "zigzag", "energy"])
+@pytest.mark.parametrize("size", [2, 4, 6, 8])
+def test_every_selection_measures_what_nested_loops_measure(size, selection):
+    blocks = np.random.default_rng(size).normal(size=(3, size, size))
+    freqs = range(0, size * size + 1, 3)
+    operations = [Operation("max_pool"), Operation("relu")]
+    measures = asm_core.measure(blocks, freqs, operations, selection=selection)
+    for t, block in enumerate(blocks):
+        coefficients = oracles.dct(block)
+        for f, n in enumerate(freqs):
+            approximate = oracles.approximate(coefficients, n, selection)
+            for o, operation in enumerate(["max_pool", "relu"]):
+                for m, method in enumerate(["asm", "apx"]):
+                    expected = oracles.error(block, approximate, operation, method)
+                    assert measures.error[o, m, f, t] == pytest.approx(expected, abs=1e-13)
+                expected = oracles.mask_accuracy(block, approximate, operation)
+                assert measures.mask_accuracy[o, f, t] == expected
+
+
+def test_ranks_of_ones_own_are_a_selection():
+    # Rows of coefficients, one after the other: no name of ours.
+    blocks = np.random.default_rng(4).normal(size=(4, 8, 8))
+    ranks = np.repeat(np.arange(8)[:, None], 8, axis=1)
+    errors = asm_core.errors_by_frequency(blocks, range(8), "max_pool", "apx", ranks)
+    for t, block in enumerate(blocks):
+        coefficients = oracles.dct(block)
+        for n in range(8):
+            kept = np.where(ranks <= n, coefficients, 0.0)
+            approximate = scipy.fft.idctn(kept, norm="ortho")
+            expected = oracles.error(block, approximate, "max_pool", "apx")
+            assert errors[n, t] == pytest.approx(expected, abs=1e-13)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("method", ["asm", "apx"])
+def test_a_leaky_relu_has_the_slope_that_is_asked_for(method, slope):
+    block = np.random.default_rng(8).normal(size=(8, 8))
+    errors = asm_core.errors_by_frequency(block, range(15), "leaky_relu", method, slope=slope)
+    for n, error in enumerate(errors):
+        approximate = oracles.approximate(oracles.dct(block), n)
+        expected = oracles.error(block, approximate, "leaky_relu", method, slope=slope)
+        assert error == pytest.approx(expected, abs=1e-13)
+    if slope == 0.0:
+        assert np.array_equal(
+            errors, asm_core.errors_by_frequency(block, range(15), "relu", method)
+        )
+
+
+@pytest.mark.parametrize("method", ["asm", "apx"])
+def test_min_pooling_is_max_pooling_upside_down(method):
+    blocks = np.random.default_rng(5).normal(size=(50, 8, 8))
+    assert np.array_equal(
+        asm_core.errors_by_frequency(blocks, range(15), "min_pool", method),
+        asm_core.errors_by_frequency(-blocks, range(15), "max_pool", method),
+    )
+
+
+MEASURED = [Operation("max_pool"), Operation("max_pool", 4), Operation("min_pool"),
+            Operation("relu"), Operation("leaky_relu", slope=0.3)]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", MEASURED)
+def test_mask_accuracy_is_that_of_nested_loops(operation):
     blocks = np.random.default_rng(7).normal(size=(5, 8, 8))
-    measures = asm_core.measure(blocks, range(15), [(operation, window)])
+    measures = asm_core.measure(blocks, range(15), [operation])
     for t, block in enumerate(blocks):
         coefficients = oracles.dct(block)
         for n in range(15):
             approximate = oracles.approximate(coefficients, n)
-            expected = oracles.mask_accuracy(block, approximate, operation, window)
+            expected = oracles.mask_accuracy(block, approximate, operation.kind, operation.window)
             assert measures.mask_accuracy[0, n, t] == pytest.approx(expected, abs=1e-15)
+
+
+def test_regret_is_that_of_nested_loops_and_rectifiers_have_none():
+    blocks = np.random.default_rng(7).normal(size=(5, 8, 8))
+    regret = asm_core.measure(blocks, range(15), MEASURED).regret
+    assert np.isnan(regret[3:]).all()
+    for o, operation in enumerate(MEASURED[:3]):
+        for t, block in enumerate(blocks):
+            coefficients = oracles.dct(block)
+            for n in range(15):
+                approximate = oracles.approximate(coefficients, n)
+                expected = oracles.regret(block, approximate, operation.kind, operation.window)
+                assert regret[o, n, t] == pytest.approx(expected, abs=1e-15)
+
+
+def test_uniform_blocks_at_the_dc_alone_regret_three_tenths():
+    # The first of four U[0, 1) is chosen: E max - E first = 4/5 - 1/2.
+    regret = asm_core.measure(uniform_blocks(40_000), [0], [Operation("max_pool")]).regret[0, 0]
+    assert regret.mean() == pytest.approx(0.3, abs=5 * regret.std() / 200)
+
+
+def test_regret_never_exceeds_the_error_and_both_vanish_together():
+    # Mean <= root mean square, over the windows of a block.
+    measures = asm_core.measure(uniform_blocks(500), range(15), [Operation("max_pool")])
+    error, regret = measures.error[0, 0], measures.regret[0]
+    assert (regret >= 0).all()
+    assert (regret <= error * (1 + 1e-15)).all()
+    assert ((regret == 0) == (error == 0)).all()
 
 
 def test_uniform_blocks_at_the_dc_alone_have_the_closed_form():
     # Every window keeps its first sample: of four U[0, 1), E (max - first)^2 = 1/6 and the first is
     # the largest in 1 of 4.  Tolerances are 5 standard errors of 16 x 40,000 windows.
-    measures = asm_core.measure(uniform_blocks(40_000), [0], [("max_pool", 2)])
+    measures = asm_core.measure(uniform_blocks(40_000), [0], [Operation("max_pool")])
     squares = measures.error[0, 0, 0] ** 2
     tolerance = 5 * squares.std() / math.sqrt(squares.size)
     assert squares.mean() == pytest.approx(1 / 6, abs=tolerance)
@@ -101,6 +193,16 @@ def test_with_all_frequencies_asm_is_exact_and_apx_rounds(size):
     assert (measures.mask_accuracy == 1).all()
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+def test_blocks_that_are_constant_along_an_axis_keep_their_ties(axis):
+    # Rounding must not choose among equal samples: the mask is right wherever the result is.
+    lines = np.random.default_rng(2).normal(size=(200, 8))
+    blocks = np.repeat(np.expand_dims(lines, axis), 8, axis=axis)
+    measures = asm_core.measure(blocks, [14], BOTH)
+    assert (measures.error[:, 0] == 0).all()
+    assert (measures.mask_accuracy == 1).all()
+
+
 def test_with_all_frequencies_asm_is_exact_on_ties_and_flat_blocks():
     blocks = np.random.default_rng(1).integers(0, 2, size=(500, 8, 8)) / 255
     blocks[:100] = blocks[:100, :1, :1]
@@ -111,7 +213,7 @@ def test_with_all_frequencies_asm_is_exact_on_ties_and_flat_blocks():
 def test_where_exact_samples_tie_the_first_is_the_right_one(window):
     # Few levels: most windows tie, and another sample of the same value is still another place.
     blocks = np.random.default_rng(6).integers(0, 3, size=(12, 8, 8)).astype(float)
-    error, accuracy = asm_core.measure(blocks, [3, 7, 11], [("max_pool", window)])
+    error, accuracy, _ = asm_core.measure(blocks, [3, 7, 11], [Operation("max_pool", window)])
     for t, block in enumerate(blocks):
         coefficients = oracles.dct(block)
         for f, n in enumerate([3, 7, 11]):
@@ -125,7 +227,7 @@ def test_where_exact_samples_tie_the_first_is_the_right_one(window):
 def test_an_approximate_sample_of_exactly_zero_is_not_kept():
     # The DC is 0, so A_0 = 0 everywhere, nothing is kept, and the positive samples are the error.
     block = np.array([[[1.0, -1.0], [-1.0, 1.0]]])
-    error, accuracy = asm_core.measure(block, [0], [("relu", 1)])
+    error, accuracy, _ = asm_core.measure(block, [0], [Operation("relu")])
     assert error[0, :, 0, 0].tolist() == [math.sqrt(2 / 4)] * 2
     assert accuracy[0, 0, 0] == 0.5
 
@@ -198,12 +300,18 @@ def test_errors_keep_the_leading_shape(lead):
 
 def test_measure_gives_operations_and_methods_in_the_order_asked_for():
     blocks = np.random.default_rng(9).normal(size=(7, 8, 8))
-    operations = [("relu", 1), ("max_pool", 4), ("max_pool", 2)]
-    error, _ = asm_core.measure(blocks, [3, 5], operations, ["apx", "asm"])
-    for o, (name, window) in enumerate(operations):
+    operations = MEASURED[::-1]
+    error, accuracy, regret = asm_core.measure(blocks, [3, 5], operations, ["apx", "asm"])
+    for o, operation in enumerate(operations):
         for m, method in enumerate(["apx", "asm"]):
-            alone = asm_core.errors_by_frequency(blocks, [3, 5], name, method, window=window)
+            kind, window, slope = operation
+            alone = asm_core.errors_by_frequency(
+                blocks, [3, 5], kind, method, window=window, slope=slope
+            )
             assert np.array_equal(error[o, m], alone)
+        _, alone_accuracy, alone_regret = asm_core.measure(blocks, [3, 5], [operation])
+        assert np.array_equal(accuracy[o], alone_accuracy[0])
+        assert np.array_equal(regret[o], alone_regret[0], equal_nan=True)
 
 
 def test_rmse_is_over_the_last_two_axes():
@@ -220,7 +328,12 @@ def test_rmse_is_over_the_last_two_axes():
         ({"freqs": [-1]}, "n_freqs must be at least 0, got -1"),
         ({"freqs": [1.5]}, "n_freqs must be an integer, got 1.5"),
         ({"window": 3}, "window must divide the block size 8, got 3"),
-        ({"operation": "mean_pool"}, "operation must be one of max_pool, relu, got 'mean_pool'"),
+        ({"operation": "mean_pool"}, "operation must be one of max_pool, .*, got 'mean_pool'"),
+        ({"operation": "leaky_relu", "slope": 1.5}, r"slope must be within 0\.\.1, got 1.5"),
+        ({"operation": "leaky_relu", "slope": np.nan}, r"slope must be within 0\.\.1, got nan"),
+        ({"selection": np.ones((8, 8), int)}, "that of the DC 0, got 1 and 1"),
+        ({"selection": np.zeros((4, 4), int)}, r"integers of shape \(8, 8\), .* \(4, 4\)"),
+        ({"selection": np.zeros((8, 8))}, "got float64"),
         ({"method": "exact"}, "method must be one of asm, apx, got 'exact'"),
         ({"selection": "circle"}, "selection must be one of"),
         ({"blocks": np.full((1, 8, 8), np.inf)}, "blocks must be finite, got inf"),

@@ -10,7 +10,8 @@ from pipeline import UserError, sources
 
 
 def resolve(path, *sizes):
-    return sources.resolve("images", {"kind": "images", "path": str(path)}, sizes or (8,))
+    [source] = sources.resolve("images", {"kind": "images", "path": str(path)}, sizes or (8,))
+    return source
 
 
 def save(path, height, width, mode="L", seed=0):

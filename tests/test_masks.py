@@ -19,6 +19,19 @@ def test_local_maximum_mask_is_the_definition(size, window):
 
 
 @pytest.mark.parametrize(("size", "window"), CASES)
+def test_local_minimum_mask_is_the_first_smallest_sample(size, window):
+    blocks = np.random.default_rng(size).integers(0, 3, size=(20, size, size))
+    for block in blocks:
+        mask = np.zeros(block.shape, bool)
+        for i in range(0, size, window):
+            for j in range(0, size, window):
+                cut = block[i : i + window, j : j + window]
+                a, b = np.argwhere(cut == cut.min())[0]
+                mask[i + a, j + b] = True
+        assert np.array_equal(asm_core.local_minimum_mask(block, window), mask)
+
+
+@pytest.mark.parametrize(("size", "window"), CASES)
 def test_ties_go_to_the_first_sample_in_row_major_order(size, window):
     # Three levels only: nearly every window has a tie.
     blocks = np.random.default_rng(size).integers(0, 3, size=(20, size, size))

@@ -12,11 +12,11 @@ from pipeline.plan import Source, differences, make_plan, store_path
 
 
 def endless(name, entry, block_sizes):
-    return Source(name, entry["kind"], {}, dict(entry))
+    return [Source(name, entry["kind"], {}, dict(entry))]
 
 
 def of_blocks(available):
-    return lambda name, entry, sizes: Source(name, "images", {}, {"kind": "images"}, available)
+    return lambda name, entry, sizes: [Source(name, "images", {}, {"kind": "images"}, available)]
 
 
 def plan(*arguments, resolve=endless):
@@ -59,7 +59,8 @@ def test_axes_are_sorted_so_that_order_does_not_matter():
     "argument",
     [
         "seed=1", "freqs=0..13", "block_size=4", "method=apx", "operation=relu",
-        "operation.max_pool.window=4", "source.uniform.low=-1",
+        "operation.max_pool.window=4", "source.uniform.low=-1", "selection=square",
+        "source.uniform.quality=50",
     ],
 )  # fmt: skip
 def test_whatever_decides_the_numbers_changes_the_identity(argument):
@@ -127,8 +128,8 @@ def test_bytes_are_those_of_the_arrays():
     made = plan(
         "trials=1000", "block_size=4,8", "method=asm,apx", "operation=max_pool,relu", "freqs=0..4"
     )
-    errors, accuracies = 2 * 2 * 5, 2 * 5
-    assert made.stored_bytes == 4 * 2 * 1000 * (errors + accuracies)
+    errors, accuracies, regrets = 2 * 2 * 5, 2 * 5, 2 * 5
+    assert made.stored_bytes == 4 * 2 * 1000 * (errors + accuracies + regrets)
     assert made.unit_bytes == 4 * errors * 131072
 
 
@@ -151,10 +152,11 @@ def test_a_plan_cannot_be_changed():
         (["operation.max_pool.window=3"], "window=3 does not divide block_size=8"),
         (["block_size=4,6", "operation.max_pool.window=4"], "does not divide block_size=6"),
         (["operation.max_pool.window=0"], "window must be at least 1, got 0"),
-        (["selection=square"], "unknown selection 'square': known are triangle"),
+        (["selection=energy", "selection.energy.rho=1"], "selection.energy.rho must be between 0"),
+        (["selection=energy", "selection.energy.rho=0"], "exclusive, got 0"),
+        (["operation=leaky_relu", "operation.leaky_relu.slope=-0.1"], "slope must be within 0..1"),
         (["method=amp"], "unknown method 'amp'"),
         (["trials=all"], "trials=all needs a source with an end"),
-        (["unit_trials=1e9"], "unit_trials=4194304"),
         (["trials=1e12"], "at most 1000000 are allowed"),
     ],
 )
@@ -164,8 +166,14 @@ def test_an_impossible_combination_is_refused_with_the_remedy(arguments, message
     assert "\n" not in str(refusal.value)
 
 
-def test_the_remedy_for_too_large_units_is_accepted():
+def test_units_are_as_large_as_asked_for_and_no_larger_than_fits():
     assert plan("unit_trials=4194304").unit_trials == 4194304
+    assert plan("unit_trials=1e9").unit_trials == 4194304
+    many = plan("selection=triangle,square,zigzag,energy", "freqs=0..63", "method=asm,apx")
+    assert many.unit_trials == 131072
+    more = plan("selection=triangle,square,zigzag,energy", "freqs=0..255", "method=asm,apx")
+    assert more.unit_trials == 32768
+    assert more.unit_bytes == 4 * 4 * 256 * 2 * 32768
 
 
 def test_more_trials_than_blocks_are_refused():

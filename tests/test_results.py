@@ -135,7 +135,7 @@ def test_a_store_opens_lazily_with_sorted_names_and_provenance(path):
     assert "numba=" in dataset.attrs["versions"]
     assert dataset.attrs["overrides"].startswith("trials=700 unit_trials=200")
     assert dataset.error.sel(trial=5, freq=2, block_size=8).size == 4
-    assert set(dataset.data_vars) == {"error", "mask_accuracy"}
+    assert set(dataset.data_vars) == {"error", "mask_accuracy", "regret"}
     assert len(dataset.to_dataframe()) == dataset.error.size
 
 

@@ -104,12 +104,14 @@ def test_the_row_that_says_complete_is_written_last(path, monkeypatch):
     order = []
     plan = plan_of("trials=10")
     store.prepare(path, plan, {})
-    names = ("error", "mask_accuracy", "ledger/error", "ledger/mask_accuracy")
+    metrics = ("error", "mask_accuracy", "regret")
+    names = [*metrics, *(f"ledger/{name}" for name in metrics)]
     handles = {name: Recorded(name) for name in names}
     monkeypatch.setattr(store, "_writable", lambda path, session: handles)
     write(path, plan, 0)
-    assert set(order[:2]) == {"error", "mask_accuracy"}
-    assert order[2:] == ["ledger/mask_accuracy", "ledger/error"]
+    assert set(order[:3]) == set(metrics)
+    assert set(order[3:]) == set(names[3:])
+    assert order[-1] == "ledger/error"
 
 
 def test_axes_that_a_store_holds_unsorted_are_opened_sorted(path):
@@ -227,6 +229,13 @@ def test_the_attributes_are_plain_text_and_numbers(path):
     attributes = store.provenance_of(path)
     assert json.loads(attributes["identity"]) == plan.identity
     assert all(isinstance(value, str | int) for value in attributes.values())
+
+
+def test_a_store_of_another_layout_is_named_with_the_remedy(path, monkeypatch):
+    monkeypatch.setattr("pipeline.plan.LAYOUT_VERSION", 1)
+    store.prepare(path, plan_of("trials=10"), {})
+    with pytest.raises(UserError, match=r"has layout 1, .* reads layout 2: run the sweep again"):
+        open_results(path)
 
 
 def test_a_flipped_bit_is_an_error_and_not_a_number(path, tmp_path):
