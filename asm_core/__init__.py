@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asm_core.dct import block_dct, block_idct, dct_basis
+    from asm_core.dct_domain import (
+        apply_mask,
+        asm_max_pool,
+        half_spatial_tensor,
+        join_blocks,
+        pool_masked,
+    )
     from asm_core.errors import Measures, errors_by_frequency, measure, rmse
     from asm_core.frequencies import approximate, coefficients_kept, frequency_rank
     from asm_core.masks import (
@@ -25,42 +32,52 @@ KERNEL_VERSION = 1
 __all__ = [
     "KERNEL_VERSION",
     "Measures",
+    "apply_mask",
     "approximate",
     "approximate_local_maximum_mask",
     "approximate_nonnegative_mask",
+    "asm_max_pool",
     "block_dct",
     "block_idct",
     "coefficients_kept",
     "dct_basis",
     "errors_by_frequency",
     "frequency_rank",
+    "half_spatial_tensor",
+    "join_blocks",
     "local_maximum_mask",
     "masked_max_pool",
     "masked_relu",
     "max_pool",
     "measure",
     "nonnegative_mask",
+    "pool_masked",
     "relu",
     "rmse",
 ]
 
 _MODULE_OF = {
     "Measures": "errors",
+    "apply_mask": "dct_domain",
     "approximate": "frequencies",
     "approximate_local_maximum_mask": "masks",
     "approximate_nonnegative_mask": "masks",
+    "asm_max_pool": "dct_domain",
     "block_dct": "dct",
     "block_idct": "dct",
     "coefficients_kept": "frequencies",
     "dct_basis": "dct",
     "errors_by_frequency": "errors",
     "frequency_rank": "frequencies",
+    "half_spatial_tensor": "dct_domain",
+    "join_blocks": "dct_domain",
     "local_maximum_mask": "masks",
     "masked_max_pool": "operations",
     "masked_relu": "operations",
     "max_pool": "operations",
     "measure": "errors",
     "nonnegative_mask": "masks",
+    "pool_masked": "dct_domain",
     "relu": "operations",
     "rmse": "errors",
 }
