@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asm_core.dct import block_dct, block_idct, dct_basis
+    from asm_core.dct_domain import (
+        apply_mask,
+        asm_max_pool,
+        half_spatial_tensor,
+        join_blocks,
+        pool_masked,
+    )
     from asm_core.errors import Measures, errors_by_frequency, measure, rmse
     from asm_core.frequencies import approximate, coefficients_kept, frequency_rank
     from asm_core.masks import (
@@ -37,15 +44,19 @@ __all__ = [
     "KERNEL_VERSION",
     "Measures",
     "Operation",
+    "apply_mask",
     "approximate",
     "approximate_local_maximum_mask",
     "approximate_nonnegative_mask",
+    "asm_max_pool",
     "block_dct",
     "block_idct",
     "coefficients_kept",
     "dct_basis",
     "errors_by_frequency",
     "frequency_rank",
+    "half_spatial_tensor",
+    "join_blocks",
     "leaky_relu",
     "local_maximum_mask",
     "local_minimum_mask",
@@ -56,6 +67,7 @@ __all__ = [
     "measure",
     "min_pool",
     "nonnegative_mask",
+    "pool_masked",
     "quantisation_table",
     "quantise",
     "relu",
@@ -65,15 +77,19 @@ __all__ = [
 _MODULE_OF = {
     "Measures": "errors",
     "Operation": "operations",
+    "apply_mask": "dct_domain",
     "approximate": "frequencies",
     "approximate_local_maximum_mask": "masks",
     "approximate_nonnegative_mask": "masks",
+    "asm_max_pool": "dct_domain",
     "block_dct": "dct",
     "block_idct": "dct",
     "coefficients_kept": "frequencies",
     "dct_basis": "dct",
     "errors_by_frequency": "errors",
     "frequency_rank": "frequencies",
+    "half_spatial_tensor": "dct_domain",
+    "join_blocks": "dct_domain",
     "leaky_relu": "operations",
     "local_maximum_mask": "masks",
     "local_minimum_mask": "masks",
@@ -84,6 +100,7 @@ _MODULE_OF = {
     "measure": "errors",
     "min_pool": "operations",
     "nonnegative_mask": "masks",
+    "pool_masked": "dct_domain",
     "quantisation_table": "quantisation",
     "quantise": "quantisation",
     "relu": "operations",

@@ -195,3 +195,34 @@ def regret(X, A, operation, k=2):
         for b in range(M)
     ]
     return sum(losses) / len(losses)
+
+
+def half_spatial_tensor(N):
+    C = dct_basis(N)
+    H = np.zeros((N,) * 6)
+    for a, b, i, j, u, v in np.ndindex(H.shape):
+        H[a, b, i, j, u, v] = C[a, i] * C[b, j] * C[u, i] * C[v, j]
+    return H
+
+
+def apply_mask(F, G):
+    """F'[a, b] = sum_ij G[i, j] sum_uv H[a, b, i, j, u, v] F[u, v], the tensor never stored."""
+    N = len(F)
+    C = dct_basis(N)
+    masked = np.zeros((N, N))
+    for a, b, i, j in np.ndindex(N, N, N, N):
+        total = 0.0
+        for u in range(N):
+            for v in range(N):
+                total += C[a, i] * C[b, j] * C[u, i] * C[v, j] * F[u, v]
+        masked[a, b] += G[i, j] * total
+    return masked
+
+
+def tile(blocks):
+    """The image of R x Q blocks, sample by sample."""
+    R, Q, M, _ = blocks.shape
+    image = np.zeros((R * M, Q * M))
+    for r, q, i, j in np.ndindex(blocks.shape):
+        image[r * M + i, q * M + j] = blocks[r, q, i, j]
+    return image

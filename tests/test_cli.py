@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 import xarray as xr
+import yaml
 
 from pipeline import config, open_results, sources, store
 from pipeline import run as run_module
