@@ -10,30 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import overrides
+from pipeline import overrides, usage
 from pipeline.exceptions import ClusterLostError, Stopped, UserError
-
-PROGRAM = "python -m pipeline"
-
-HELP = f"""\
-Approximated spatial masking: error by number of spatial frequencies.
-
-usage: {PROGRAM} VERB [key=value ...] [--help] [--cfg]
-
-verbs
-  sweep                 run a sweep (or what is missing of it), store it, show its table
-  plan                  what a sweep would compute and cost; runs nothing
-  summary [STORE]       the table of a store again; the newest one without an argument
-  plot [STORE]          the curve with its interval, as PNG and SVG
-  example               the worked example for one block: masks, pooling, error
-
-values
-  freqs=0..14           both ends included; 0..14..2 steps, 0..4,8 mixes; also [0,4], range(0,15)
-  trials=1e6            integers may be written 1e6 or 10_000
-
-{PROGRAM} VERB --help     the keys of a verb
-{PROGRAM} VERB --cfg      the composed configuration, nothing run
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,7 +60,7 @@ def _dispatch(words: list[str]) -> int:
             raise UserError(f"unknown option {option}: settings are written key=value; see --help")
     helping = any(option in ("--help", "-h") for option in options)
     if not plain:
-        print(HELP)
+        print(usage.OVERVIEW)
         if not helping:
             raise UserError(f"no verb given: choose one of {', '.join(VERBS)}")
         return 0
@@ -90,32 +68,9 @@ def _dispatch(words: list[str]) -> int:
     if verb not in VERBS:
         raise UserError(f"unknown verb {verb!r}: {overrides.did_you_mean(verb, VERBS)}")
     if helping:
-        print(_help(verb))
+        print(usage.of_verb(verb))
         return 0
     return VERBS[verb](rest, "--cfg" in options)
-
-
-def _help(verb: str) -> str:
-    lines = [f"usage: {PROGRAM} {USAGE[verb]}", "", f"  {PURPOSE[verb]}", ""]
-    if OWN_KEYS.get(verb):
-        lines += [
-            "keys of this verb",
-            *(f"  {key:<22}{text}" for key, text in OWN_KEYS[verb].items()),
-            "",
-        ]
-    if verb not in ("summary", "plot"):
-        from pipeline import config
-
-        lines.append("groups")
-        lines += [f"  {group:<22}{', '.join(config.options(group))}" for group in config.GROUPS]
-        lines += ["", "keys and defaults"]
-        lines += [f"  {line}" for line in config.load([]).to_yaml().splitlines()]
-        lines += [
-            "",
-            "parameters of an entry: source.uniform.low=-1, cluster.threads=2; several entries:",
-        ]
-        lines += ["source=uniform,wide source.wide.kind=uniform source.wide.low=-1"]
-    return "\n".join(lines)
 
 
 def _sweep(words: list[str], show: bool) -> int:
@@ -123,20 +78,13 @@ def _sweep(words: list[str], show: bool) -> int:
     if settings is None:
         return 0
     plan = _planned(settings)
-    from pipeline import run, tables
+    from pipeline import tables
 
     with tables.Watch() as watch:
-        outcome = run.execute(settings, plan, words, watch)
+        outcome = _run(settings, plan, words, watch)
     if outcome.plan.unit_trials != settings.unit_trials:
         watch.say(f"Units of this store hold {outcome.plan.unit_trials:,} trials.")
-    for failure in outcome.failures[:5]:
-        print(f"failed: {failure}", file=sys.stderr)
     if outcome.failures:
-        print(
-            f"error: {len(outcome.failures)} of the units failed, all others are stored: the same "
-            "command tries the failed ones again",
-            file=sys.stderr,
-        )
         return 3
     _print_table(outcome.path, outcome.plan.prefixes)
     if outcome.computed:
@@ -147,6 +95,59 @@ def _sweep(words: list[str], show: bool) -> int:
             watch.say(line)
     print(f"Store: {outcome.path}")
     print(f'Open it: import xarray; xarray.open_zarr("{outcome.path}")')
+    return 0
+
+
+def _run(settings: Any, plan: Any, words: Sequence[str], watch: Any) -> Any:
+    """Run what the store of a plan lacks; says which units failed."""
+    from pipeline import run
+
+    outcome = run.execute(settings, plan, words, watch)
+    for failure in outcome.failures[:5]:
+        print(f"failed: {failure}", file=sys.stderr)
+    if outcome.failures:
+        print(
+            f"error: {len(outcome.failures)} of the units failed, all others are stored: the same "
+            "command tries the failed ones again",
+            file=sys.stderr,
+        )
+    return outcome
+
+
+def _claims(words: list[str], show: bool) -> int:
+    given = overrides.split_arguments(words)
+    folder = given.pop("to", None)
+    for key in ("experiment", "out"):
+        if key in given:
+            raise UserError(f"claims chooses its own experiments: leave {key}={given[key]} out")
+    from pipeline import claims, config
+
+    arguments = [[f"experiment={name}", *(f"{k}={v}" for k, v in given.items())]
+                 for name in claims.EXPERIMENTS]  # fmt: skip
+    composed = [config.load(argument) for argument in arguments]
+    if show:
+        print("---\n".join(settings.to_yaml() for settings in composed), end="")
+        return 0
+    # All are checked before the first is started.
+    plans = [_planned(settings) for settings in composed]
+    from pipeline import figures, results, tables
+
+    datasets = {}
+    for name, settings, plan, argument in zip(
+        claims.EXPERIMENTS, composed, plans, arguments, strict=True
+    ):
+        with tables.Watch() as watch:
+            watch.say(f"experiment={name}")
+            outcome = _run(settings, plan, argument, watch)
+        if outcome.failures:
+            return 3
+        trials = slice(0, outcome.plan.trials)
+        datasets[name] = results.open_results(outcome.path).isel(trial=trials)
+    settled = claims.settle(datasets)
+    print(claims.report(settled), end="")
+    if folder is not None:
+        for path in figures.save_claims(settled, os.path.expanduser(folder)):
+            print(path, file=sys.stderr)
     return 0
 
 
@@ -289,7 +290,7 @@ def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[st
     found = [path for path in Path(folder).glob("*.zarr") if (path / "zarr.json").is_file()]
     newest = sorted(found, key=lambda path: path.stat().st_mtime)
     if not newest:
-        raise UserError(f"no store in {folder}: run {PROGRAM} sweep first, or give its path")
+        raise UserError(f"no store in {folder}: run {usage.PROGRAM} sweep first, or give its path")
     return str(newest[-1].absolute()), {**own, **given}
 
 
@@ -315,37 +316,11 @@ def _example(words: list[str], show: bool) -> int:
     return _save(figures.plot_matrices(shown.matrices, shown.title), own["to"])
 
 
-USAGE = {
-    "sweep": "sweep [key=value ...]",
-    "plan": "plan [key=value ...]",
-    "summary": "summary [STORE] [results=FOLDER]",
-    "plot": "plot [STORE] [to=FILE] [results=FOLDER]",
-    "example": "example [key=value ...]",
-}
-PURPOSE = {
-    "sweep": "Run a sweep, or what its store lacks of it, and show the table.",
-    "plan": "Show axes, units, bytes and estimated time of a sweep; nothing is run or written.",
-    "summary": "Show the table of a store: coefficients kept, mean error, interval, mask accuracy.",
-    "plot": "Draw mean error against frequencies, a line for each curve, as PNG and SVG.",
-    "example": "Work one block of the source through: masks, exact and approximate result, error.",
-}
-OWN_KEYS = {
-    "summary": {"results=results": "folder whose newest store is shown without STORE"},
-    "plot": {
-        "to=FILE": "where the pictures go (default: beside the store)",
-        "results=results": "folder whose newest store is drawn without STORE",
-    },
-    "example": {
-        "freqs=6": "spatial frequencies kept, n",
-        "trial=0": "which block of the source",
-        "matrices=false": "print every matrix with three decimals",
-        "to=results/example": "where the pictures go",
-    },
-}
 VERBS: dict[str, Callable[[list[str], bool], int]] = {
     "sweep": _sweep,
     "plan": _plan,
     "summary": _summary,
     "plot": _plot,
     "example": _example,
+    "claims": _claims,
 }

@@ -58,6 +58,13 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+def described(experiment: str) -> str:
+    """The sentence that conf/experiment/EXPERIMENT.yaml begins with."""
+    lines = (CONF / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8").splitlines()
+    comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
+    return " ".join(comments[1:]).removesuffix(".")
+
+
 def load(arguments: Sequence[str]) -> Config:
     """Compose the configuration of a command line.
 
@@ -92,7 +99,7 @@ def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
         else:
             # A name without a file is a new entry if its kind is said: the same kind twice.
             made[group] = {
-                name: _entry(group, given.pop(f"{group}.{name}.kind"))
+                name: entry_of(group, given.pop(f"{group}.{name}.kind"))
                 for name in wanted
                 if name not in known and f"{group}.{name}.kind" in given
             }
@@ -129,8 +136,8 @@ def _hydra(selections: list[str]) -> dict[str, Any]:
         raise UserError(" ".join(str(error.__cause__ or error).split())) from error
 
 
-def _entry(group: str, kind: str) -> Entry:
-    """The entry in conf/ that introduces a kind, as the start of another of the same kind."""
+def entry_of(group: str, kind: str) -> Entry:
+    """The entry of conf/ that has this name; a kind is introduced by the entry of its name."""
     if kind not in options(group):
         raise UserError(
             f"unknown kind of {group} {kind!r}: {overrides.did_you_mean(kind, options(group))}"
@@ -228,7 +235,7 @@ def _typed(group: str, prefix: str, entry: Entry) -> Entry:
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if kind is None:
         raise UserError(f"{prefix} lacks its kind: {', '.join(options(group))}")
-    defaults = _entry(group, str(kind))
+    defaults = entry_of(group, str(kind))
     for key in entry:
         if key not in defaults:
             known = [f"{prefix}.{name}" for name in defaults if name != "kind"]

@@ -1,6 +1,5 @@
 """Pictures: the curve of a sweep, and the worked example of one block."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from pipeline.claims import Claim, report
 from pipeline.results import AXES, curves, in_range, varying
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -22,50 +23,88 @@ _DASHES = ("-", "--", "-.", ":")
 def plot_curves(summary: xr.Dataset) -> Figure:
     """Mean error against the number of frequencies, one line per curve, with its 95 % interval.
 
+    Block sizes are drawn at equal n / (2N - 2), selections at equal numbers of coefficients kept,
+    and both together at equal shares of them.
+
     Parameters
     ----------
     summary
         As `summarize` gives it, without a `trials` dimension.
     """
-    figure = Figure(figsize=(7 + 2.5 * (_curve_count(summary) > 6), 4.5), layout="constrained")
-    axes = figure.subplots()
     differing = varying(summary)
     shown = [(name, in_range(curve)) for name, curve in curves(summary)]
     shown = [(name, curve) for name, curve in shown if int(curve["count"].max()) > 0]
-    for k, (name, curve) in enumerate(shown):
-        colour = _COLOURS[k % len(_COLOURS)]
-        dashes = _DASHES[k // len(_COLOURS) % len(_DASHES)]
-        n = curve["freq"].to_numpy()
-        axes.plot(
-            n, curve["mean"], dashes, color=colour, marker="o", markersize=3.5, linewidth=1.4,
-            label=", ".join(_value(axis, name[axis]) for axis in differing),
-        )  # fmt: skip
-        axes.fill_between(
-            n, curve["ci_low"], curve["ci_high"], color=colour, alpha=0.25, linewidth=0
-        )
-    axes.set_xlabel("spatial frequencies kept, n (0 = DC alone)")
-    axes.set_ylabel("mean error (RMSE per block)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    if differing:
+    operations = list(dict.fromkeys(name["operation"] for name, _ in shown))
+    # A panel each: operations differ in what an error is, and in its size.
+    columns = min(len(operations), 3)
+    rows = -(-len(operations) // columns) if operations else 1
+    named = [axis for axis in differing if axis != "operation"]
+    labels = list(dict.fromkeys(_label(name, named) for name, _ in shown))
+    wide = 2.5 * (len(labels) > 6)
+    figure = Figure(figsize=(2 + 5 * max(columns, 1) + wide, 4.5 * rows), layout="constrained")
+    panels = figure.subplots(rows, max(columns, 1), squeeze=False).ravel()
+    for axes, operation in zip(panels, operations, strict=False):
+        lines = [(name, curve) for name, curve in shown if name["operation"] == operation]
+        for name, curve in lines:
+            _draw(axes, _place(curve, named), curve, labels.index(_label(name, named)),
+                  _label(name, named))  # fmt: skip
+        axes.set_xlabel(_place_name(named))
+        axes.set_ylabel("mean error (RMSE per block)")
+        if "block_size" not in named:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_ylim(bottom=0)
+        if "operation" in differing:
+            axes.set_title(operation, fontsize="medium")
+    for axes in panels[len(operations) :]:
+        axes.set_axis_off()
+    if named:
         # Many lines leave no free corner: their names go beside the axes.
         beside: dict[str, Any] = (
-            {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(shown) > 6 else {}
+            {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(labels) > 6 else {}
         )
-        axes.legend(fontsize="small", frameon=False, **beside)
+        panels[max(columns, 1) - 1].legend(fontsize="small", frameon=False, **beside)
     fixed = [axis for axis in AXES if axis not in differing]
     counts = sorted({int(curve["count"].max()) for _, curve in shown})
     trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
     described = ", ".join(_value(axis, np.atleast_1d(summary[axis])[0]) for axis in fixed)
-    axes.set_title(
+    figure.suptitle(
         f"{described}\n{trials} trials, shaded: 95 % interval of the mean", fontsize="medium"
     )
     return figure
 
 
-def _curve_count(summary: xr.Dataset) -> int:
-    return math.prod(summary[axis].size for axis in AXES)
+def _draw(axes: Axes, x: NDArray[Any], line: xr.Dataset, k: int, label: str) -> None:
+    """A line with its interval, in the k-th colour."""
+    colour = _COLOURS[k % len(_COLOURS)]
+    dashes = _DASHES[k // len(_COLOURS) % len(_DASHES)]
+    axes.plot(
+        x, line["mean"], dashes, color=colour, marker="o", markersize=3.5, linewidth=1.4,
+        label=label,
+    )  # fmt: skip
+    axes.fill_between(x, line["ci_low"], line["ci_high"], color=colour, alpha=0.25, linewidth=0)
+    axes.grid(alpha=0.3)
+
+
+def _label(name: dict[str, Any], axes: Sequence[str]) -> str:
+    return ", ".join(_value(axis, name[axis]) for axis in axes)
+
+
+def _place(curve: xr.Dataset, differing: Sequence[str]) -> NDArray[Any]:
+    """Where the points of a curve stand, so that curves compare at equal cost."""
+    size = int(curve["block_size"])
+    if "selection" in differing:
+        kept = curve["coefficients_kept"].to_numpy()
+        return kept / size**2 if "block_size" in differing else kept
+    n = curve["freq"].to_numpy()
+    return n / (2 * size - 2) if "block_size" in differing else n
+
+
+def _place_name(differing: Sequence[str]) -> str:
+    if "selection" in differing:
+        return ("share of" if "block_size" in differing else "number of") + " coefficients kept"
+    if "block_size" in differing:
+        return "spatial frequencies kept, n / (2N - 2)"
+    return "spatial frequencies kept, n (0 = DC alone)"
 
 
 def _value(axis: str, value: Any) -> str:
@@ -119,6 +158,36 @@ def plot_matrices(matrices: dict[str, NDArray[Any]], title: str) -> Figure:
         axes.grid(color="white", linewidth=0.6)
         axes.tick_params(length=0)
     return figure
+
+
+def plot_claim(claim: Claim) -> Figure:
+    """What was measured for a claim, and beside it what decides it, each with its 95 % interval."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, lines in ((left, claim.curves), (right, claim.tests)):
+        for k, (label, line) in enumerate(lines.items()):
+            _draw(axes, line["freq"].to_numpy(), line, k, label)
+        axes.set_xlabel("spatial frequencies kept, n")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(fontsize="small", frameon=False)
+    left.set_ylabel(claim.unit)
+    left.set_ylim(bottom=min(0, left.get_ylim()[0]))
+    right.axhline(0, color="black", linewidth=0.8)
+    right.set_ylabel("test: positive where the claim holds")
+    return figure
+
+
+def save_claims(claims: Sequence[Claim], folder: str) -> list[str]:
+    """Write FOLDER/CLAIMS.md and a picture of each claim; returns the paths."""
+    place = "figures/claim-{k}"
+    paths = [
+        path
+        for k, claim in enumerate(claims, 1)
+        for path in save(plot_claim(claim), f"{folder}/{place.format(k=k)}")
+    ]
+    page = Path(folder) / "CLAIMS.md"
+    page.write_text(report(claims, f"{place}.png"), encoding="utf-8")
+    return [*paths, str(page)]
 
 
 def save(figure: Figure, stem: str) -> Sequence[str]:

@@ -97,6 +97,63 @@ def summarize(dataset: xr.Dataset, trials: int | Sequence[int] | None = None) ->
     return xr.concat(parts, pd.Index(prefixes, name="trials"))
 
 
+def compare(
+    dataset: xr.Dataset, axis: str, first: Any, second: Any, variable: str = "error"
+) -> xr.Dataset:
+    """Paired difference between two values of an axis, trial by trial, with its uncertainty.
+
+    Parameters
+    ----------
+    dataset
+        As in `summarize`.
+    axis, first, second
+        The difference is `variable` at axis=first minus axis=second: ``"method", "asm", "apx"``.
+        Within a (source, block_size) all curves are measured on the same blocks, so the interval
+        of the difference is much narrower than those of the two curves; trials of different
+        sources or block sizes are independent of each other.
+    variable
+        ``error``, ``mask_accuracy`` or ``regret``.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `summarize`, of the differences; NaN trials of either side are left out.
+
+    Raises
+    ------
+    KeyError
+        For a value that the axis does not have.
+    """
+    values = dataset[variable]
+    # Not float32: the difference of two errors may have many digits fewer than they have.
+    left, right = (
+        values.sel({axis: value}, drop=True).astype(np.float64) for value in (first, second)
+    )
+    return summarize(xr.Dataset({"error": left - right}, attrs=dataset.attrs))
+
+
+def ratio_trials(numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
+    """Values by trial whose mean is mean(numerator) / mean(denominator), with the ratio's spread.
+
+    Each trial t has R + (a_t - R b_t) / mean(b), the ratio R linearised (delta method), so that
+    `summarize` gives the interval of a ratio, and differences of such values that of a difference
+    of ratios on the same trials.
+
+    Parameters
+    ----------
+    numerator, denominator
+        With a `trial` dimension; not NaN.
+
+    References
+    ----------
+    Cochran, *Sampling Techniques* (1977), section 6.
+    """
+    a, b = numerator.astype(np.float64), denominator.astype(np.float64)
+    level = b.mean("trial")
+    ratio = a.mean("trial") / level
+    return ratio + (a - ratio * b) / level
+
+
 def summarize_store(path: str, trials: int) -> xr.Dataset:
     """`summarize` of the first trials of a store, read from its ledger.
 

@@ -168,12 +168,12 @@ def test_help_of_sweep_shows_groups_and_keys(capsys):
     main(["sweep", "--help"])
     printed = capsys.readouterr().out
     for text in (
-        "images, ",
-        "uniform, uniform_signed",
-        "leaky_relu, max_pool, max_pool_4, min_pool, relu",
-        "energy, square, triangle, zigzag",
-        "notebook, notebook_example",
-        "local, processes, scheduler",
+        "images                path=??? quality",
+        "uniform_signed        low=-1.0 high=1.0",
+        "max_pool_4            window=4",
+        "energy                rho=0.95",
+        "paper_relu            The paper",
+        "scheduler             address=???",
         "unit_trials: 131072",
     ):
         assert text in printed

@@ -178,3 +178,55 @@ def test_integers_and_reals_in_yaml_are_the_same_entry(conf):
     assert isinstance(entry["low"], float)
     entry = config.load(["source=signed", "source.signed.low=-0.5"]).source["signed"]
     assert entry["low"] == -0.5
+
+
+def test_an_experiment_sets_what_it_names_and_the_command_line_has_the_last_word():
+    settings = config.load(["experiment=paper_relu"])
+    assert list(settings.source) == ["upsampled"]
+    assert list(settings.operation) == ["relu"]
+    assert settings.trials == [10_000_000]
+    settings = config.load(["experiment=paper_relu", "trials=7", "operation=max_pool"])
+    assert list(settings.operation) == ["max_pool"]
+    assert settings.trials == [7]
+    assert settings.method == ["apx", "asm"]
+
+
+def test_an_experiment_may_set_parameters_of_entries_that_are_then_replaced():
+    assert config.load(["experiment=quality"]).source["photograph"]["quality"] == [
+        10, 30, 50, 70, 90,
+    ]  # fmt: skip
+    settings = config.load(["experiment=quality", "source=uniform"])
+    assert list(settings.source) == ["uniform"]
+
+
+def test_an_axis_that_yaml_gives_as_a_word_is_refused_with_the_place(conf):
+    text = (conf / "config.yaml").read_text()
+    (conf / "config.yaml").write_text(text.replace("  - selection: [triangle]\n", "")
+                                      + "\nselection: triangle\n")  # fmt: skip
+    with pytest.raises(UserError, match="selection must be named entries, got 'triangle'"):
+        config.load([])
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("experiment=notebok", "unknown experiment 'notebok': did you mean notebook"),
+        ("experiment=notebook,quality", "experiment must be one of"),
+        ("source.uniform.quality=high", "source.uniform.quality must be an integer"),
+        ("source.uniform.quality=90..10", "write the lower end first"),
+        ("selection=diamond", "unknown selection 'diamond'"),
+        ("selection.triangle.rho=0.5", "unknown key 'selection.triangle.rho'"),
+    ],
+)
+def test_what_an_experiment_or_entry_does_not_have_is_refused(argument, message):
+    with pytest.raises(UserError, match=message):
+        config.load([argument])
+
+
+@pytest.mark.parametrize("text", ["[]", "null", ""])
+def test_an_empty_quality_is_none(text):
+    if text:
+        assert config.load([f"source.uniform.quality={text}"]).source["uniform"]["quality"] == []
+    else:
+        with pytest.raises(UserError, match=r"source\.uniform\.quality is needed"):
+            config.load(["source.uniform.quality="])

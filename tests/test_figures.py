@@ -25,20 +25,43 @@ def test_the_plot_has_one_line_a_curve_and_its_interval(tmp_path):
          f"out={tmp_path}/s.zarr"]
     )  # fmt: skip
     summary = summarize(dataset)
-    (axes,) = figures.plot_curves(summary).axes
-    lines = {line.get_label(): line for line in axes.lines}
-    assert len(lines) == 8
-    assert len(axes.collections) == 8
-    line = lines["4 x 4 blocks, relu, apx"]
+    pooling, relu = figures.plot_curves(summary).axes
+    assert (pooling.get_title(), relu.get_title()) == ("max_pool", "relu")
+    lines = {line.get_label(): line for line in relu.lines}
+    assert len(lines) == len(pooling.lines) == len(relu.collections) == 4
+    line = lines["4 x 4 blocks, apx"]
     curve = summary.sel({"block_size": 4, "operation": "relu", "method": "apx"}).squeeze()
-    assert line.get_xdata().tolist() == list(range(7))
+    # Block sizes compare at equal n / (2N - 2).
+    assert line.get_xdata().tolist() == [n / 6 for n in range(7)]
     assert line.get_ydata() == pytest.approx(curve["mean"].values[:7])
-    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 8
+    styles = [{(line.get_label(), line.get_color()) for line in axes.lines}
+              for axes in (pooling, relu)]  # fmt: skip
+    assert styles[0] == styles[1]
+    assert len({colour for _, colour in styles[0]}) == 4
+
+
+def test_selections_are_drawn_at_equal_numbers_of_coefficients(tmp_path):
+    dataset = sweep(
+        ["selection=triangle,zigzag", "freqs=0..2,63", "trials=10", f"out={tmp_path}/s.zarr"]
+    )
+    (axes,) = figures.plot_curves(summarize(dataset)).axes
+    places = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert places == {"triangle": [1, 3, 6, 64], "zigzag": [1, 2, 3, 64]}
+    dataset = sweep(
+        ["selection=square,zigzag", "block_size=4,8", "freqs=0..2,63", "trials=10",
+         f"out={tmp_path}/b.zarr"]
+    )  # fmt: skip
+    (axes,) = figures.plot_curves(summarize(dataset)).axes
+    places = {line.get_label(): line.get_xdata().tolist() for line in axes.lines}
+    assert places["4 x 4 blocks, square"] == [1 / 16, 4 / 16, 9 / 16, 1]
+    assert places["8 x 8 blocks, zigzag"] == [1 / 64, 2 / 64, 3 / 64, 1]
 
 
 def test_the_plot_of_a_single_curve_names_it_in_the_title(tmp_path):
-    (axes,) = figures.plot_curves(summarize(sweep(["trials=10", f"out={tmp_path}/s.zarr"]))).axes
-    assert axes.get_title().startswith("uniform, 8 x 8 blocks, max_pool, triangle, asm\n10 trials")
+    figure = figures.plot_curves(summarize(sweep(["trials=10", f"out={tmp_path}/s.zarr"])))
+    (axes,) = figure.axes
+    title = figure.get_suptitle()
+    assert title.startswith("uniform, 8 x 8 blocks, max_pool, triangle, asm\n10 trials")
     assert axes.get_legend() is None
 
 

@@ -1,0 +1,80 @@
+"""Entries of conf/source become sources: qualities, parameters out of range."""
+
+import numpy as np
+import pytest
+
+import asm_core
+from asm_core.sources import autoregressive
+from pipeline import UserError, config, sources, sweep
+from pipeline.cli import main
+from pipeline.plan import make_plan
+
+
+def plan(*arguments):
+    return make_plan(config.load(arguments), sources.resolve)
+
+
+def test_every_quality_of_an_entry_is_a_source_of_its_own():
+    made = plan("source.uniform.quality=5,10..90..40")
+    assert [source.name for source in made.sources] == [
+        "uniform_q05", "uniform_q10", "uniform_q50", "uniform_q90",
+    ]  # fmt: skip
+    assert [source.identity["quality"] for source in made.sources] == [5, 10, 50, 90]
+    (alone,) = plan("source.uniform.quality=30").sources
+    assert (alone.name, alone.quality) == ("uniform", 30)
+    assert "quality" not in plan().sources[0].identity
+
+
+def test_a_quality_quantises_the_blocks_that_the_source_draws():
+    (source,) = plan("source=autoregressive", "source.autoregressive.quality=40").sources
+    expected = asm_core.quantise(autoregressive(3, 8, 7, 5), 40)
+    assert np.array_equal(sources.draw(source, 3, 8, 7, 5), expected)
+
+
+def test_the_exact_result_is_that_of_the_quantised_block(tmp_path):
+    dataset = sweep(["source.uniform.quality=20", "freqs=14", "trials=50", "method=asm,apx",
+                     f"out={tmp_path}/s.zarr"])  # fmt: skip
+    assert float(dataset.error.max()) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["source.uniform.quality=0"], "quality must be at least 1, got 0"),
+        (["source.uniform.quality=101"], "quality must be within 1..100, got 101"),
+        (["source.uniform.quality=50", "block_size=16"], "got block_size=16: use block_size=8"),
+        (["source.uniform.quality=50", "block_size=4,8"], "got block_size=4: use block_size=8"),
+        (["source=autoregressive", "source.autoregressive.rho=1"], "rho must be between -1 and 1"),
+        (["source=autoregressive", "source.autoregressive.rho=-1.5"], "exclusive, got -1.5"),
+        (["source=gaussian", "source.gaussian.std=0"], "std must be within"),
+        (["source=upsampled", "source.upsampled.shift=2"], "shift must be 0 or 1, got 2"),
+        (["source=upsampled_shifted", "block_size=6"], "multiple of 4, got 6"),
+        (["selection=energy", "selection.energy.rho=1"], "selection.energy.rho must be between"),
+        (["operation=leaky_relu", "operation.leaky_relu.slope=2"], "slope must be within 0..1"),
+        (["operation=max_pool_4", "block_size=6"], "window=4 does not divide block_size=6"),
+    ],
+)
+def test_a_parameter_out_of_range_is_one_line_before_anything_starts(
+    elsewhere, capsys, arguments, message
+):
+    assert main(["sweep", *arguments]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert printed.out == ""
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_two_sources_of_one_name_are_refused():
+    with pytest.raises(UserError, match="two sources are named uniform_q10"):
+        plan("source=uniform,uniform_q10", "source.uniform.quality=10,20",
+             "source.uniform_q10.kind=uniform")  # fmt: skip
+
+
+def test_every_entry_of_conf_is_of_a_known_kind():
+    for name in config.options("source"):
+        assert config.entry_of("source", name)["kind"] in sources.KINDS
+    for group, known in (("operation", asm_core.validate.OPERATIONS),
+                         ("selection", asm_core.validate.SELECTIONS)):  # fmt: skip
+        kinds = {config.entry_of(group, name)["kind"] for name in config.options(group)}
+        assert kinds == set(known)
