@@ -246,11 +246,8 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
     for method in config.method:
         if method not in validate.METHODS:
             raise UserError(f"unknown method {method!r}: {did_you_mean(method, validate.METHODS)}")
-    sources = [
-        source
-        for name, entry in config.source.items()
-        for source in resolve(name, entry, block_sizes)
-    ]
+    found = (resolve(name, entry, block_sizes) for name, entry in config.source.items())
+    sources = sorted(itertools.chain.from_iterable(found), key=lambda source: source.name)
     for source, following in itertools.pairwise(sources):
         if source.name == following.name:
             raise UserError(f"two sources are named {source.name}: give one another name")

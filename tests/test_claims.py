@@ -8,15 +8,11 @@ from pipeline import claims, config, figures, results
 from pipeline.cli import main
 
 
-def test_of(low, high, freqs=None):
-    freqs = range(len(low)) if freqs is None else freqs
+def tested(low, high):
     return xr.Dataset(
         {"ci_low": ("freq", np.array(low, float)), "ci_high": ("freq", np.array(high, float))},
-        {"freq": list(freqs)},
+        {"freq": list(range(len(low)))},
     )
-
-
-test_of.__test__ = False
 
 
 @pytest.mark.parametrize(
@@ -31,11 +27,11 @@ test_of.__test__ = False
     ],
 )
 def test_a_verdict_follows_from_the_intervals(low, high, expected):
-    assert claims.verdict(test_of(low, high)) == expected
+    assert claims.verdict(tested(low, high)) == expected
 
 
 def test_an_interval_that_touches_zero_decides_nothing():
-    assert claims.verdict(test_of([0.0], [1.0])).startswith("not confirmed")
+    assert claims.verdict(tested([0.0], [1.0])).startswith("not confirmed")
 
 
 @pytest.fixture(scope="module")
@@ -144,5 +140,5 @@ def test_the_picture_of_a_claim_shows_what_was_measured_and_what_decides(settled
     assert len(left.lines) == 4
     # The tests, and the line at zero.
     assert len(right.lines) == 3
-    tested = settled[0].tests["ReLU"]
-    assert right.lines[1].get_ydata() == pytest.approx(tested["mean"].values)
+    expected = settled[0].tests["ReLU"]["mean"].values
+    assert right.lines[1].get_ydata() == pytest.approx(expected)
