@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?= freqs=0..14
 
-.PHONY: sweep test lint bench clean
+.PHONY: sweep test lint claims bench clean
 
 sweep: .venv/.installed
 	$(BIN)/python -m pipeline sweep $(ARGS)
@@ -16,6 +16,9 @@ lint: .venv/.tested
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+claims: .venv/.installed
+	$(BIN)/python -m pipeline claims to=results
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/kernel.py

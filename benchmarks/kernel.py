@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from asm_core import block_dct, dct_basis, measure
+from asm_core import Operation, block_dct, dct_basis, measure
 from asm_core.sources import uniform
 
 REPEATS = 5
@@ -54,7 +54,7 @@ def notebook(block: np.ndarray, n: int) -> float:
 
 def main() -> None:
     """Print the table."""
-    pool, relu = ("max_pool", 2), ("relu", 1)
+    pool, relu = Operation("max_pool"), Operation("relu")
     print("microseconds a trial          drawing  max_pool  and relu  last frequency alone")
     for size in (4, 8, 16, 32, 64):
         count = max(64, SAMPLES // size**2)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.exceptions import UserError
 
 if TYPE_CHECKING:
-    from pipeline.results import open_results, summarize
+    from pipeline.results import compare, open_results, summarize
     from pipeline.run import sweep
 
-__all__ = ["UserError", "open_results", "summarize", "sweep"]
+__all__ = ["UserError", "compare", "open_results", "summarize", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
         from pipeline.run import sweep
 
         return sweep
-    if name in ("open_results", "summarize"):
+    if name in ("compare", "open_results", "summarize"):
         from pipeline import results
 
         return getattr(results, name)

@@ -42,7 +42,8 @@ class Source:
     """One entry of conf/source, resolved: everything a worker needs to draw its blocks.
 
     `identity` is what of it decides numbers; `available` how many blocks there are of each block
-    size, None where they never end; `quality` that of the JPEG quantisation of the blocks, if any.
+    size, None where they never end; `quality` that of the JPEG quantisation of the blocks, if any;
+    `seconds` what drawing a sample takes, for the estimate.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Source:
     identity: dict[str, Any]
     available: dict[int, int] | None = None
     quality: int | None = None
+    seconds: float = 5e-9
 
 
 @dataclass(frozen=True)
@@ -203,14 +205,14 @@ class Plan:
         """Estimated time of one core for everything, without start-up.
 
         Fitted to what `benchmarks/kernel.py` prints on a 2 GHz server core, within a factor of 2:
-        0.3 ns a product of the reconstruction, 1.5 ns a sample measured, 4 ns a sample drawn.
+        0.3 ns a product of the reconstruction, 1.5 ns a sample measured, and what drawing takes.
         """
         total = 0.0
-        for row in self.cell_trials:
+        for source, row in zip(self.sources, self.cell_trials, strict=True):
             for size, trials in zip(self.block_sizes, row, strict=True):
                 samples = size * size
                 reconstruct = 0.3e-9 * samples * samples / 4
-                each = 4e-9 * samples
+                each = source.seconds * samples
                 for selection in self.selections:
                     last = validate.last_frequency(size, selection.kind)
                     steps = sum(1 for n in self.freqs if n <= last) + 1
