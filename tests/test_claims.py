@@ -8,7 +8,7 @@ from pipeline import claims, config, figures, results
 from pipeline.cli import main
 
 
-def tested(low, high):
+def interval_of(low, high):
     return xr.Dataset(
         {"ci_low": ("freq", np.array(low, float)), "ci_high": ("freq", np.array(high, float))},
         {"freq": list(range(len(low)))},
@@ -27,11 +27,11 @@ def tested(low, high):
     ],
 )
 def test_a_verdict_follows_from_the_intervals(low, high, expected):
-    assert claims.verdict(tested(low, high)) == expected
+    assert claims.verdict(interval_of(low, high)) == expected
 
 
 def test_an_interval_that_touches_zero_decides_nothing():
-    assert claims.verdict(tested([0.0], [1.0])).startswith("not confirmed")
+    assert claims.verdict(interval_of([0.0], [1.0])).startswith("not confirmed")
 
 
 @pytest.fixture(scope="module")
