@@ -63,15 +63,14 @@ def frequency_rank(
     """
     size = validate.block_size(block_size)
     validate.choice("selection", selection, SELECTIONS)
-    if selection == "energy":
-        rho = validate.number("rho", RHO if rho is None else rho, 0.0, 1.0, ends=False)
-    elif rho is not None:
+    if rho is not None and selection != "energy":
         raise ValueError(f"rho is of selection energy alone, got rho={rho} for {selection}")
+    rho = validate.number("rho", RHO if rho is None else rho, 0.0, 1.0, ends=False)
     return _rank(size, selection, rho).copy()
 
 
 @cache
-def _rank(size: int, selection: str, rho: float | None) -> Ranks:
+def _rank(size: int, selection: str, rho: float) -> Ranks:
     u, v = np.indices((size, size))
     if selection == "triangle":
         return u + v
@@ -82,7 +81,7 @@ def _rank(size: int, selection: str, rho: float | None) -> Ranks:
         along = np.where((u + v) % 2, u, v)
         order = np.lexsort((along.ravel(), (u + v).ravel()))
     else:
-        energies = np.array([_energy(size, k, rho or RHO) for k in range(size)])
+        energies = np.array([_energy(size, k, rho) for k in range(size)])
         # Products of two numbers commute: (u, v) and (v, u) tie exactly.
         order = np.argsort(-(energies[:, None] * energies), axis=None, kind="stable")
     rank = np.empty(size * size, dtype=np.int64)
@@ -114,7 +113,7 @@ def ranks_of(size: int, selection: Selection) -> Ranks:
     """
     if isinstance(selection, str):
         validate.choice("selection", selection, SELECTIONS)
-        return _rank(size, selection, RHO if selection == "energy" else None)
+        return _rank(size, selection, RHO)
     ranks = np.asarray(selection)
     if ranks.shape != (size, size) or ranks.dtype.kind not in "iu":
         raise ValueError(

@@ -69,6 +69,18 @@ def test_whatever_decides_the_numbers_changes_the_identity(argument):
 
 
 @pytest.mark.parametrize(
+    ("chosen", "parameter"),
+    [
+        ("selection=energy", "selection.energy.rho=0.9"),
+        ("operation=leaky_relu", "operation.leaky_relu.slope=0.2"),
+        ("source=autoregressive", "source.autoregressive.rho=0.9"),
+    ],
+)
+def test_every_parameter_of_an_entry_is_part_of_the_identity(chosen, parameter):
+    assert len(differences(plan(chosen).identity, plan(chosen, parameter).identity)) == 1
+
+
+@pytest.mark.parametrize(
     "argument", ["trials=5", "unit_trials=7", "cluster=processes", "results=x", "out=y"]
 )
 def test_whatever_does_not_decide_the_numbers_leaves_the_identity(argument):
