@@ -29,6 +29,16 @@ def dct(X):
     return F
 
 
+def inverse(F):
+    N = len(F)
+    C = dct_basis(N)
+    X = np.zeros((N, N))
+    for u in range(N):
+        for v in range(N):
+            X += F[u, v] * np.outer(C[u], C[v])
+    return X
+
+
 def zigzag(N):
     """(u, v) in the order in which JPEG walks through a block: like a diagonal snake."""
     u = v = 0
@@ -79,15 +89,7 @@ def kept(N, n, selection, rho=0.95):
 
 def approximate(F, n, selection="triangle"):
     """The sum of the kept basis images; the DC first, so that n = 0 is constant."""
-    N = len(F)
-    C = dct_basis(N)
-    A = np.zeros((N, N))
-    keep = kept(N, n, selection)
-    for u in range(N):
-        for v in range(N):
-            if keep[u][v]:
-                A += F[u, v] * np.outer(C[u], C[v])
-    return A
+    return inverse(np.where(kept(len(F), n, selection), F, 0.0))
 
 
 def window_argmax(X, a, b, k):

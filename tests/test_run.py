@@ -25,7 +25,7 @@ def bits(dataset):
     """Everything numerical of a dataset, as integers: NaN and the sign of zero included."""
     return {
         name: dataset[name].to_numpy().view(np.uint32).tobytes()
-        for name in ("error", "mask_accuracy")
+        for name in ("error", "mask_accuracy", "regret")
     }
 
 
@@ -54,6 +54,54 @@ def test_stored_errors_are_those_of_nested_loops_on_the_documented_stream(tmp_pa
                         assert found == pytest.approx(expected, rel=1e-7, abs=1e-14)
                     expected = oracles.mask_accuracy(blocks[t], approximate, operation, 2)
                     assert float(at.mask_accuracy) == pytest.approx(expected, rel=1e-7)
+
+
+def test_every_operation_and_selection_is_stored_with_its_own_parameters(tmp_path):
+    dataset = sweep(
+        ["operation=max_pool_4,min_pool,leaky_relu", "operation.leaky_relu.slope=0.3",
+         "selection=square,zigzag,energy,flat", "selection.flat.kind=energy",
+         "selection.flat.rho=0.2", "method=asm,apx", "freqs=0..3,9", "trials=3",
+         f"out={tmp_path}/s.zarr"]
+    ).load()  # fmt: skip
+    # Name in the store: kind, rho of the selection; kind, window of the operation.
+    selections = {"square": ("square", 0), "zigzag": ("zigzag", 0), "energy": ("energy", 0.95),
+                  "flat": ("energy", 0.2)}  # fmt: skip
+    kinds = {"max_pool_4": ("max_pool", 4), "min_pool": ("min_pool", 2), "leaky_relu": (None, 2)}
+    for t, block in enumerate(uniform(0, 8, 0, 3)):
+        coefficients = oracles.dct(block)
+        for selection, (kind, rho) in selections.items():
+            for n in (0, 3, 9):
+                kept = oracles.kept(8, n, kind, rho)
+                approximate = oracles.inverse(np.where(kept, coefficients, 0.0))
+                here = dataset.sel(selection=selection, freq=n, trial=t).squeeze()
+                assert int(here.coefficients_kept) == np.sum(kept)
+                for operation, (pooling, window) in kinds.items():
+                    name = pooling or operation
+                    at = here.sel(operation=operation)
+                    for method in ("asm", "apx"):
+                        expected = oracles.error(block, approximate, name, method, window, 0.3)
+                        found = float(at.error.sel({"method": method}))
+                        assert found == pytest.approx(expected, rel=1e-6, abs=1e-14)
+                    expected = oracles.mask_accuracy(block, approximate, name, window)
+                    assert float(at.mask_accuracy) == pytest.approx(expected, rel=1e-6)
+                    if pooling:
+                        expected = oracles.regret(block, approximate, name, window)
+                        assert float(at.regret) == pytest.approx(expected, rel=1e-6)
+                    else:
+                        assert np.isnan(float(at.regret))
+
+
+def test_the_bits_of_every_source_do_not_depend_on_the_unit_size(tmp_path):
+    arguments = ["source=uniform,gaussian,upsampled,upsampled_shifted,autoregressive",
+                 "source.gaussian.quality=20,90", "operation=max_pool,relu",
+                 "selection=triangle,energy", "freqs=0..14..7"]  # fmt: skip
+    base = sweep([*arguments, "trials=1500", f"out={tmp_path}/a.zarr"])
+    other = sweep([*arguments, "trials=300", "unit_trials=41", f"out={tmp_path}/b.zarr"])
+    assert list(base.source.values) == [
+        "autoregressive", "gaussian_q20", "gaussian_q90", "uniform", "upsampled",
+        "upsampled_shifted",
+    ]  # fmt: skip
+    assert_same(base.isel(trial=slice(0, 300)), other)
 
 
 def test_stored_errors_are_the_public_function_rounded_once(tmp_path):
