@@ -1,5 +1,6 @@
 """Pictures: the curve of a sweep, and the worked example of one block."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,7 @@ def plot_matrices(matrices: dict[str, NDArray[Any]], title: str) -> Figure:
 def plot_claim(claim: Claim) -> Figure:
     """What was measured for a claim, and beside it what decides it, each with its 95 % interval."""
     figure = Figure(figsize=(11, 4), layout="constrained")
+    figure.suptitle(textwrap.fill(claim.title, 120), fontsize="medium")
     left, right = figure.subplots(1, 2)
     for axes, lines in ((left, claim.curves), (right, claim.tests)):
         for k, (label, line) in enumerate(lines.items()):
