@@ -9,7 +9,7 @@ from typing import Any
 
 from asm_core.sources import uniform
 from asm_core.validate import FloatArray
-from pipeline import images, stored
+from pipeline import images, jpeg, stored
 from pipeline.exceptions import UserError
 from pipeline.plan import Source
 
@@ -34,6 +34,7 @@ class Kind:
 KINDS = {
     "uniform": Kind(uniform),
     "images": Kind(images.tiles, images.look, stored.available, stored.decides),
+    "jpeg": Kind(jpeg.blocks, jpeg.look, jpeg.available, stored.decides),
 }
 
 
