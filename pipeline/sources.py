@@ -9,7 +9,7 @@ from typing import Any
 
 from asm_core.sources import uniform
 from asm_core.validate import FloatArray
-from pipeline import images, jpeg, stored
+from pipeline import arrays, images, jpeg, stored
 from pipeline.exceptions import UserError
 from pipeline.plan import Source
 
@@ -35,6 +35,7 @@ KINDS = {
     "uniform": Kind(uniform),
     "images": Kind(images.tiles, images.look, stored.available, stored.decides),
     "jpeg": Kind(jpeg.blocks, jpeg.look, jpeg.available, stored.decides),
+    "array": Kind(arrays.tiles, arrays.look, arrays.available, arrays.decides),
 }
 
 
