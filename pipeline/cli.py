@@ -170,15 +170,14 @@ def _planned(settings: Any) -> Any:
 
 
 def _remainders(source: Any, block_sizes: Sequence[int]) -> list[str]:
-    if source.kind != "images":
-        return []
-    from pipeline import images
+    """What of stored blocks lies beyond the last whole tiles."""
+    from pipeline import sources
 
-    files = source.parameters["files"]
     return [
-        f"{source.name}: {len(files):,} files, {source.available[size]:,} blocks of "
-        f"{size} x {size}, {images.dropped(files, size):,} samples dropped at the edges"
+        f"{source.name}: {source.available[size]:,} blocks of {size} x {size}, "
+        f"{sources.dropped(source, size):,} samples dropped at the edges"
         for size in block_sizes
+        if source.available
     ]
 
 

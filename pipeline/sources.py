@@ -10,7 +10,7 @@ from typing import Any
 import asm_core
 from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
-from pipeline import images
+from pipeline import arrays, images, jpeg, stored
 from pipeline.exceptions import UserError
 from pipeline.plan import Source
 
@@ -31,6 +31,7 @@ class Kind:
     look: Callable[..., Parameters] | None = None
     available: Callable[..., int] | None = None
     decides: Callable[..., Parameters] = dict
+    dropped: Callable[..., int] | None = None
     seconds: float = 5e-9
 
 
@@ -39,7 +40,9 @@ KINDS = {
     "gaussian": Kind(gaussian, seconds=30e-9),
     "upsampled": Kind(upsampled, seconds=13e-9),
     "autoregressive": Kind(autoregressive, seconds=40e-9),
-    "images": Kind(images.tiles, images.look, images.available, images.decides),
+    "images": Kind(images.tiles, images.look, stored.available, stored.decides, stored.dropped),
+    "jpeg": Kind(jpeg.blocks, jpeg.look, jpeg.available, stored.decides, stored.dropped),
+    "array": Kind(arrays.tiles, arrays.look, arrays.available, arrays.decides, arrays.dropped),
 }
 
 
@@ -97,3 +100,9 @@ def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> 
     """Blocks first .. first + count - 1 of a source, (count, N, N) float64."""
     blocks = KINDS[source.kind].draw(seed, block_size, first, count, **source.parameters)
     return blocks if source.quality is None else asm_core.quantise(blocks, source.quality)
+
+
+def dropped(source: Source, block_size: int) -> int:
+    """How many samples of a stored source lie beyond the last whole tiles."""
+    count = KINDS[source.kind].dropped
+    return count(block_size, **source.parameters) if count else 0

@@ -204,6 +204,33 @@ def provenance_of(path: str) -> dict[str, Any]:
     return attributes
 
 
+def open_array(path: str) -> Any:
+    """A Zarr array of format 2 or 3 that somebody else wrote, to be read.
+
+    Raises
+    ------
+    ValueError
+        Where there is none, or it cannot be opened; names the path.
+    """
+    try:
+        return zarr.open_array(path, mode="r")
+    except Exception as error:  # zarr raises whatever it meets
+        names = _arrays_in(path)
+        if names:
+            raise ValueError(
+                f"{path} is a Zarr group: give an array inside it, {', '.join(names)}"
+            ) from error
+        said = " ".join(str(error).split())
+        raise ValueError(f"{path} is not a Zarr array ({type(error).__name__}: {said})") from error
+
+
+def _arrays_in(path: str) -> list[str]:
+    try:
+        return sorted(zarr.open_group(path, mode="r").array_keys())
+    except Exception:  # not a group either
+        return []
+
+
 def _check_url(url: str) -> None:
     try:
         fsspec.core.url_to_fs(url)

@@ -1,12 +1,13 @@
 """Blocks from image files."""
 
 import contextlib
+import pickle
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import UserError, sources
+from pipeline import UserError, sources, stored
 
 
 def resolve(path, *sizes):
@@ -88,6 +89,46 @@ def test_a_folder_takes_images_only_and_a_glob_what_it_matches(tmp_path):
     (tmp_path / "deep").mkdir()
     save(tmp_path / "deep" / "d.png", 8, 8)
     assert resolve(tmp_path / "**" / "*.png").available == {8: 3}
+
+
+def test_a_file_of_an_installed_package_is_found(photograph):
+    source = resolve("pkg://matplotlib/mpl-data/sample_data/grace_hopper.jpg")
+    assert source.identity == resolve(photograph).identity
+    assert np.array_equal(
+        sources.draw(source, 0, 8, 0, 9), sources.draw(resolve(photograph), 0, 8, 0, 9)
+    )
+    assert resolve("pkg://matplotlib/mpl-data/sample_data/grace_*.jpg").identity == source.identity
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("pkg://no_such_package/a.png", "package 'no_such_package', which is not installed"),
+        ("pkg://", "package '', which is not installed"),
+        ("pkg:///a.png", "package '', which is not installed"),
+        ("pkg://.relative/a.png", "package '.relative', which is not installed"),
+        ("pkg://matplotlib/no/such.png", "pkg://matplotlib/no/such.png matches no file"),
+        ("pkg://zlib/a.png", "package 'zlib', which is not installed"),
+    ],
+)
+def test_a_package_or_a_file_of_it_that_is_missing_is_named(path, message):
+    with pytest.raises(UserError, match=message):
+        resolve(path)
+
+
+def test_a_tile_far_into_many_files_asks_none_before_it_for_its_size(monkeypatch):
+    records = tuple(stored.ImageFile(f"{k}.png", 8 * (1 + k % 3), 8, f"{k}") for k in range(600))
+    files = stored.Files("the contents", records)
+    assert [(f.path, w, p) for f, w, p in stored.walk(files, 8, 596, 7)] == [
+        ("298.png", slice(1, 2), slice(0, 1)),
+        ("299.png", slice(0, 3), slice(1, 4)),
+        ("300.png", slice(0, 1), slice(4, 5)),
+        ("301.png", slice(0, 2), slice(5, 7)),
+    ]
+    monkeypatch.setattr(stored.ImageFile, "tiles", None)
+    # As a worker gets them with each task: equal, and another object.
+    again = pickle.loads(pickle.dumps(files))
+    assert [f.path for f, _, _ in stored.walk(again, 8, 1199, 1)] == ["599.png"]
 
 
 def test_the_identity_is_the_contents_and_not_the_place(tmp_path):
