@@ -181,14 +181,13 @@ def plot_claim(claim: Claim) -> Figure:
 
 def save_claims(claims: Sequence[Claim], folder: str) -> list[str]:
     """Write FOLDER/CLAIMS.md and a picture of each claim; returns the paths."""
-    place = "figures/claim-{k}"
-    paths = [
-        path
-        for k, claim in enumerate(claims, 1)
-        for path in save(plot_claim(claim), f"{folder}/{place.format(k=k)}")
-    ]
-    page = Path(folder) / "CLAIMS.md"
-    page.write_text(report(claims, f"{place}.png"), encoding="utf-8")
+    place = "figures/claim-{k}.png"
+    Path(folder, "figures").mkdir(parents=True, exist_ok=True)
+    paths = [str(Path(folder, place.format(k=k))) for k in range(1, len(claims) + 1)]
+    for claim, path in zip(claims, paths, strict=True):
+        plot_claim(claim).savefig(path, dpi=110)
+    page = Path(folder, "CLAIMS.md")
+    page.write_text(report(claims, place), encoding="utf-8")
     return [*paths, str(page)]
 
 
