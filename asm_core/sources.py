@@ -11,7 +11,6 @@ function, one word each: a rejection method would take now more words and now fe
 import math
 
 import numpy as np
-from scipy.special import ndtri
 
 from asm_core import validate
 from asm_core.validate import FloatArray
@@ -186,6 +185,8 @@ def _finite(name: str, value: float) -> None:
 
 def _normal_words(seed: int, kind: str, block_size: int, first: int, count: int) -> FloatArray:
     """(count, N, N) standard normal numbers, one word each."""
+    from scipy.special import ndtri
+
     words = _unit_words(seed, kind, block_size, first, count)
     # To the middles of 2^52 equal parts of (0, 1): neither end, both halves alike.
     words *= 2.0**52
