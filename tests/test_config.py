@@ -192,7 +192,7 @@ def test_an_experiment_sets_what_it_names_and_the_command_line_has_the_last_word
 
 
 def test_an_experiment_may_set_parameters_of_entries_that_are_then_replaced():
-    assert config.load(["experiment=quality"]).source["photograph"]["quality"] == [
+    assert config.load(["experiment=quality"]).source["autoregressive"]["quality"] == [
         10, 30, 50, 70, 90,
     ]  # fmt: skip
     settings = config.load(["experiment=quality", "source=uniform"])
