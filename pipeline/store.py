@@ -213,22 +213,14 @@ def open_array(path: str) -> Any:
         Where there is none, or it cannot be opened; names the path.
     """
     try:
-        return zarr.open_array(path, mode="r")
+        found = zarr.open(path, mode="r")
     except Exception as error:  # zarr raises whatever it meets
-        names = _arrays_in(path)
-        if names:
-            raise ValueError(
-                f"{path} is a Zarr group: give an array inside it, {', '.join(names)}"
-            ) from error
         said = " ".join(str(error).split())
         raise ValueError(f"{path} is not a Zarr array ({type(error).__name__}: {said})") from error
-
-
-def _arrays_in(path: str) -> list[str]:
-    try:
-        return sorted(zarr.open_group(path, mode="r").array_keys())
-    except Exception:  # not a group either
-        return []
+    if isinstance(found, zarr.Group):
+        names = ", ".join(sorted(found.array_keys())) or "of which it has none"
+        raise ValueError(f"{path} is a Zarr group: give an array inside it, {names}")
+    return found
 
 
 def _check_url(url: str) -> None:
