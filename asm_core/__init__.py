@@ -35,7 +35,12 @@ if TYPE_CHECKING:
         min_pool,
         relu,
     )
-    from asm_core.quantisation import quantisation_table, quantise
+    from asm_core.quantisation import (
+        from_grey_levels,
+        quantisation_table,
+        quantise,
+        quantised_coefficients,
+    )
 
 # Raised whenever a change of the kernels alters any bit of a result; part of a store's identity.
 KERNEL_VERSION = 2
@@ -55,6 +60,7 @@ __all__ = [
     "dct_basis",
     "errors_by_frequency",
     "frequency_rank",
+    "from_grey_levels",
     "half_spatial_tensor",
     "join_blocks",
     "leaky_relu",
@@ -70,6 +76,7 @@ __all__ = [
     "pool_masked",
     "quantisation_table",
     "quantise",
+    "quantised_coefficients",
     "relu",
     "rmse",
 ]
@@ -88,6 +95,7 @@ _MODULE_OF = {
     "dct_basis": "dct",
     "errors_by_frequency": "errors",
     "frequency_rank": "frequencies",
+    "from_grey_levels": "quantisation",
     "half_spatial_tensor": "dct_domain",
     "join_blocks": "dct_domain",
     "leaky_relu": "operations",
@@ -103,6 +111,7 @@ _MODULE_OF = {
     "pool_masked": "dct_domain",
     "quantisation_table": "quantisation",
     "quantise": "quantisation",
+    "quantised_coefficients": "quantisation",
     "relu": "operations",
     "rmse": "errors",
 }

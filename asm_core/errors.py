@@ -10,7 +10,7 @@ from asm_core import kernels, validate
 from asm_core.dct import basis_of
 from asm_core.frequencies import Selection, coefficient_order, ranks_of
 from asm_core.operations import Operation
-from asm_core.validate import METHODS, POOLINGS, FloatArray
+from asm_core.validate import METHODS, POOLINGS, RECTIFIERS, FloatArray
 
 
 class Measures(NamedTuple):
@@ -115,6 +115,7 @@ def measure(
     operations: Sequence[Operation],
     methods: Sequence[str] = METHODS,
     selection: Selection = "triangle",
+    coefficients: ArrayLike | None = None,
 ) -> Measures:
     """Error, mask accuracy and regret of several operations on the same blocks, in one pass.
 
@@ -130,6 +131,10 @@ def measure(
         Any of METHODS.
     selection
         As in `errors_by_frequency`.
+    coefficients
+        (T, N, N) DCT coefficients of the blocks, where they are known exactly, as those of a JPEG
+        file are: those that are 0, or equal, then stay so, and with them the ties of approximate
+        blocks.  They are computed from the blocks otherwise.
 
     Returns
     -------
@@ -140,13 +145,22 @@ def measure(
     Raises
     ------
     ValueError
-        As `errors_by_frequency`.
+        As `errors_by_frequency`; also for coefficients of another shape.
     """
     samples = validate.blocks("blocks", blocks)
     if samples.ndim != 3:
         raise ValueError(f"blocks must have shape (T, N, N), got {samples.shape}")
     size = samples.shape[-1]
     rows = np.ascontiguousarray(samples.reshape(len(samples), size * size))
+    known = np.empty((0, size * size))
+    if coefficients is not None:
+        known = validate.blocks("coefficients", coefficients)
+        if known.shape != samples.shape:
+            raise ValueError(
+                f"coefficients must have the shape of the blocks, {samples.shape}, got "
+                f"{known.shape}"
+            )
+        known = np.ascontiguousarray(known.reshape(rows.shape))
     ranks = ranks_of(size, selection)
     wanted = [validate.integer("n_freqs", n, minimum=0) for n in freqs]
     kept = np.searchsorted(np.sort(ranks, axis=None), wanted, side="right")
@@ -159,6 +173,7 @@ def measure(
     accuracy, regret = np.empty(shape), np.empty(shape)
     kernels.measure(
         rows,
+        known,
         basis_of(size),
         coefficient_order(ranks),
         steps,
@@ -178,4 +193,6 @@ def _code(operation: Operation, size: int) -> tuple[int, float]:
     kind, window, slope = operation.checked(size)
     if kind in POOLINGS:
         return window, POOLINGS[kind]
-    return 0, slope
+    if kind in RECTIFIERS:
+        return 0, slope
+    raise NotImplementedError(f"the kernel knows poolings and rectifiers, and not {kind}")

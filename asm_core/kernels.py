@@ -193,23 +193,23 @@ def _corner(w, N, k):
 
 
 @njit(cache=True, nogil=True)
-def _measure_pool(a, x, N, k, sign, top, at, rows, sums):
+def _measure_pool(a, level, x, N, k, sign, top, at, rows, sums):
     """Sums over windows: squared errors of ASM and of APX, right argmaxes, regrets."""
     best, chosen, where = rows[0], rows[1], rows[2]
     for w in range(top.shape[0]):
         _choose(a, x, _corner(w, N, k), N, k, sign, best, chosen, where)
         _tally_asm(chosen, where, top[w], at[w], sums[0], sums[2], sums[3])
-        _tally_apx(best, sign, x[0], top[w], sums[1])
+        _tally_apx(best, sign, level, top[w], sums[1])
 
 
 @njit(cache=True, nogil=True)
-def _measure_rectifier(a, x, slope, squares_asm, squares_apx, right):
+def _measure_rectifier(a, level, x, slope, squares_asm, squares_apx, right):
     """Sums over samples: squared errors of ASM and of APX, and how many signs are right."""
     S, L = a.shape
     for s in range(S):
         for t in range(L):
             sample = x[s, t]
-            value = a[s, t] + x[0, t]
+            value = a[s, t] + level[t]
             exact = sample if sample > 0.0 else slope * sample
             by_mask = (sample if value > 0.0 else slope * sample) - exact
             by_value = (value if value > 0.0 else slope * value) - exact
@@ -228,10 +228,13 @@ def _write(sums, size, first, count, errors, accuracy, regrets):
 
 
 @njit(cache=True, nogil=True)
-def measure(blocks, basis, order, kept, windows, factors, L, errors, accuracy, regrets):
+def measure(
+    blocks, coefficients, basis, order, kept, windows, factors, L, errors, accuracy, regrets
+):
     """Error, mask accuracy and regret of every block at every frequency, for several operations.
 
-    blocks (T, S) float64; basis (N, N); order (S,) coefficients c by rank; kept (F,) how many of
+    blocks (T, S) float64; coefficients (T, S) theirs, where they are known exactly, else (0, S);
+    basis (N, N); order (S,) coefficients c by rank; kept (F,) how many of
     them each frequency keeps, ascending; windows (O,) pooling window of each operation, 0 for a
     rectifier; factors (O,) sign of a pooling, slope of a rectifier; L lanes; errors (O, F, 2, T),
     [..., 0, :] ASM and [..., 1, :] APX; accuracy (O, F, T); regrets (O, F, T), NaN for rectifiers.
@@ -247,6 +250,7 @@ def measure(blocks, basis, order, kept, windows, factors, L, errors, accuracy, r
     folded = np.empty((N, L))
     rows = np.empty((3, L))
     sums = np.empty((4, L))
+    nothing = np.zeros(L)
     # Exact maxima and their places, for the windows of all pooling operations in a row.
     starts = np.zeros(windows.size + 1, np.int64)
     for o in range(windows.size):
@@ -258,7 +262,13 @@ def measure(blocks, basis, order, kept, windows, factors, L, errors, accuracy, r
     for first in range(0, T, L):
         count = min(L, T - first)
         _load(blocks, first, count, x)
-        _forward(x, basis, difference, folded, work, f)
+        if coefficients.shape[0]:
+            _load(coefficients, first, count, f)
+            # Like `_forward`, of the block minus its first sample.
+            for t in range(L):
+                f[0, t] -= N * x[0, t]
+        else:
+            _forward(x, basis, difference, folded, work, f)
         for o in range(windows.size):
             for w in range(starts[o + 1] - starts[o]):
                 z = starts[o] + w
@@ -268,21 +278,28 @@ def measure(blocks, basis, order, kept, windows, factors, L, errors, accuracy, r
         done = 0
         for n in range(kept.size):
             while done < kept[n]:
-                _add_coefficient(f, order[done], basis, parts)
+                if kept[n] < S:
+                    _add_coefficient(f, order[done], basis, parts)
                 done += 1
-            _assemble(parts[0, 0], parts[0, 1], parts[1, 0], parts[1, 1], a)
+            level = x[0]
+            if done < S:
+                _assemble(parts[0, 0], parts[0, 1], parts[1, 0], parts[1, 1], a)
+            else:
+                # The block itself, without the rounding errors of two transforms.
+                a[:] = x
+                level = nothing
             for o in range(windows.size):
                 sums[:] = 0.0
                 size = starts[o + 1] - starts[o]
                 if size:
                     z = starts[o]
                     _measure_pool(
-                        a, x, N, windows[o], factors[o],
+                        a, level, x, N, windows[o], factors[o],
                         top[z : z + size], at[z : z + size], rows, sums,
                     )  # fmt: skip
                 else:
                     size = S
-                    _measure_rectifier(a, x, factors[o], sums[0], sums[1], sums[2])
+                    _measure_rectifier(a, level, x, factors[o], sums[0], sums[1], sums[2])
                     sums[3] = np.nan
                 _write(sums, size, first, count, errors[o, n], accuracy[o, n], regrets[o, n])
 

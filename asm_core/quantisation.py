@@ -55,6 +55,14 @@ def quantisation_table(quality: int) -> NDArray[np.int64]:
 def quantise(blocks: ArrayLike, quality: int) -> FloatArray:
     """Blocks whose DCT coefficients are rounded to multiples of the luminance table.
 
+    The samples of `quantised_coefficients`, whose parameters, units and errors it has.
+    """
+    return block_idct(quantised_coefficients(blocks, quality))
+
+
+def quantised_coefficients(blocks: ArrayLike, quality: int) -> FloatArray:
+    """DCT coefficients of blocks, rounded to multiples of the luminance table.
+
     X becomes 255 X - 128 grey levels, is transformed, and each coefficient is rounded to the
     nearest multiple of its step, halves away from 0 as libjpeg does; then back.  Samples are
     neither rounded nor clipped, so quantising again changes nothing but rounding errors.
@@ -68,7 +76,7 @@ def quantise(blocks: ArrayLike, quality: int) -> FloatArray:
 
     Returns
     -------
-    (..., 8, 8) float64.
+    (..., 8, 8) float64 coefficients of blocks whose samples are in the unit of those given.
 
     Raises
     ------
@@ -84,5 +92,21 @@ def quantise(blocks: ArrayLike, quality: int) -> FloatArray:
         )
     coefficients = block_dct(samples * LEVELS - LEVEL_SHIFT)
     whole = np.floor(np.abs(coefficients) / steps + 0.5)
-    quantised = block_idct(np.copysign(whole, coefficients) * steps)
-    return (quantised + LEVEL_SHIFT) / LEVELS
+    return from_grey_levels(np.where(whole == 0.0, 0.0, np.copysign(whole, coefficients)) * steps)
+
+
+def from_grey_levels(coefficients: FloatArray) -> FloatArray:
+    """DCT coefficients of samples of 0 .. 1, from those of grey levels of 0 .. 255 less 128.
+
+    Parameters
+    ----------
+    coefficients
+        (..., 8, 8) float64, as a JPEG file has them, dequantised.
+
+    Returns
+    -------
+    (..., 8, 8) float64; 0 stays 0, but for the DC.
+    """
+    scaled = coefficients / LEVELS
+    scaled[..., 0, 0] += 8 * LEVEL_SHIFT / LEVELS
+    return scaled

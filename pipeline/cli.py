@@ -130,7 +130,7 @@ def _claims(words: list[str], show: bool) -> int:
         return 0
     # All are checked before the first is started.
     plans = [_planned(settings) for settings in composed]
-    from pipeline import figures, results, tables
+    from pipeline import figures, report, results, tables
 
     datasets = {}
     for name, settings, plan, argument in zip(
@@ -144,7 +144,7 @@ def _claims(words: list[str], show: bool) -> int:
         trials = slice(0, outcome.plan.trials)
         datasets[name] = results.open_results(outcome.path).isel(trial=trials)
     settled = claims.settle(datasets)
-    print(claims.report(settled), end="")
+    print(report.claims_page(settled), end="")
     if folder is not None:
         for path in figures.save_claims(settled, os.path.expanduser(folder)):
             print(path, file=sys.stderr)
@@ -184,8 +184,11 @@ def _remainders(source: Any, block_sizes: Sequence[int]) -> list[str]:
 def _print_table(path: str, prefixes: Sequence[int]) -> None:
     from pipeline import results, tables
 
-    for prefix in prefixes:
-        tables.print_summary(results.summarize_store(path, prefix))
+    summaries = [results.summarize_store(path, prefix) for prefix in prefixes]
+    if settings := results.changed_settings(summaries[0].attrs):
+        print(settings)
+    for summary in summaries:
+        tables.print_summary(summary)
 
 
 def _plan(words: list[str], show: bool) -> int:
@@ -232,14 +235,16 @@ def _summary(words: list[str], show: bool) -> int:
 
 
 def _plot(words: list[str], show: bool) -> int:
-    path, own = _store_and_keys(words, {"to": None})
+    path, own = _store_and_keys(words, {"to": None, "log": "false"})
     if show:
         return _print_config(path)
     from pipeline import figures, results
 
     stem = path.removesuffix(".zarr") if own["to"] is None else own["to"]
     length = results.open_results(path).sizes["trial"]
-    figure = figures.plot_curves(results.summarize_store(path, length))
+    figure = figures.plot_curves(
+        results.summarize_store(path, length), log=overrides.truth("log", own["log"])
+    )
     return _save(figure, stem)
 
 

@@ -107,7 +107,7 @@ def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
             if name not in known and name not in made.get(group, {}):
                 raise UserError(
                     f"unknown {group} {name!r}: {overrides.did_you_mean(name, known)}"
-                    + (f" A new entry says its kind: {group}.{name}.kind=..." * (group in AXES))
+                    + (f"; a new entry says its kind, {group}.{name}.kind=..." * (group in AXES))
                 )
         filed = ",".join(name for name in wanted if name in known)
         selections.append(f"{group}=[{filed}]" if group in AXES else f"{group}={filed}")
@@ -167,6 +167,8 @@ def _unknown_key(raw: dict[str, Any], key: str) -> str:
         if name in options(group):
             have = ",".join([*raw[group], name])
             return f"{key} is given, but {name} is not among the {group}s: add {group}={have}"
+        if rest.endswith(".kind"):
+            return f"{key} is given, but {name} is not among the {group}s: add {group}={name}"
         return f"unknown {group} {name!r} in {key}: {overrides.did_you_mean(name, options(group))}"
     return f"unknown key {key!r}: {overrides.did_you_mean(key, _leaves(raw))}"
 

@@ -42,12 +42,14 @@ def work_out(settings: config.Config, freq: int, trial: int) -> Example:
     source, size, operation = plan.sources[0], plan.block_sizes[0], plan.operations[0]
     selection = plan.selections[0]
     ranks = asm_core.frequency_rank(size, selection.kind, **selection.parameters)
-    block = sources.draw(source, plan.seed, size, trial, 1)[0]
-    approximate = asm_core.approximate(asm_core.block_dct(block), freq, ranks)
+    blocks, known = sources.draw_pair(source, plan.seed, size, trial, 1)
+    block = blocks[0]
+    spectrum = asm_core.block_dct(block) if known is None else known[0]
+    approximate = asm_core.approximate(spectrum, freq, ranks)
     measured = asm_core.Operation(operation.kind, **operation.parameters)
     true_mask, mask = measured.mask(block), measured.mask(approximate)
     exact, result = measured.exact(block), measured.masked(block, mask)
-    one = asm_core.measure(block[None], [freq], [measured], selection=ranks)
+    one = asm_core.measure(blocks, [freq], [measured], selection=ranks, coefficients=known)
     kept = int((ranks <= freq).sum())
     lines = [
         f"mask:      {100 * float(one.mask_accuracy.item()):.1f} % right",

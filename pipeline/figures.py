@@ -13,15 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from pipeline.claims import Claim, report
-from pipeline.results import AXES, curves, in_range, varying
+from pipeline.claims import Claim
+from pipeline.report import claims_page
+from pipeline.results import AXES, changed_settings, curves, in_range, varying
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 
 
-def plot_curves(summary: xr.Dataset) -> Figure:
+def plot_curves(summary: xr.Dataset, *, log: bool = False) -> Figure:
     """Mean error against the number of frequencies, one line per curve, with its 95 % interval.
 
     Block sizes are drawn at equal n / (2N - 2), selections at equal numbers of coefficients kept,
@@ -31,6 +32,8 @@ def plot_curves(summary: xr.Dataset) -> Figure:
     ----------
     summary
         As `summarize` gives it, without a `trials` dimension.
+    log
+        Draw errors on a logarithmic axis, which leaves those of 0 out.
     """
     differing = varying(summary)
     shown = [(name, in_range(curve)) for name, curve in curves(summary)]
@@ -41,19 +44,23 @@ def plot_curves(summary: xr.Dataset) -> Figure:
     rows = -(-len(operations) // columns) if operations else 1
     named = [axis for axis in differing if axis != "operation"]
     labels = list(dict.fromkeys(_label(name, named) for name, _ in shown))
+    styles = _styles(labels)
     wide = 2.5 * (len(labels) > 6)
     figure = Figure(figsize=(2 + 5 * max(columns, 1) + wide, 4.5 * rows), layout="constrained")
     panels = figure.subplots(rows, max(columns, 1), squeeze=False).ravel()
     for axes, operation in zip(panels, operations, strict=False):
         lines = [(name, curve) for name, curve in shown if name["operation"] == operation]
         for name, curve in lines:
-            _draw(axes, _place(curve, named), curve, labels.index(_label(name, named)),
-                  _label(name, named))  # fmt: skip
+            label = _label(name, named)
+            _draw(axes, _place(curve, named), curve, styles[label], label)
         axes.set_xlabel(_place_name(named))
         axes.set_ylabel("mean error (RMSE per block)")
         if "block_size" not in named:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_ylim(bottom=0)
+        if log:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
         if "operation" in differing:
             axes.set_title(operation, fontsize="medium")
     for axes in panels[len(operations) :]:
@@ -68,18 +75,36 @@ def plot_curves(summary: xr.Dataset) -> Figure:
     counts = sorted({int(curve["count"].max()) for _, curve in shown})
     trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
     described = ", ".join(_value(axis, np.atleast_1d(summary[axis])[0]) for axis in fixed)
-    figure.suptitle(
-        f"{described}\n{trials} trials, shaded: 95 % interval of the mean", fontsize="medium"
-    )
+    title = f"{described}\n{trials} trials, shaded: 95 % interval of the mean"
+    if settings := changed_settings(summary.attrs):
+        title += "\n" + textwrap.fill(settings, 60 * max(columns, 1))
+    figure.suptitle(title, fontsize="medium")
     return figure
 
 
-def _draw(axes: Axes, x: NDArray[Any], line: xr.Dataset, k: int, label: str) -> None:
-    """A line with its interval, in the k-th colour."""
-    colour = _COLOURS[k % len(_COLOURS)]
-    dashes = _DASHES[k // len(_COLOURS) % len(_DASHES)]
+def _styles(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and dashes of each label: one shows the A of "A, B", the other B, if they suffice."""
+    parts = [label.rpartition(", ")[::2] for label in labels]
+    first, last = (list(dict.fromkeys(part[k] for part in parts)) for k in (0, 1))
+    if len(first) <= len(_COLOURS) and 1 < len(first) and len(last) <= len(_DASHES):
+        numbers = [(first.index(a), last.index(b)) for a, b in parts]
+    elif 1 < len(first) <= len(_DASHES) and len(last) <= len(_COLOURS):
+        numbers = [(last.index(b), first.index(a)) for a, b in parts]
+    else:
+        numbers = [(k % len(_COLOURS), k // len(_COLOURS)) for k in range(len(labels))]
+    return {
+        label: (_COLOURS[colour], _DASHES[dashes % len(_DASHES)])
+        for label, (colour, dashes) in zip(labels, numbers, strict=True)
+    }
+
+
+def _draw(
+    axes: Axes, x: NDArray[Any], line: xr.Dataset, style: tuple[str, str], label: str
+) -> None:
+    """A line with its interval."""
+    colour, dashes = style
     axes.plot(
-        x, line["mean"], dashes, color=colour, marker="o", markersize=3.5, linewidth=1.4,
+        x, line["mean"], dashes, color=colour, marker="o", markersize=2.5, linewidth=1.4,
         label=label,
     )  # fmt: skip
     axes.fill_between(x, line["ci_low"], line["ci_high"], color=colour, alpha=0.25, linewidth=0)
@@ -163,17 +188,20 @@ def plot_matrices(matrices: dict[str, NDArray[Any]], title: str) -> Figure:
 
 def plot_claim(claim: Claim) -> Figure:
     """What was measured for a claim, and beside it what decides it, each with its 95 % interval."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
     figure.suptitle(textwrap.fill(claim.title, 120), fontsize="medium")
     left, right = figure.subplots(1, 2)
     for axes, lines in ((left, claim.curves), (right, claim.tests)):
-        for k, (label, line) in enumerate(lines.items()):
-            _draw(axes, line["freq"].to_numpy(), line, k, label)
+        styles = _styles(list(lines))
+        for label, line in lines.items():
+            _draw(axes, line["freq"].to_numpy(), line, styles[label], label)
         axes.set_xlabel("spatial frequencies kept, n")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(fontsize="small", frameon=False)
     left.set_ylabel(claim.unit)
     left.set_ylim(bottom=min(0, left.get_ylim()[0]))
+    if claim.level is not None:
+        left.axhline(claim.level, color="grey", linewidth=0.8)
     right.axhline(0, color="black", linewidth=0.8)
     right.set_ylabel("test: positive where the claim holds")
     return figure
@@ -187,7 +215,7 @@ def save_claims(claims: Sequence[Claim], folder: str) -> list[str]:
     for claim, path in zip(claims, paths, strict=True):
         plot_claim(claim).savefig(path, dpi=110)
     page = Path(folder, "CLAIMS.md")
-    page.write_text(report(claims, place), encoding="utf-8")
+    page.write_text(claims_page(claims, place), encoding="utf-8")
     return [*paths, str(page)]
 
 

@@ -1,7 +1,7 @@
 """Blocks from JPEG files: the 8 x 8 blocks of quantised luma DCT coefficients that they hold.
 
 The coefficients F are read out of the file and multiplied by its quantisation table Q; the block is
-X = C^T (F * Q) C + 128 in units of full scale, so that 0 is black and 1 is white.  Nothing is
+X = (C^T (F * Q) C + 128) / 255, so that 0 is black and 1 is white.  Nothing is
 rounded or clipped, and nothing decoded and encoded again: values slightly outside [0, 1] are what
 the file says.
 """
@@ -22,8 +22,6 @@ from pipeline.stored import Files, ImageFile
 
 SIZE = 8
 SUFFIXES = (".jpg", ".jpeg")
-# The levels that JPEG subtracts before its DCT, and full scale (ITU-T T.81, A.3.1; 8 bits).
-_SHIFT, _WHITE = 128.0, 255.0
 # A block of 8-bit samples has coefficients up to 1024, half an entry of the table more when they
 # are rounded; twice that, since encoders may overshoot white on purpose.
 _LARGEST = 2048
@@ -60,24 +58,24 @@ def available(block_size: int, *, path: str, files: Files) -> int:
     return stored.available(block_size, path=path, files=files)
 
 
-def blocks(
+def coefficients(
     seed: int, block_size: int, first: int, count: int, *, path: str, files: Files
 ) -> NDArray[np.float64]:
-    """Blocks first .. first + count - 1 over all files, (count, 8, 8) float64.
+    """DCT coefficients of blocks first .. first + count - 1 over all files, (count, 8, 8) float64.
 
-    Dimensionless, 0 black and 1 white; quantisation puts some samples outside.  `seed` decides
-    nothing here.
+    Of samples X = C^T F C, dimensionless, 0 black and 1 white; quantisation puts some outside.
+    `seed` decides nothing here.
 
     Raises
     ------
     ValueError
         For a file that can no longer be read or has changed since the sweep was planned.
     """
-    coefficients = np.empty((count, SIZE, SIZE))
+    dequantised = np.empty((count, SIZE, SIZE))
     for file, wanted, place in stored.walk(files, block_size, first, count):
         quantised, table = _quantised(file)
-        np.multiply(quantised[wanted], table, out=coefficients[place])
-    return (asm_core.block_idct(coefficients) + _SHIFT) / _WHITE
+        np.multiply(quantised[wanted], table, out=dequantised[place])
+    return asm_core.from_grey_levels(dequantised)
 
 
 def _inspect(path: Path, content: bytes) -> tuple[int, int]:
@@ -164,4 +162,4 @@ def _library() -> Any:
     try:
         return importlib.import_module("jpeglib")
     except ImportError as error:
-        raise ValueError("source jpeg needs jpeglib: pip install 'asm-sweep[jpeg]'") from error
+        raise ValueError("source jpeg needs jpeglib: pip install jpeglib") from error

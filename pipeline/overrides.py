@@ -87,7 +87,8 @@ def number(key: str, value: Any) -> float:
             raise ValueError
         result = float(value)
     except (TypeError, ValueError):
-        raise UserError(f"{key} must be a number, got {value!r}") from None
+        several = ": for several, name an entry for each" if "," in str(value) else ""
+        raise UserError(f"{key} must be a number, got {value!r}{several}") from None
     if not math.isfinite(result):
         raise UserError(f"{key} must be finite, got {value}")
     return result

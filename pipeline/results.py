@@ -1,5 +1,6 @@
 """Opening a store in xarray, and statistics over its trials: Dataset -> Dataset."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
@@ -102,6 +103,8 @@ def compare(
 ) -> xr.Dataset:
     """Paired difference between two values of an axis, trial by trial, with its uncertainty.
 
+    Selections are compared where they keep equally many coefficients, and not at equal n.
+
     Parameters
     ----------
     dataset
@@ -117,19 +120,30 @@ def compare(
     Returns
     -------
     xarray.Dataset
-        As `summarize`, of the differences; NaN trials of either side are left out.
+        As `summarize`, of the differences; NaN trials of either side are left out.  For selections
+        along `coefficients_kept`, at the numbers that both have, in place of `freq`.
 
     Raises
     ------
     KeyError
         For a value that the axis does not have.
+    ValueError
+        For selections of several block sizes, which do not keep the same numbers.
     """
-    values = dataset[variable]
-    # Not float32: the difference of two errors may have many digits fewer than they have.
-    left, right = (
-        values.sel({axis: value}, drop=True).astype(np.float64) for value in (first, second)
-    )
+    left, right = (_side(dataset[variable], axis, value) for value in (first, second))
     return summarize(xr.Dataset({"error": left - right}, attrs=dataset.attrs))
+
+
+def _side(values: xr.DataArray, axis: str, value: Any) -> xr.DataArray:
+    # Not float32: the difference of two errors may have many digits fewer than they have.
+    chosen = values.sel({axis: value}, drop=True).astype(np.float64)
+    if axis != "selection":
+        return chosen
+    if chosen.sizes.get("block_size", 1) > 1:
+        raise ValueError("selections are compared at one block size: select it first")
+    chosen = chosen.squeeze("block_size") if "block_size" in chosen.dims else chosen
+    by_cost = chosen.swap_dims(freq="coefficients_kept")
+    return by_cost.drop_vars("freq").drop_duplicates("coefficients_kept")
 
 
 def ratio_trials(numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
@@ -197,6 +211,13 @@ def curves(summary: xr.Dataset) -> Iterator[tuple[dict[str, Any], xr.Dataset]]:
 def varying(summary: xr.Dataset) -> list[str]:
     """Axes on which the curves of a summary differ."""
     return [axis for axis in AXES if summary[axis].size > 1]
+
+
+def changed_settings(attributes: dict[str, Any]) -> str:
+    """The settings that a sweep was given, but for where it ran and what was stored where."""
+    elsewhere = ("out", "results", "cluster", "unit_trials")
+    words = shlex.split(attributes.get("overrides", ""))
+    return shlex.join(word for word in words if not word.startswith(elsewhere))
 
 
 def in_range(curve: xr.Dataset) -> xr.Dataset:

@@ -187,10 +187,10 @@ def measure_unit(plan: Plan, unit: Unit) -> Measures:
     batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
     for first in range(unit.start, unit.stop, batch):
         take = min(batch, unit.stop - first)
-        blocks = sources.draw(source, plan.seed, size, first, take)
+        blocks, known = sources.draw_pair(source, plan.seed, size, first, take)
         place = slice(first - unit.start, first - unit.start + take)
         for s, selection in enumerate(ranks):
-            part = measure(blocks, plan.freqs, operations, plan.methods, selection)
+            part = measure(blocks, plan.freqs, operations, plan.methods, selection, known)
             error[:, s, ..., place] = part.error
             accuracy[:, s, ..., place] = part.mask_accuracy
             regret[:, s, ..., place] = part.regret

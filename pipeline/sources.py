@@ -21,10 +21,11 @@ Parameters = dict[str, Any]
 class Kind:
     """What the pipeline needs to know of a kind of source.
 
-    draw(seed, block_size, first, count, **parameters) gives blocks (count, N, N); `look`, where the
-    blocks are stored somewhere, adds to the parameters what was found there; `available(block_size,
-    **parameters)` is how many blocks there are; `decides(**parameters)` what of it decides numbers;
-    `seconds` what a sample takes to draw on a 2 GHz server core.
+    draw(seed, block_size, first, count, **parameters) gives blocks (count, N, N), or, where the
+    kind is `spectral`, their DCT coefficients; `look`, where the blocks are stored somewhere, adds
+    to the parameters what was found there; `available(block_size, **parameters)` is how many blocks
+    there are, `dropped` how many samples lie beyond the last whole ones; `decides(**parameters)`
+    what of it decides numbers; `seconds` what a sample takes to draw on a 2 GHz server core.
     """
 
     draw: Callable[..., FloatArray]
@@ -33,6 +34,7 @@ class Kind:
     decides: Callable[..., Parameters] = dict
     dropped: Callable[..., int] | None = None
     seconds: float = 5e-9
+    spectral: bool = False
 
 
 KINDS = {
@@ -41,7 +43,9 @@ KINDS = {
     "upsampled": Kind(upsampled, seconds=13e-9),
     "autoregressive": Kind(autoregressive, seconds=40e-9),
     "images": Kind(images.tiles, images.look, stored.available, stored.decides, stored.dropped),
-    "jpeg": Kind(jpeg.blocks, jpeg.look, jpeg.available, stored.decides, stored.dropped),
+    "jpeg": Kind(
+        jpeg.coefficients, jpeg.look, jpeg.available, stored.decides, stored.dropped, spectral=True
+    ),
     "array": Kind(arrays.tiles, arrays.look, arrays.available, arrays.decides, arrays.dropped),
 }
 
@@ -98,8 +102,20 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[So
 
 def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> FloatArray:
     """Blocks first .. first + count - 1 of a source, (count, N, N) float64."""
-    blocks = KINDS[source.kind].draw(seed, block_size, first, count, **source.parameters)
-    return blocks if source.quality is None else asm_core.quantise(blocks, source.quality)
+    return draw_pair(source, seed, block_size, first, count)[0]
+
+
+def draw_pair(
+    source: Source, seed: int, block_size: int, first: int, count: int
+) -> tuple[FloatArray, FloatArray | None]:
+    """Blocks as `draw` gives them and, of quantised sources, their exact DCT coefficients."""
+    kind = KINDS[source.kind]
+    drawn = kind.draw(seed, block_size, first, count, **source.parameters)
+    if source.quality is not None:
+        drawn = asm_core.quantised_coefficients(drawn, source.quality)
+    elif not kind.spectral:
+        return drawn, None
+    return asm_core.block_idct(drawn), drawn
 
 
 def dropped(source: Source, block_size: int) -> int:

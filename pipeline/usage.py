@@ -28,7 +28,7 @@ USAGE = {
     "sweep": "sweep [key=value ...]",
     "plan": "plan [key=value ...]",
     "summary": "summary [STORE] [results=FOLDER]",
-    "plot": "plot [STORE] [to=FILE] [results=FOLDER]",
+    "plot": "plot [STORE] [to=FILE] [log=true] [results=FOLDER]",
     "example": "example [key=value ...]",
     "claims": "claims [to=FOLDER] [key=value ...]",
 }
@@ -44,6 +44,7 @@ OWN_KEYS = {
     "summary": {"results=results": "folder whose newest store is shown without STORE"},
     "plot": {
         "to=FILE": "where the pictures go (default: beside the store)",
+        "log=false": "draw errors on a logarithmic axis",
         "results=results": "folder whose newest store is drawn without STORE",
     },
     "example": {

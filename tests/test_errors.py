@@ -11,6 +11,7 @@ from numba.core.dispatcher import Dispatcher
 
 import asm_core
 from asm_core import Operation, kernels
+from asm_core.validate import OPERATIONS
 
 BOTH = [Operation("max_pool"), Operation("relu")]
 
@@ -188,9 +189,45 @@ def test_with_all_frequencies_asm_is_exact_and_apx_rounds(size):
     blocks = np.random.default_rng(size).normal(size=(20, size, size))
     last = 2 * size - 2
     measures = asm_core.measure(blocks, [last, last + 1], BOTH)
-    assert (measures.error[:, 0] == 0).all()
-    assert measures.error[:, 1].max() < 1e-14
+    assert (measures.error == 0).all()
     assert (measures.mask_accuracy == 1).all()
+
+
+def test_coefficients_that_are_known_are_taken_as_they_are():
+    # Of any other block, to tell: the mask is theirs, the samples those of the blocks.
+    random = np.random.default_rng(3)
+    blocks, other = random.normal(size=(2, 70, 8, 8))
+    known = asm_core.block_dct(other)
+    measures = asm_core.measure(blocks, [0, 3, 9, 13], BOTH, coefficients=known)
+    for t in (0, 69):
+        for f, n in enumerate([0, 3, 9, 13]):
+            approximate = oracles.approximate(known[t], n)
+            for o, operation in enumerate(["max_pool", "relu"]):
+                for m, method in enumerate(["asm", "apx"]):
+                    expected = oracles.error(blocks[t], approximate, operation, method)
+                    assert measures.error[o, m, f, t] == pytest.approx(expected, abs=1e-13)
+    with pytest.raises(ValueError, match=r"shape of the blocks, \(70, 8, 8\), got \(1, 8, 8\)"):
+        asm_core.measure(blocks, [0], BOTH, coefficients=known[:1])
+
+
+def test_every_operation_agrees_with_its_own_mask_and_result():
+    # What the kernel measures and what `Operation` does are one thing, for every name there is.
+    blocks = np.random.default_rng(6).normal(size=(20, 8, 8))
+    for kind in OPERATIONS:
+        operation = Operation(kind, 4, 0.2)
+        measures = asm_core.measure(blocks, [5], [operation])
+        approximate = asm_core.approximate(asm_core.block_dct(blocks), 5)
+        exact = operation.exact(blocks)
+        masked = operation.masked(blocks, operation.mask(approximate))
+        for m, result in enumerate((masked, operation.exact(approximate))):
+            expected = asm_core.rmse(result, exact)
+            np.testing.assert_allclose(measures.error[0, m, 0], expected, atol=1e-13)
+
+
+def test_an_operation_that_the_kernel_does_not_know_is_no_other_one(monkeypatch):
+    monkeypatch.setattr("asm_core.operations.OPERATIONS", ("large",))
+    with pytest.raises(NotImplementedError, match="poolings and rectifiers, and not large"):
+        asm_core.errors_by_frequency(np.zeros((8, 8)), [0], "large")
 
 
 @pytest.mark.parametrize("axis", [1, 2])
@@ -198,7 +235,8 @@ def test_blocks_that_are_constant_along_an_axis_keep_their_ties(axis):
     # Rounding must not choose among equal samples: the mask is right wherever the result is.
     lines = np.random.default_rng(2).normal(size=(200, 8))
     blocks = np.repeat(np.expand_dims(lines, axis), 8, axis=axis)
-    measures = asm_core.measure(blocks, [14], BOTH)
+    # n = 7 has all coefficients of a line, and those of the other axis are to be exactly 0.
+    measures = asm_core.measure(blocks, [7], BOTH)
     assert (measures.error[:, 0] == 0).all()
     assert (measures.mask_accuracy == 1).all()
 
@@ -206,7 +244,10 @@ def test_blocks_that_are_constant_along_an_axis_keep_their_ties(axis):
 def test_with_all_frequencies_asm_is_exact_on_ties_and_flat_blocks():
     blocks = np.random.default_rng(1).integers(0, 2, size=(500, 8, 8)) / 255
     blocks[:100] = blocks[:100, :1, :1]
-    assert (asm_core.measure(blocks, [14], BOTH).error[:, 0] == 0).all()
+    measures = asm_core.measure(blocks, [13, 14], BOTH)
+    assert (measures.error[:, :, 1] == 0).all()
+    assert (measures.mask_accuracy[:, 1] == 1).all()
+    assert (measures.mask_accuracy[:, 0] < 1).any()
 
 
 @pytest.mark.parametrize("window", [2, 4])

@@ -34,10 +34,34 @@ def test_the_plot_has_one_line_a_curve_and_its_interval(tmp_path):
     # Block sizes compare at equal n / (2N - 2).
     assert line.get_xdata().tolist() == [n / 6 for n in range(7)]
     assert line.get_ydata() == pytest.approx(curve["mean"].values[:7])
-    styles = [{(line.get_label(), line.get_color()) for line in axes.lines}
-              for axes in (pooling, relu)]  # fmt: skip
+    styles = [
+        {line.get_label(): (line.get_color(), line.get_linestyle()) for line in axes.lines}
+        for axes in (pooling, relu)
+    ]
     assert styles[0] == styles[1]
-    assert len({colour for _, colour in styles[0]}) == 4
+    # The block size shows as colour, the method as dashes.
+    assert len(set(styles[0].values())) == 4
+    assert styles[0]["4 x 4 blocks, apx"][0] == styles[0]["4 x 4 blocks, asm"][0]
+    assert styles[0]["4 x 4 blocks, apx"][1] == styles[0]["8 x 8 blocks, apx"][1]
+
+
+@pytest.mark.parametrize(("colours", "dashes"), [(7, 4), (3, 2), (4, 7), (9, 5), (1, 7), (1, 12)])
+def test_no_two_lines_look_alike_while_there_are_styles(colours, dashes):
+    labels = [f"a{i}, b{j}" for i in range(colours) for j in range(dashes)][:28]
+    assert len(set(figures._styles(labels).values())) == len(labels)
+
+
+def test_errors_can_be_drawn_on_a_logarithmic_axis(elsewhere):
+    assert main(["sweep", "trials=10"]) == 0
+    assert main(["plot", "log=true", "to=curve"]) == 0
+    (axes,) = figures.plot_curves(summarize(sweep(["trials=10"])), log=True).axes
+    assert axes.get_yscale() == "log"
+
+
+def test_what_is_not_in_the_names_of_the_curves_is_in_the_title(tmp_path):
+    dataset = sweep(["trials=10", "source.uniform.low=-3", f"out={tmp_path}/s.zarr"])
+    figure = figures.plot_curves(summarize(dataset))
+    assert figure.get_suptitle().endswith("\ntrials=10 source.uniform.low=-3")
 
 
 def test_selections_are_drawn_at_equal_numbers_of_coefficients(tmp_path):

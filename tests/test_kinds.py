@@ -31,6 +31,25 @@ def test_a_quality_quantises_the_blocks_that_the_source_draws():
     assert np.array_equal(sources.draw(source, 3, 8, 7, 5), expected)
 
 
+@pytest.mark.parametrize("source", ["uniform", "autoregressive", "images"])
+def test_ties_of_quantised_blocks_are_those_of_their_coefficients(tmp_path, photograph, source):
+    # Most coefficients are exactly 0; by way of the samples they would be 1e-17, and would decide.
+    arguments = [f"source={source}", f"source.{source}.quality=10", "trials=500"]
+    if source == "images":
+        arguments.append(f"source.images.path={photograph}")
+    dataset = sweep([*arguments, "freqs=0..3", f"out={tmp_path}/s.zarr"])
+    (planned,) = plan(*arguments).sources
+    blocks, known = sources.draw_pair(planned, 0, 8, 0, 500)
+    assert (known == 0).mean() > 0.5
+    assert np.array_equal(asm_core.block_idct(known), blocks)
+    for n in range(4):
+        mask = asm_core.approximate_local_maximum_mask(known, n)
+        chosen = asm_core.masked_max_pool(blocks, mask)
+        expected = asm_core.rmse(chosen, asm_core.max_pool(blocks)).astype(np.float32)
+        # To the rounding of samples: where errors of 0 are meant, samples may differ by that.
+        np.testing.assert_allclose(dataset.error.sel(freq=n).squeeze(), expected, atol=1e-14)
+
+
 def test_the_exact_result_is_that_of_the_quantised_block(tmp_path):
     dataset = sweep(["source.uniform.quality=20", "freqs=14", "trials=50", "method=asm,apx",
                      f"out={tmp_path}/s.zarr"])  # fmt: skip
