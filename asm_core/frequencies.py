@@ -94,11 +94,15 @@ def _energy(size: int, u: int, rho: float) -> float:
 
     Closed form, in floats of Python: the order of the coefficients must not depend on how a BLAS
     rounds.  (1 - rho^2) R^-1 is tridiagonal and has c as an eigenvector but for its two corners.
+    The DC has a sum of its own, of positive terms: its closed form cancels as rho approaches 1.
     """
-    eigenvalue = 1.0 - 2.0 * rho * math.cos(math.pi * u / size) + rho * rho
+    if u == 0:
+        return 1.0 + 2.0 / size * math.fsum((size - d) * rho**d for d in range(1, size))
+    sine = math.sin(math.pi * u / (2 * size))
+    eigenvalue = (1.0 - rho) ** 2 + 4.0 * rho * sine * sine
     end = float(basis_of(size)[u, 0]) ** 2
     ends = 1.0 - (-1.0) ** u * rho**size
-    return (1.0 - rho * rho) / eigenvalue - 2.0 * rho * (
+    return (1.0 - rho) * (1.0 + rho) / eigenvalue - 2.0 * rho * (
         1.0 - rho
     ) ** 2 * end * ends / eigenvalue**2
 

@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,9 @@ _LAST = threading.local()
 class StoredArray:
     """An array, as found when the sweep was planned.
 
-    `dtype` is in NumPy's notation; `stamp` changes when the file is written (.npy) or the array
-    laid out anew (Zarr); `slab` is how many images, and rows of each, are read at a time.
+    `dtype` is in NumPy's notation; `stamp` changes when a file of it is written (of a URL, when it
+    is laid out anew), and is compared by each process before it draws; `slab` is how many images,
+    and rows of each, are read at a time.
     """
 
     path: str
@@ -70,8 +71,8 @@ def look(*, path: str) -> dict[str, Any]:
     """
     place = path.removeprefix("file://")
     if "://" not in place:
-        place = str(Path(os.path.expanduser(place)).resolve())
-        if not os.path.exists(place):
+        place = os.path.realpath(os.path.expanduser(place))
+        if not (os.path.isfile(place) or os.path.isdir(place)):
             raise ValueError(
                 f"{path} is not there: give a .npy file, or a Zarr array as a folder or URL"
             )
@@ -148,7 +149,9 @@ def _opened(path: str) -> tuple[Any, str]:
         stamp = _stamp(path)
         try:
             # numpy.load does the same, but gives an archive or an object where there is one.
-            return np.lib.format.open_memmap(path, mode="r"), stamp
+            # A header of nonsense makes numpy warn of what it then raises.
+            with warnings.catch_warnings(action="ignore"):
+                return np.lib.format.open_memmap(path, mode="r"), stamp
         except Exception as error:
             raise ValueError(
                 f"{path} is not a .npy file of numbers ({_said(error)}): write it with numpy.save"
@@ -158,7 +161,12 @@ def _opened(path: str) -> tuple[Any, str]:
 
     values = store.open_array(path)
     layout = json.dumps(values.metadata.to_dict(), default=str, sort_keys=True)
-    return values, hashlib.sha256(layout.encode()).hexdigest()
+    content = hashlib.sha256(layout.encode())
+    if "://" not in path:
+        for folder, _, names in sorted(os.walk(path)):
+            for name in sorted(names):
+                content.update(f"{name} {_stamp(os.path.join(folder, name))}".encode())
+    return values, content.hexdigest()
 
 
 def _stamp(path: str) -> str:
@@ -286,8 +294,9 @@ def _handle(array: StoredArray) -> Any:
 
 @lru_cache(maxsize=16)
 def _kept(array: StoredArray) -> Any:
-    values, _ = _opened(array.path)
-    _unchanged(array, (values.shape, values.dtype.str) == (array.shape, array.dtype))
+    values, stamp = _opened(array.path)
+    found = (values.shape, values.dtype.str, stamp)
+    _unchanged(array, found == (array.shape, array.dtype, array.stamp))
     # A memmap makes another of every slice; a plain array on it does not.
     return np.asarray(values) if isinstance(values, np.ndarray) else values
 

@@ -117,20 +117,39 @@ def _run(settings: Any, plan: Any, words: Sequence[str], watch: Any) -> Any:
 def _claims(words: list[str], show: bool) -> int:
     given = overrides.split_arguments(words)
     folder = given.pop("to", None)
-    for key in ("experiment", "out"):
-        if key in given:
-            raise UserError(f"claims chooses its own experiments: leave {key}={given[key]} out")
+    for key in given:
+        if key not in usage.CLAIMS_KEYS and not key.startswith("cluster."):
+            raise UserError(
+                f"claims decides on its own experiments: leave {key}={given[key]} out; it takes "
+                f"to, {', '.join(usage.CLAIMS_KEYS)}"
+            )
     from pipeline import claims, config
 
-    arguments = [[f"experiment={name}", *(f"{k}={v}" for k, v in given.items())]
-                 for name in claims.EXPERIMENTS]  # fmt: skip
+    arguments = [
+        [
+            f"experiment={name}",
+            # The photograph has its tiles, and all are taken.
+            *(f"{k}={v}" for k, v in given.items() if (name, k) != ("photograph", "trials")),
+        ]
+        for name in claims.EXPERIMENTS
+    ]
     composed = [config.load(argument) for argument in arguments]
     if show:
         print("---\n".join(settings.to_yaml() for settings in composed), end="")
         return 0
+    if overrides.integers("trials", given.get("trials", 2))[-1] < 2:
+        raise UserError("trials must be at least 2 for an interval, got 1: use trials=1e4")
     # All are checked before the first is started.
     plans = [_planned(settings) for settings in composed]
-    from pipeline import figures, report, results, tables
+    from pipeline import figures, report, results, store, tables
+    from pipeline.plan import store_path
+
+    if folder is not None:
+        if not folder:
+            raise UserError("to is empty: give a folder, as to=results")
+        store.check_folder("to", Path(os.path.expanduser(folder)))
+    for settings, plan in zip(composed, plans, strict=True):
+        store.check(store_path(settings, plan), plan)
 
     datasets = {}
     for name, settings, plan, argument in zip(

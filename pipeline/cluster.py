@@ -43,7 +43,8 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
         # A port of one's own never clashes with another sweep; None would take 8787 all the same.
         dashboard_address="127.0.0.1:0",
         scheduler_kwargs={"dashboard": settings["dashboard"]},
-        silence_logs=logging.ERROR,
+        # A unit that fails is reported by the client, in one line.
+        silence_logs=logging.CRITICAL,
         # Units are bounded by the plan; a limit would pause workers on small machines.
         memory_limit=0,
         **({} if in_process else {"preload": [__name__]}),

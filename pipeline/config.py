@@ -24,6 +24,8 @@ CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "config.y
 AXES = ("source", "operation", "selection")
 GROUPS = (*AXES, "cluster", "experiment")
 MISSING = "???"
+# What a YAML file that is none raises.
+_UNREADABLE = (yaml.YAMLError, OSError, ValueError)
 ALL = "all"
 Entry = dict[str, Any]
 
@@ -60,7 +62,8 @@ def options(group: str) -> list[str]:
 
 def described(experiment: str) -> str:
     """The sentence that conf/experiment/EXPERIMENT.yaml begins with."""
-    lines = (CONF / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8").splitlines()
+    place = CONF / "experiment" / f"{experiment}.yaml"
+    lines = place.read_text(encoding="utf-8", errors="replace").splitlines()
     comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
     return " ".join(comments[1:]).removesuffix(".")
 
@@ -99,7 +102,7 @@ def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
         else:
             # A name without a file is a new entry if its kind is said: the same kind twice.
             made[group] = {
-                name: entry_of(group, given.pop(f"{group}.{name}.kind"))
+                name: _defaults_of(group, given.pop(f"{group}.{name}.kind"))
                 for name in wanted
                 if name not in known and f"{group}.{name}.kind" in given
             }
@@ -116,12 +119,30 @@ def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
         composed = raw.get(group) or {}
         if not isinstance(composed, dict):
             raise UserError(f"{group} must be named entries, got {composed!r}: see conf/{group}")
-        if group in chosen:
-            # An experiment may set parameters of entries that the command line has replaced.
-            wanted = overrides.names(group, chosen[group])
-            composed = {name: entry for name, entry in composed.items() if name in wanted}
-        raw[group] = {**composed, **entries}
+        found = {**composed, **entries}
+        wanted = overrides.names(group, chosen[group]) if group in chosen else list(found)
+        for name in wanted:
+            if name not in found:
+                place = CONF / group / f"{name}.yaml"
+                raise UserError(f"{place} must hold an entry named {name}, with its kind")
+        for name in found:
+            if name not in wanted:
+                raise UserError(
+                    f"experiment={chosen.get('experiment')} sets {group}.{name}, which "
+                    f"{group}={chosen[group]} leaves out: add {name}, or leave {group} out"
+                )
+        if not found:
+            raise UserError(f"{group} is empty: name at least one, as {group}=NAME")
+        raw[group] = {name: _with_defaults(group, name, found[name]) for name in found}
     return raw
+
+
+def _with_defaults(group: str, name: str, entry: Any) -> Entry:
+    """An entry, with the parameters of its kind that it leaves out."""
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if kind is None:
+        raise UserError(f"{group}.{name} lacks its kind: {', '.join(options(group))}")
+    return {**_defaults_of(group, str(kind)), **entry}
 
 
 def _hydra(selections: list[str]) -> dict[str, Any]:
@@ -131,9 +152,9 @@ def _hydra(selections: list[str]) -> dict[str, Any]:
         with initialize_config_dir(config_dir=str(CONF), version_base="1.3"):
             composed = compose("config", overrides=selections)
             return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, *_UNREADABLE) as error:
         # Hydra says that it failed; the cause says why.
-        raise UserError(" ".join(str(error.__cause__ or error).split())) from error
+        raise UserError(f"{CONF}: {' '.join(str(error.__cause__ or error).split())}") from error
 
 
 def entry_of(group: str, kind: str) -> Entry:
@@ -142,8 +163,26 @@ def entry_of(group: str, kind: str) -> Entry:
         raise UserError(
             f"unknown kind of {group} {kind!r}: {overrides.did_you_mean(kind, options(group))}"
         )
-    loaded: Any = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{kind}.yaml"))
-    entry: Entry = loaded if group == "cluster" else loaded[kind]
+    place = CONF / group / f"{kind}.yaml"
+    try:
+        loaded: Any = OmegaConf.to_container(OmegaConf.load(place))
+    except (OmegaConfBaseException, *_UNREADABLE) as error:
+        raise UserError(f"{place} cannot be read: {' '.join(str(error).split())}") from error
+    if group in AXES and isinstance(loaded, dict):
+        loaded = loaded.get(kind)
+    if not isinstance(loaded, dict):
+        raise UserError(f"{place} must hold an entry named {kind}, with its kind")
+    entry: Entry = loaded
+    return entry
+
+
+def _defaults_of(group: str, kind: str) -> Entry:
+    """The entry that introduces a kind: that of its name."""
+    entry = entry_of(group, kind)
+    if entry.get("kind") != kind:
+        raise UserError(
+            f"{kind} is no kind of {group}, but an entry of kind {entry.get('kind')}: write that"
+        )
     return entry
 
 
@@ -198,11 +237,16 @@ def _like(key: str, value: Any, default: Any) -> Any:
 def _checked(raw: dict[str, Any]) -> Config:
     fields = [field.name for field in dataclasses.fields(Config)]
     for key in raw:
+        if key == "experiment":
+            raise UserError("an experiment begins with the line: # @package _global_")
         if key not in fields:
             raise UserError(f"unknown key {key!r}: {overrides.did_you_mean(key, fields)}")
     for key in fields:
         if key not in raw:
             raise UserError(f"{key} is missing: give it in config.yaml or as {key}=...")
+    for key in ("results", "out"):
+        if not isinstance(raw[key], str) and (key, raw[key]) != ("out", None):
+            raise UserError(f"{key} must be a folder or file, got {raw[key]!r}")
     trials = raw["trials"]
     config = Config(
         freqs=overrides.integers("freqs", raw["freqs"]),
@@ -237,7 +281,7 @@ def _typed(group: str, prefix: str, entry: Entry) -> Entry:
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if kind is None:
         raise UserError(f"{prefix} lacks its kind: {', '.join(options(group))}")
-    defaults = entry_of(group, str(kind))
+    defaults = _defaults_of(group, str(kind))
     for key in entry:
         if key not in defaults:
             known = [f"{prefix}.{name}" for name in defaults if name != "kind"]

@@ -29,7 +29,7 @@ def work_out(settings: config.Config, freq: int, trial: int) -> Example:
     UserError
         Where the configuration names more than one block, or the source has no such trial.
     """
-    settings.trials = [trial + 1]
+    settings.trials, settings.freqs = [trial + 1], [freq]
     plan = make_plan(settings, sources.resolve)
     for key, values in (
         ("source", plan.sources),

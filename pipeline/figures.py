@@ -53,7 +53,7 @@ def plot_curves(summary: xr.Dataset, *, log: bool = False) -> Figure:
         for name, curve in lines:
             label = _label(name, named)
             _draw(axes, _place(curve, named), curve, styles[label], label)
-        axes.set_xlabel(_place_name(named))
+        axes.set_xlabel(_place_name(summary, named))
         axes.set_ylabel("mean error (RMSE per block)")
         if "block_size" not in named:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -118,15 +118,21 @@ def _label(name: dict[str, Any], axes: Sequence[str]) -> str:
 def _place(curve: xr.Dataset, differing: Sequence[str]) -> NDArray[Any]:
     """Where the points of a curve stand, so that curves compare at equal cost."""
     size = int(curve["block_size"])
-    if "selection" in differing:
+    if _by_cost(curve, differing):
         kept = curve["coefficients_kept"].to_numpy()
         return kept / size**2 if "block_size" in differing else kept
     n = curve["freq"].to_numpy()
     return n / (2 * size - 2) if "block_size" in differing else n
 
 
-def _place_name(differing: Sequence[str]) -> str:
-    if "selection" in differing:
+def _by_cost(summary: xr.Dataset, differing: Sequence[str]) -> bool:
+    """Whether curves compare at the coefficients kept: n / (2N - 2) is of triangle alone."""
+    of_triangle = set(np.atleast_1d(summary["selection"]).tolist()) == {"triangle"}
+    return "selection" in differing or ("block_size" in differing and not of_triangle)
+
+
+def _place_name(summary: xr.Dataset, differing: Sequence[str]) -> str:
+    if _by_cost(summary, differing):
         return ("share of" if "block_size" in differing else "number of") + " coefficients kept"
     if "block_size" in differing:
         return "spatial frequencies kept, n / (2N - 2)"

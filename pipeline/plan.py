@@ -241,6 +241,11 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
         than a source has blocks, too many units.
     """
     block_sizes = tuple(_block_size(size) for size in config.block_size)
+    if config.freqs[-1] >= MAX_BLOCK_SIZE**2:
+        raise UserError(
+            f"freqs must be at most {MAX_BLOCK_SIZE**2 - 1}, where every block keeps everything, "
+            f"got {config.freqs[-1]}"
+        )
     operations = tuple(
         _operation(name, entry, block_sizes) for name, entry in config.operation.items()
     )
@@ -294,6 +299,8 @@ def _block_size(size: int) -> int:
 
 
 def _operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> Operation:
+    if entry["kind"] not in validate.OPERATIONS:
+        raise _unknown_kind("operation", name, entry["kind"], validate.OPERATIONS)
     parameters = _parameters(entry)
     if "window" in parameters:
         window = parameters["window"]
@@ -311,10 +318,16 @@ def _operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> 
 
 
 def _selection(name: str, entry: dict[str, Any]) -> Selection:
+    if entry["kind"] not in validate.SELECTIONS:
+        raise _unknown_kind("selection", name, entry["kind"], validate.SELECTIONS)
     parameters = _parameters(entry)
     if "rho" in parameters:
         _within(f"selection.{name}.rho", parameters["rho"], ends=False)
     return Selection(name, entry["kind"], parameters)
+
+
+def _unknown_kind(group: str, name: str, kind: str, known: Sequence[str]) -> UserError:
+    return UserError(f"{group}.{name}.kind={kind} is not known: {did_you_mean(kind, known)}")
 
 
 def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
@@ -344,7 +357,7 @@ def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
     if wanted[-1] > have:
         raise UserError(
             f"trials={wanted[-1]} is more than the {have} blocks of {size} x {size} that source "
-            f"{source.name} has: use trials=all or at most {have}"
+            f"{source.name} has: use at most {have}, or, of stored blocks alone, trials=all"
         )
     return wanted[-1]
 

@@ -16,7 +16,8 @@ Ehrlich and Davis, *Deep Residual Learning in the JPEG Transform Domain*, ICCV 2
 n = 0 .. 14 spatial frequencies are kept, n = 0 is the DC alone. Numbers are means over blocks with
 their 95 % intervals (Student's t, each n by itself); ratios are ratios of means, their intervals by
 the delta method. A test is positive where the claim holds, and its interval decides at each n:
-paired, trial by trial on the same blocks (on blocks of different kinds, trials are independent)."""
+paired, trial by trial on the same blocks, but for claim 3, which compares different blocks.  Tiles
+of the photograph are not independent: their intervals are those of 15 strips of neighbours."""
 
 
 def claims_page(claims: Iterable[Claim], figure: str | None = None) -> str:
@@ -67,8 +68,8 @@ def _cell(column: xr.Dataset, n: int) -> str:
     point = column.sel(freq=n)
     mean, low, high = (float(point[name]) for name in ("mean", "ci_low", "ci_high"))
     width = high - low
-    if width <= 1e-12 * max(abs(mean), 1.0):
-        # Exact, or of rounding errors alone.
+    if not width > 1e-12 * max(abs(mean), 1.0):
+        # Exact, of rounding errors alone, or of a single trial, which has no interval.
         return f"{_rounded(mean, 12):g}"
     # As many digits as the interval lets stand, and two of the interval.
     digits = min(8, max(0, 1 - int(np.floor(np.log10(width)))))

@@ -112,8 +112,8 @@ def compare(
     axis, first, second
         The difference is `variable` at axis=first minus axis=second: ``"method", "asm", "apx"``.
         Within a (source, block_size) all curves are measured on the same blocks, so the interval
-        of the difference is much narrower than those of the two curves; trials of different
-        sources or block sizes are independent of each other.
+        of the difference is much narrower than those of the two curves.  Sources of one kind share
+        their random numbers and are paired too; other sources and block sizes are independent.
     variable
         ``error``, ``mask_accuracy`` or ``regret``.
 
@@ -214,10 +214,10 @@ def varying(summary: xr.Dataset) -> list[str]:
 
 
 def changed_settings(attributes: dict[str, Any]) -> str:
-    """The settings that a sweep was given, but for where it ran and what was stored where."""
-    elsewhere = ("out", "results", "cluster", "unit_trials")
+    """The settings of a sweep that no coordinate of its store shows: parameters and the seed."""
     words = shlex.split(attributes.get("overrides", ""))
-    return shlex.join(word for word in words if not word.startswith(elsewhere))
+    shown = (*(f"{axis}." for axis in AXES), "experiment=", "seed=")
+    return shlex.join(word for word in words if word.startswith(shown))
 
 
 def in_range(curve: xr.Dataset) -> xr.Dataset:

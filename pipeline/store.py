@@ -122,12 +122,17 @@ def check(path: str, plan: Plan) -> Plan:
         return plan
     if os.path.lexists(path):
         raise UserError(f"{path} exists and is not a store of this program: choose another out=...")
-    folder = Path(path).absolute().parent
+    check_folder("results", Path(path).absolute().parent)
+    return plan
+
+
+def check_folder(key: str, folder: Path) -> None:
+    """Refuse a folder that neither is there to be written into nor can be made."""
+    folder = folder.absolute()
     while not os.path.lexists(folder):
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write into {folder}: choose another folder with results=...")
-    return plan
+        raise UserError(f"cannot write into {folder}: choose another folder with {key}=...")
 
 
 def write_unit(path: str, session: str, unit: Unit, measures: Measures) -> None:

@@ -6,6 +6,7 @@ beyond the last whole tile are dropped.
 
 import glob
 import hashlib
+import importlib.util
 import os
 import warnings
 from bisect import bisect_right
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import resources
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -181,18 +181,19 @@ def _find(path: str, suffixes: tuple[str, ...]) -> list[Path]:
         found = [Path(p) for p in glob.glob(str(root), recursive=True) if Path(p).is_file()]
         if not found:
             raise ValueError(f"{path} matches no file: give an image, a folder or a glob")
-    return sorted(p.resolve() for p in found)
+    # Once each, however many links lead to it.
+    return sorted({p.resolve() for p in found})
 
 
 def _root(path: str) -> Path:
     if not path.startswith(_PACKAGE):
         return Path(os.path.expanduser(path))
     package, _, inside = path.removeprefix(_PACKAGE).partition("/")
-    try:
-        return Path(str(resources.files(package).joinpath(inside)))
-    # A module without files of its own is a TypeError, an empty name a ValueError.
-    except (ImportError, TypeError, ValueError) as error:
+    # Found, and not imported, which runs it.
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None or not spec.submodule_search_locations:
         raise ValueError(
             f"{path} names package {package!r}, which is not installed here: install it, or give "
             "a path to the file"
-        ) from error
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / inside

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.plan import Plan
-from pipeline.results import curves, in_range, varying
+from pipeline.results import AXES, curves, in_range, varying
 
 # Between two lines of progress where there is no terminal.
 _SECONDS_PER_LINE = 10.0
@@ -27,7 +27,7 @@ def print_summary(summary: xr.Dataset) -> None:
     differing = varying(summary)
     for name, curve in curves(summary):
         count = int(curve["count"].max())
-        values = differing or ["source", "block_size", "operation", "method"]
+        values = differing or AXES
         title = ", ".join(f"{axis}={name[axis]}" for axis in values)
         console.print(Text(f"{title}: {count:,} trials", style="bold"))
         console.print(_curve_table(in_range(curve)))
@@ -106,9 +106,15 @@ def print_matrix(name: str, matrix: NDArray[Any]) -> None:
         console.print(line, soft_wrap=True)
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        # The caller's to handle: rich would end the program with an exit code of 1.
+        raise BrokenPipeError
+
+
 def _console() -> Console:
     # Piped, a table is as wide as its contents and not as a terminal that is not there.
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    return _Output(width=None if sys.stdout.isatty() else 160, highlight=False)
 
 
 def _bytes(count: int) -> str:

@@ -1,5 +1,7 @@
 """What `--help` prints: the verbs, and the keys of each."""
 
+from pipeline.exceptions import UserError
+
 PROGRAM = "python -m pipeline"
 
 OVERVIEW = f"""\
@@ -55,9 +57,12 @@ OWN_KEYS = {
     },
     "claims": {
         "to=FOLDER": "write FOLDER/CLAIMS.md and pictures (default: print only)",
-        "trials=...": "of every experiment (default: each one's own)",
+        "trials=...": "of the blocks that are drawn (default: 1e5, and 1e7 of the paper's)",
+        "seed, unit_trials, results, cluster": "as of sweep",
     },
 }
+# What of a sweep's own keys leaves the claims' experiments what they are.
+CLAIMS_KEYS = ("trials", "seed", "unit_trials", "results", "cluster")
 
 
 def of_verb(verb: str) -> str:
@@ -69,7 +74,7 @@ def of_verb(verb: str) -> str:
             *(f"  {key:<22}{text}" for key, text in OWN_KEYS[verb].items()),
             "",
         ]
-    if verb not in ("summary", "plot"):
+    if verb not in ("summary", "plot", "claims"):
         from pipeline import config
 
         lines += ["keys and defaults"]
@@ -93,6 +98,9 @@ def _parameters(group: str, name: str) -> str:
 
     if group == "experiment":
         return config.described(name)
-    entry = config.entry_of(group, name)
+    try:
+        entry = config.entry_of(group, name)
+    except UserError as error:
+        return f"({error})"
     shown = {key: "null" if value is None else value for key, value in entry.items()}
     return " ".join(f"{key}={value}" for key, value in shown.items() if key != "kind")

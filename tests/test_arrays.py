@@ -139,10 +139,20 @@ def test_three_blocks_of_a_file_of_two_terabytes_take_no_time(tmp_path):
     assert np.array_equal(drawn[1], np.arange(64).reshape(8, 8)[4:, :4])
 
 
+def test_a_zarr_array_that_changes_after_planning_is_an_error(tmp_path):
+    array = values((10, 8, 8))
+    source = resolve(save(tmp_path / "a", array, (2, 8, 8)))
+    os.utime(tmp_path / "a/c/3/0/0", ns=(1, 1))
+    with pytest.raises(ValueError, match="has changed since the sweep was planned"):
+        draw(source, 4, 0, 1)
+
+
 def test_a_draw_reads_only_the_chunks_it_needs(tmp_path, tiny_slabs):
     tiny_slabs(2 * 64 * 8)
     array = values((10, 8, 8))
     source = resolve(save(tmp_path / "a", array, (2, 8, 8)))
+    # Opened before the damage, which would be a change since the sweep was planned.
+    draw(source, 4, 0, 1)
     for chunk in (0, 1, 3, 4):
         (tmp_path / f"a/c/{chunk}/0/0").write_bytes(b"damaged")
     assert np.array_equal(draw(source, 4, 16, 8), cut(array, 4)[16:24])

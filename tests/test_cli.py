@@ -275,8 +275,8 @@ def test_units_that_fail_give_exit_code_3_and_are_named(elsewhere, monkeypatch, 
             raise ValueError("no such luck")
         return original(source, seed, size, first, count)
 
-    original = sources.draw
-    monkeypatch.setattr(sources, "draw", draw)
+    original = sources.draw_pair
+    monkeypatch.setattr(sources, "draw_pair", draw)
     assert main(["sweep", "trials=50", "unit_trials=20", "out=s.zarr"]) == 3
     said = capsys.readouterr().err
     assert "failed: source=uniform block_size=8 trials 20..39: ValueError: no such luck" in said

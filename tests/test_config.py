@@ -5,7 +5,7 @@ import shutil
 import pytest
 import yaml
 
-from pipeline import UserError, config
+from pipeline import UserError, config, usage
 
 
 def test_the_defaults_are_the_sweep_of_the_notebook():
@@ -195,8 +195,10 @@ def test_an_experiment_may_set_parameters_of_entries_that_are_then_replaced():
     assert config.load(["experiment=quality"]).source["autoregressive"]["quality"] == [
         10, 30, 50, 70, 90,
     ]  # fmt: skip
-    settings = config.load(["experiment=quality", "source=uniform"])
-    assert list(settings.source) == ["uniform"]
+    settings = config.load(["experiment=quality", "source=autoregressive,uniform"])
+    assert list(settings.source) == ["autoregressive", "uniform"]
+    with pytest.raises(UserError, match=r"sets source.autoregressive, which source=uniform leaves"):
+        config.load(["experiment=quality", "source=uniform"])
 
 
 def test_an_axis_that_yaml_gives_as_a_word_is_refused_with_the_place(conf):
@@ -230,3 +232,46 @@ def test_an_empty_quality_is_none(text):
     else:
         with pytest.raises(UserError, match=r"source\.uniform\.quality is needed"):
             config.load(["source.uniform.quality="])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "arguments", "message"),
+    [
+        ("source/named.yaml", "other: {kind: uniform}", ["source=named"], "an entry named named"),
+        ("source/empty.yaml", "", ["source=empty"], "an entry named empty"),
+        ("source/bad.yaml", "bad: [a", ["source=bad"], "conf"),
+        ("source/bad.yaml", "bad: 3", ["source=bad"], "source.bad lacks its kind"),
+        ("source/bad.yaml", "bad: {kind: photograph}", ["source=bad"], "photograph is no kind of"),
+        ("source/bad.yaml", "uniform: {kind: gaussian}", ["source=bad,uniform"], "named bad"),
+        ("experiment/bad.yaml", "freqs: 3", ["experiment=bad"], "# @package _global_"),
+        ("experiment/bad.yaml", "# @package _global_\nresults: null", ["experiment=bad"],
+         "results must be a folder or file, got None"),
+        ("experiment/bad.yaml", "# @package _global_\nout: [a]", ["experiment=bad"], "out must be"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_entry_is_named(conf, file, text, arguments, message):
+    (conf / file).write_text(text)
+    with pytest.raises(UserError, match=message) as refusal:
+        config.load(arguments)
+    assert "\n" not in str(refusal.value)
+    # Help shows what there is, and goes on.
+    assert "keys and defaults" in usage.of_verb("sweep")
+
+
+def test_an_entry_has_every_parameter_of_its_kind(conf):
+    (conf / "source" / "mine.yaml").write_text("mine: {kind: uniform, low: -2}")
+    entry = config.load(["source=mine", "source.mine.quality=10"]).source["mine"]
+    assert entry == {"kind": "uniform", "low": -2.0, "high": 1.0, "quality": [10]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["source.ar50.kind=uniform"], "add source=ar50"),
+        (["source=uniform,ar50"], "known are .*; a new entry says its kind, source.ar50.kind"),
+        (["source.uniform.low=1,2"], "for several, name an entry for each"),
+    ],
+)
+def test_a_refusal_says_how_a_second_entry_is_made(arguments, message):
+    with pytest.raises(UserError, match=message):
+        config.load(arguments)

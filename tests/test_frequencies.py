@@ -62,6 +62,21 @@ def test_energy_ranks_descend_with_the_expected_energy(size, rho):
     assert (rank < rank.T)[np.triu_indices(size, 1)].all()
 
 
+@pytest.mark.parametrize("one_less", [1e-6, 1e-10, 1e-15])
+@pytest.mark.parametrize("size", [2, 4, 8, 32])
+def test_energy_ranks_hold_where_rho_is_nearly_1(size, one_less):
+    # Energies of the AC coefficients fall with 1 - rho, and must not be lost beside those of 1.
+    distance = abs(np.subtract.outer(np.arange(size), np.arange(size)))
+    departure = np.expm1(distance * np.log1p(-one_less))
+    basis = oracles.dct_basis(size)
+    line = np.array([basis[u] @ departure @ basis[u] for u in range(size)])
+    line[0] += size
+    assert (np.diff(line) < 0).all()
+    rank = asm_core.frequency_rank(size, "energy", rho=1 - one_less)
+    energies = np.outer(line, line).ravel()[np.argsort(rank, axis=None)]
+    assert (np.diff(energies) <= 1e-9 * energies[:-1]).all()
+
+
 def test_energies_are_those_of_autoregressive_blocks():
     # The other way round: the model that is drawn has the energies by which we order.
     blocks = asm_core.sources.autoregressive(3, 8, 0, 200_000, rho=0.9)

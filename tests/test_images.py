@@ -44,6 +44,14 @@ def test_tiles_of_a_photograph_are_its_luma_in_row_major_order(photograph):
             assert np.array_equal(blocks[t], expected[i : i + size, j : j + size])
 
 
+def test_a_file_counts_once_however_many_links_lead_to_it(tmp_path):
+    save(tmp_path / "a.png", 16, 16)
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert resolve(tmp_path).available == {8: 4}
+    assert resolve(tmp_path / "**" / "*.png").available == {8: 4}
+
+
 def test_a_tile_is_the_same_in_every_batch_and_across_files(tmp_path):
     for k, shape in enumerate([(16, 24), (8, 8), (40, 17), (9, 100)]):
         save(tmp_path / f"{k}.png", *shape, seed=k)

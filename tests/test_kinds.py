@@ -1,5 +1,7 @@
 """Entries of conf/source become sources: qualities, parameters out of range."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -82,6 +84,17 @@ def test_a_parameter_out_of_range_is_one_line_before_anything_starts(
     assert printed.err.count("\n") == 1
     assert printed.out == ""
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("group", "name"), [("source", "s"), ("operation", "o"), ("selection", "n")]
+)
+def test_a_kind_that_only_conf_knows_is_refused(tmp_path, monkeypatch, group, name):
+    shutil.copytree(config.CONF, tmp_path / "conf")
+    monkeypatch.setattr(config, "CONF", tmp_path / "conf")
+    (tmp_path / "conf" / group / f"{name}.yaml").write_text(f"{name}: {{kind: {name}}}")
+    with pytest.raises(UserError, match=f"{group}.{name}.kind={name} is not known"):
+        plan(f"{group}={name}")
 
 
 def test_two_sources_of_one_name_are_refused():

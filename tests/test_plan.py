@@ -168,6 +168,7 @@ def test_a_plan_cannot_be_changed():
         (["selection=energy", "selection.energy.rho=0"], "exclusive, got 0"),
         (["operation=leaky_relu", "operation.leaky_relu.slope=-0.1"], "slope must be within 0..1"),
         (["method=amp"], "unknown method 'amp'"),
+        (["freqs=1e19"], "freqs must be at most 65535"),
         (["trials=all"], "trials=all needs a source with an end"),
         (["trials=1e12"], "at most 1000000 are allowed"),
     ],

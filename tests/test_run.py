@@ -298,10 +298,10 @@ def test_a_unit_that_fails_is_reported_the_others_are_stored_and_it_is_tried_aga
             raise ValueError("no such luck")
         return original(source, seed, size, first, count)
 
-    original = sources.draw
+    original = sources.draw_pair
     arguments = ["trials=300", "unit_trials=100", f"out={tmp_path}/s.zarr"]
     with monkeypatch.context() as patch:
-        patch.setattr(sources, "draw", draw)
+        patch.setattr(sources, "draw_pair", draw)
         with pytest.raises(
             RuntimeError, match=r"1 units failed.*trials 100\.\.199: ValueError: no such luck"
         ):
