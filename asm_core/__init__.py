@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
 
 # Raised whenever a change of the kernels alters any bit of a result; part of a store's identity.
-KERNEL_VERSION = 2
+KERNEL_VERSION = 3
 
 __all__ = [
     "KERNEL_VERSION",

@@ -93,6 +93,10 @@ def _sweep(words: list[str], show: bool) -> int:
     for source in outcome.plan.sources:
         for line in _remainders(source, outcome.plan.block_sizes):
             watch.say(line)
+    if not any(word.startswith(("freqs=", "experiment=")) for word in words):
+        last = outcome.plan.last_frequency
+        if outcome.plan.freqs[-1] < last:
+            watch.say(f"These are the first of {last + 1} frequencies: freqs=0..{last} has all.")
     print(f"Store: {outcome.path}")
     print(f'Open it: import xarray; xarray.open_zarr("{outcome.path}")')
     return 0

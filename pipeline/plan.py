@@ -135,6 +135,15 @@ class Plan:
         return math.prod(self.axis_sizes.values())
 
     @property
+    def last_frequency(self) -> int:
+        """The n from which on every block keeps everything."""
+        return max(
+            validate.last_frequency(size, selection.kind)
+            for size in self.block_sizes
+            for selection in self.selections
+        )
+
+    @property
     def unit_bytes(self) -> int:
         """Size of one unit's errors in memory."""
         return 4 * self.curve_points * self.unit_trials

@@ -150,6 +150,14 @@ def test_plan_shows_axes_units_bytes_and_time_and_writes_nothing(elsewhere, caps
     assert list(elsewhere.iterdir()) == []
 
 
+def test_frequencies_that_the_defaults_leave_out_are_said(elsewhere, capsys):
+    assert main(["sweep", "trials=2", "block_size=4,16"]) == 0
+    assert "the first of 31 frequencies: freqs=0..30 has all" in capsys.readouterr().err
+    for arguments in (["block_size=4,16", "freqs=0..3"], ["block_size=8"]):
+        assert main(["sweep", "trials=2", *arguments]) == 0
+        assert "the first of" not in capsys.readouterr().err
+
+
 def test_plan_counts_what_the_store_already_has(swept, monkeypatch, capsys):
     monkeypatch.chdir(swept[0])
     assert main(["plan", "freqs=0..14", "trials=1000"]) == 0
