@@ -181,9 +181,9 @@ def _a_wrong_choice_weighs_more(drawn: xr.Dataset) -> Claim:
     plain = ratio_trials(pooling.error, relu.error)
     weight = dear * (_SIGNS / _WINDOWS)
     tests = {
-        "weight of a wrong choice": interval(weight - 1),
-        "cost of a wrong choice": interval(dear - 1),
         "share of wrong choices": interval(often - 1),
+        "cost of a wrong choice": interval(dear - 1),
+        "weight of a wrong choice": interval(weight - 1),
     }
     at_six = [float(ratio.sel(freq=6).mean()) for ratio in (often, dear, total, plain)]
     weighs = verdict(tests["weight of a wrong choice"])
@@ -198,10 +198,10 @@ def _a_wrong_choice_weighs_more(drawn: xr.Dataset) -> Claim:
         "pooling to ReLU, and that ratio minus 1",
         unit="max pooling / ReLU",
         curves={
-            "mean square error": interval(total),
             "share of wrong choices": interval(often),
             "cost of a wrong choice": interval(dear),
             "weight of a wrong choice": interval(weight),
+            "mean square error": interval(total),
         },
         tests=tests,
         details={f"share wrong, {name}": interval(values) for name, values in wrong.items()}

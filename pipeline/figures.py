@@ -86,10 +86,14 @@ def _styles(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Colour and dashes of each label: one shows the A of "A, B", the other B, if they suffice."""
     parts = [label.rpartition(", ")[::2] for label in labels]
     first, last = (list(dict.fromkeys(part[k] for part in parts)) for k in (0, 1))
-    if len(first) <= len(_COLOURS) and 1 < len(first) and len(last) <= len(_DASHES):
-        numbers = [(first.index(a), last.index(b)) for a, b in parts]
-    elif 1 < len(first) <= len(_DASHES) and len(last) <= len(_COLOURS):
-        numbers = [(last.index(b), first.index(a)) for a, b in parts]
+    # Colours for what has more values: they are told apart more easily than dashes.
+    most, fewest = max(len(first), len(last)), min(len(first), len(last))
+    if len(first) > 1 and most <= len(_COLOURS) and fewest <= len(_DASHES):
+        by_first = len(first) >= len(last)
+        numbers = [
+            (first.index(a), last.index(b)) if by_first else (last.index(b), first.index(a))
+            for a, b in parts
+        ]
     else:
         numbers = [(k % len(_COLOURS), k // len(_COLOURS)) for k in range(len(labels))]
     return {
@@ -194,7 +198,7 @@ def plot_matrices(matrices: dict[str, NDArray[Any]], title: str) -> Figure:
 
 def plot_claim(claim: Claim) -> Figure:
     """What was measured for a claim, and beside it what decides it, each with its 95 % interval."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
     figure.suptitle(textwrap.fill(claim.title, 120), fontsize="medium")
     left, right = figure.subplots(1, 2)
     for axes, lines in ((left, claim.curves), (right, claim.tests)):
@@ -203,7 +207,10 @@ def plot_claim(claim: Claim) -> Figure:
             _draw(axes, line["freq"].to_numpy(), line, styles[label], label)
         axes.set_xlabel("spatial frequencies kept, n")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize="small", frameon=False)
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize="small",
+            frameon=False,
+        )  # fmt: skip
     left.set_ylabel(claim.unit)
     left.set_ylim(bottom=min(0, left.get_ylim()[0]))
     if claim.level is not None:
