@@ -278,6 +278,10 @@ def _six_is_good(drawn: xr.Dataset) -> Claim:
         | {f"{label}, max pooling": interval(values) for label, values in pooling.items()},
         tests={f"{label}, ReLU is good": test for label, test in good.items()}
         | {f"{label}, max pooling is not": test for label, test in bad.items()},
+        details={
+            f"{label}, max pooling minus ReLU": interval(pooling[label] - relu[label])
+            for label in both
+        },
         verdict=decided,
         remark=_spread(relu, pooling),
         level=GOOD,

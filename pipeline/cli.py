@@ -325,6 +325,16 @@ def _example(words: list[str], show: bool) -> int:
     own = {"freqs": "6", "trial": "0", "matrices": "false", "to": "results/example"}
     given = overrides.split_arguments(words)
     own |= {key: given.pop(key) for key in list(own) if key in given}
+    for key in given:
+        if key.partition(".")[0] in (
+            "trials",
+            "method",
+            "out",
+            "results",
+            "unit_trials",
+            "cluster",
+        ):
+            raise UserError(f"example shows one block, and keeps nothing: leave {key} out")
     settings = _composed([f"{key}={value}" for key, value in given.items()], show)
     if settings is None:
         return 0

@@ -16,7 +16,7 @@ Ehrlich and Davis, *Deep Residual Learning in the JPEG Transform Domain*, ICCV 2
 n = 0 .. 14 spatial frequencies are kept, n = 0 is the DC alone. Numbers are means over blocks with
 their 95 % intervals (Student's t, each n by itself); ratios are ratios of means, their intervals by
 the delta method. A test is positive where the claim holds, and its interval decides at each n:
-paired, trial by trial on the same blocks, but for claim 3, which compares different blocks.  Tiles
+paired, trial by trial on the same blocks, but for claim 3, which compares different blocks. Tiles
 of the photograph are not independent: their intervals are those of 15 strips of neighbours."""
 
 

@@ -210,13 +210,7 @@ def provenance_of(path: str) -> dict[str, Any]:
 
 
 def open_array(path: str) -> Any:
-    """A Zarr array of format 2 or 3 that somebody else wrote, to be read.
-
-    Raises
-    ------
-    ValueError
-        Where there is none, or it cannot be opened; names the path.
-    """
+    """A Zarr array that somebody else wrote, to be read; a ValueError names what is none."""
     try:
         found = zarr.open(path, mode="r")
     except Exception as error:  # zarr raises whatever it meets

@@ -300,3 +300,10 @@ def test_a_reader_who_has_seen_enough_is_no_error(swept):
     )  # fmt: skip
     assert done.stdout.startswith("source=uniform")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("argument", ["trials=5", "method=apx", "out=x.zarr", "cluster.threads=1"])
+def test_what_an_example_has_no_use_for_is_refused(elsewhere, capsys, argument):
+    assert main(["example", argument]) == 2
+    assert f"leave {argument.partition('=')[0]} out" in capsys.readouterr().err
+    assert list(elsewhere.iterdir()) == []
