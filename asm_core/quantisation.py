@@ -92,7 +92,7 @@ def quantised_coefficients(blocks: ArrayLike, quality: int) -> FloatArray:
         )
     coefficients = block_dct(samples * LEVELS - LEVEL_SHIFT)
     whole = np.floor(np.abs(coefficients) / steps + 0.5)
-    return from_grey_levels(np.where(whole == 0.0, 0.0, np.copysign(whole, coefficients)) * steps)
+    return from_grey_levels(np.copysign(whole, coefficients) * steps)
 
 
 def from_grey_levels(coefficients: FloatArray) -> FloatArray:

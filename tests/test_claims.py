@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from pipeline import claims, config, figures, results, verdicts
+from pipeline import claims, config, figures, report, results, sweep, verdicts
 from pipeline.cli import main
 
 
@@ -258,6 +258,36 @@ def test_skill_is_zero_by_chance_and_one_when_right(settled):
     assert float(skill["ReLU"].sel(freq=13)["mean"]) > 0.9
 
 
+def test_selections_are_compared_at_equal_numbers_of_coefficients(tmp_path):
+    dataset = sweep(
+        ["selection=triangle,zigzag", "freqs=0..63", "trials=60", f"out={tmp_path}/s.zarr"]
+    )
+    compared = results.compare(dataset, "selection", "triangle", "zigzag").squeeze()
+    # Those of triangle, which has fewer; n = 6 of it keeps as many as n = 27 of zigzag.
+    assert compared.coefficients_kept.values.tolist() == [
+        1, 3, 6, 10, 15, 21, 28, 36, 43, 49, 54, 58, 61, 63, 64,
+    ]  # fmt: skip
+    errors = dataset.error.squeeze().astype(float)
+    expected = errors.sel(selection="triangle", freq=6) - errors.sel(selection="zigzag", freq=27)
+    found = float(compared["mean"].sel(coefficients_kept=28))
+    assert found == pytest.approx(float(expected.mean()), abs=1e-9)
+
+
+def test_selections_of_several_block_sizes_are_not_compared(tmp_path):
+    dataset = sweep(
+        ["selection=triangle,zigzag", "block_size=4,8", "trials=5", f"out={tmp_path}/s.zarr"]
+    )
+    with pytest.raises(ValueError, match="one block size: select it first"):
+        results.compare(dataset, "selection", "triangle", "zigzag")
+
+
+def test_a_rounded_zero_has_no_sign():
+    point = {name: ("freq", [value]) for name, value in
+             (("mean", 1e-4), ("ci_low", -1e-6), ("ci_high", 2e-4))}  # fmt: skip
+    cell = report._cell(xr.Dataset(point, {"freq": [0]}), 0)
+    assert cell == "0.00010 (0.00000 to 0.00020)"
+
+
 def test_every_experiment_composes_and_says_what_it_is():
     for name in config.options("experiment"):
         settings = config.load([f"experiment={name}", "trials=5"])
@@ -266,7 +296,8 @@ def test_every_experiment_composes_and_says_what_it_is():
 
 
 def test_the_command_prints_all_verdicts_and_writes_page_and_pictures(elsewhere, capsys):
-    assert main(["claims", "trials=300", "to=here"]) == 0
+    # More than the photograph has tiles, all of which are taken whatever is asked for.
+    assert main(["claims", "trials=5000", "to=here"]) == 0
     printed = capsys.readouterr()
     assert printed.out.count("**Verdict: ") == 6
     page = (elsewhere / "here" / "CLAIMS.md").read_text()
@@ -274,7 +305,7 @@ def test_the_command_prints_all_verdicts_and_writes_page_and_pictures(elsewhere,
         assert f"figures/claim-{k}.png" in page
         assert (elsewhere / "here" / "figures" / f"claim-{k}.png").stat().st_size > 10_000
     # The second time nothing is computed, and the same is printed.
-    assert main(["claims", "trials=300"]) == 0
+    assert main(["claims", "trials=5000"]) == 0
     again = capsys.readouterr()
     assert again.out == printed.out
     assert again.err.count("Nothing to compute") == 3

@@ -295,8 +295,8 @@ def test_units_that_fail_give_exit_code_3_and_are_named(elsewhere, monkeypatch, 
 def test_a_reader_who_has_seen_enough_is_no_error(swept):
     folder, *_ = swept
     done = subprocess.run(
-        f"{sys.executable} -m pipeline summary | head -1",
-        shell=True, capture_output=True, text=True, cwd=folder, check=True,
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m pipeline summary | head -1"],
+        capture_output=True, text=True, cwd=folder, check=True,
     )  # fmt: skip
     assert done.stdout.startswith("source=uniform")
     assert done.stderr == ""
