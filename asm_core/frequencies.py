@@ -176,6 +176,6 @@ def approximate(
         unknown selection, or ranks that are not integers >= 0 with the DC at rank 0.
     """
     values = validate.blocks("coefficients", coefficients)
-    n = validate.integer("n_freqs", n_freqs, minimum=0)
     ranks = ranks_of(values.shape[-1], selection)
-    return inverse_of(values, coefficient_order(ranks)[: int((ranks <= n).sum())])
+    kept = coefficients_kept(values.shape[-1], n_freqs, ranks)
+    return inverse_of(values, coefficient_order(ranks)[:kept])

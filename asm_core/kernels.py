@@ -277,13 +277,12 @@ def measure(
         parts[:] = 0.0
         done = 0
         for n in range(kept.size):
-            while done < kept[n]:
-                if kept[n] < S:
+            if kept[n] < S:
+                while done < kept[n]:
                     _add_coefficient(f, order[done], basis, parts)
-                done += 1
-            level = x[0]
-            if done < S:
+                    done += 1
                 _assemble(parts[0, 0], parts[0, 1], parts[1, 0], parts[1, 1], a)
+                level = x[0]
             else:
                 # The block itself, without the rounding errors of two transforms.
                 a[:] = x

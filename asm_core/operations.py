@@ -189,8 +189,7 @@ def masked_relu(blocks: ArrayLike, mask: ArrayLike) -> FloatArray:
     ValueError
         As `relu`; also for a mask of another shape.
     """
-    samples, kept = _with_mask(blocks, mask)
-    return samples * kept
+    return masked_leaky_relu(blocks, mask, 0.0)
 
 
 def masked_leaky_relu(blocks: ArrayLike, mask: ArrayLike, slope: float = 0.01) -> FloatArray:

@@ -139,10 +139,14 @@ def _compose(chosen: dict[str, str], given: dict[str, str]) -> dict[str, Any]:
 
 def _with_defaults(group: str, name: str, entry: Any) -> Entry:
     """An entry, with the parameters of its kind that it leaves out."""
+    return {**_defaults_of(group, _kind_of(group, f"{group}.{name}", entry)), **entry}
+
+
+def _kind_of(group: str, prefix: str, entry: Any) -> str:
     kind = entry.get("kind") if isinstance(entry, dict) else None
     if kind is None:
-        raise UserError(f"{group}.{name} lacks its kind: {', '.join(options(group))}")
-    return {**_defaults_of(group, str(kind)), **entry}
+        raise UserError(f"{prefix} lacks its kind: {', '.join(options(group))}")
+    return str(kind)
 
 
 def _hydra(selections: list[str]) -> dict[str, Any]:
@@ -278,17 +282,15 @@ def _entries(group: str, entries: dict[str, Entry]) -> dict[str, Entry]:
 
 def _typed(group: str, prefix: str, entry: Entry) -> Entry:
     """An entry with the keys and types of the one of its kind in conf/, wherever it is from."""
-    kind = entry.get("kind") if isinstance(entry, dict) else None
-    if kind is None:
-        raise UserError(f"{prefix} lacks its kind: {', '.join(options(group))}")
-    defaults = _defaults_of(group, str(kind))
+    kind = _kind_of(group, prefix, entry)
+    defaults = _defaults_of(group, kind)
     for key in entry:
         if key not in defaults:
             known = [f"{prefix}.{name}" for name in defaults if name != "kind"]
             raise UserError(
                 f"unknown key '{prefix}.{key}': {overrides.did_you_mean(f'{prefix}.{key}', known)}"
             )
-    typed = {"kind": kind}
+    typed: Entry = {"kind": kind}
     for key, default in defaults.items():
         if key == "kind":
             continue

@@ -50,7 +50,7 @@ def work_out(settings: config.Config, freq: int, trial: int) -> Example:
     true_mask, mask = measured.mask(block), measured.mask(approximate)
     exact, result = measured.exact(block), measured.masked(block, mask)
     one = asm_core.measure(blocks, [freq], [measured], selection=ranks, coefficients=known)
-    kept = int((ranks <= freq).sum())
+    kept = asm_core.coefficients_kept(size, freq, ranks)
     lines = [
         f"mask:      {100 * float(one.mask_accuracy.item()):.1f} % right",
         f"ASM error: {float(asm_core.rmse(result, exact)):.6f} (RMSE)",

@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,21 +56,17 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Operation:
-    """One entry of conf/operation: its kind, with that kind's own parameters."""
+class Choice:
+    """One entry of conf/operation or conf/selection: its kind, with that kind's own parameters."""
 
     name: str
     kind: str
     parameters: dict[str, Any]
 
-
-@dataclass(frozen=True)
-class Selection:
-    """One entry of conf/selection: its kind, with that kind's own parameters."""
-
-    name: str
-    kind: str
-    parameters: dict[str, Any]
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it decides numbers: all but its name."""
+        return {"kind": self.kind, **self.parameters}
 
 
 @dataclass(frozen=True)
@@ -95,8 +91,8 @@ class Plan:
     seed: int
     sources: tuple[Source, ...]
     block_sizes: tuple[int, ...]
-    operations: tuple[Operation, ...]
-    selections: tuple[Selection, ...]
+    operations: tuple[Choice, ...]
+    selections: tuple[Choice, ...]
     methods: tuple[str, ...]
     freqs: tuple[int, ...]
     cell_trials: tuple[tuple[int, ...], ...]
@@ -161,8 +157,8 @@ class Plan:
             "seed": self.seed,
             "source": {source.name: source.identity for source in self.sources},
             "block_size": list(self.block_sizes),
-            "operation": {o.name: {"kind": o.kind, **o.parameters} for o in self.operations},
-            "selection": {s.name: {"kind": s.kind, **s.parameters} for s in self.selections},
+            "operation": {operation.name: operation.identity for operation in self.operations},
+            "selection": {selection.name: selection.identity for selection in self.selections},
             "method": list(self.methods),
             "freq": list(self.freqs),
             "dtype": "float32",
@@ -307,9 +303,8 @@ def _block_size(size: int) -> int:
     return size
 
 
-def _operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> Operation:
-    if entry["kind"] not in validate.OPERATIONS:
-        raise _unknown_kind("operation", name, entry["kind"], validate.OPERATIONS)
+def _operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> Choice:
+    check_kind("operation", name, entry["kind"], validate.OPERATIONS)
     parameters = _parameters(entry)
     if "window" in parameters:
         window = parameters["window"]
@@ -323,20 +318,21 @@ def _operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> 
                 )
     if "slope" in parameters:
         _within(f"operation.{name}.slope", parameters["slope"], ends=True)
-    return Operation(name, entry["kind"], parameters)
+    return Choice(name, entry["kind"], parameters)
 
 
-def _selection(name: str, entry: dict[str, Any]) -> Selection:
-    if entry["kind"] not in validate.SELECTIONS:
-        raise _unknown_kind("selection", name, entry["kind"], validate.SELECTIONS)
+def _selection(name: str, entry: dict[str, Any]) -> Choice:
+    check_kind("selection", name, entry["kind"], validate.SELECTIONS)
     parameters = _parameters(entry)
     if "rho" in parameters:
         _within(f"selection.{name}.rho", parameters["rho"], ends=False)
-    return Selection(name, entry["kind"], parameters)
+    return Choice(name, entry["kind"], parameters)
 
 
-def _unknown_kind(group: str, name: str, kind: str, known: Sequence[str]) -> UserError:
-    return UserError(f"{group}.{name}.kind={kind} is not known: {did_you_mean(kind, known)}")
+def check_kind(group: str, name: str, kind: str, known: Collection[str]) -> None:
+    """Refuse a kind that conf/ introduces and the program does not have."""
+    if kind not in known:
+        raise UserError(f"{group}.{name}.kind={kind} is not known: {did_you_mean(kind, known)}")
 
 
 def _parameters(entry: dict[str, Any]) -> dict[str, Any]:

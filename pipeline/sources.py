@@ -12,8 +12,7 @@ from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
 from pipeline import arrays, images, jpeg, stored
 from pipeline.exceptions import UserError
-from pipeline.overrides import did_you_mean
-from pipeline.plan import Source
+from pipeline.plan import Source, check_kind
 
 Parameters = dict[str, Any]
 
@@ -68,9 +67,7 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[So
     UserError
         For a parameter out of range, or files that are missing, unreadable or too small.
     """
-    if entry["kind"] not in KINDS:
-        hint = did_you_mean(entry["kind"], KINDS)
-        raise UserError(f"source.{name}.kind={entry['kind']} is not known: {hint}")
+    check_kind("source", name, entry["kind"], KINDS)
     kind = KINDS[entry["kind"]]
     parameters = {key: value for key, value in entry.items() if key not in ("kind", "quality")}
     qualities = entry.get("quality") or [None]

@@ -30,11 +30,11 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from asm_core import Measures, frequency_rank
+from asm_core import Measures, coefficients_kept, frequency_rank
 from pipeline import overrides
 from pipeline.exceptions import UserError
 from pipeline.moments import MOMENTS, moments_of
-from pipeline.plan import LAYOUT_VERSION, Plan, Selection, Unit, differences
+from pipeline.plan import LAYOUT_VERSION, Choice, Plan, Unit, differences
 
 CURVE = ("operation", "selection", "method", "freq")
 _MASK_CURVE = tuple(name for name in CURVE if name != "method")
@@ -309,10 +309,10 @@ def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
     _consolidate(path)
 
 
-def _kept(plan: Plan, selection: Selection, size: int) -> list[int]:
+def _kept(plan: Plan, selection: Choice, size: int) -> list[int]:
     """How many coefficients each frequency of the plan keeps."""
     ranks = frequency_rank(size, selection.kind, **selection.parameters)
-    return [int((ranks <= n).sum()) for n in plan.freqs]
+    return [coefficients_kept(size, n, ranks) for n in plan.freqs]
 
 
 def _wanted(plan: Plan) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Settings and fixtures of all tests."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib.cbook
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -16,6 +18,21 @@ settings.load_profile("asm")
 def photograph() -> Path:
     """The photograph that matplotlib ships: 600 x 512 samples, real input on every machine."""
     return Path(matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+@pytest.fixture
+def flipped() -> Callable[[bytes], Iterator[bytearray]]:
+    """Sixty damaged copies of a file's content, three flipped bits in each."""
+    random = np.random.default_rng(0)
+
+    def copies(content: bytes) -> Iterator[bytearray]:
+        for _ in range(60):
+            damaged = bytearray(content)
+            for place in random.integers(0, len(content), 3):
+                damaged[place] ^= 1 << random.integers(8)
+            yield damaged
+
+    return copies
 
 
 @pytest.fixture
