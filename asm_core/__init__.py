@@ -16,7 +16,14 @@ if TYPE_CHECKING:
         join_blocks,
         pool_masked,
     )
-    from asm_core.errors import Measures, errors_by_frequency, measure, rmse
+    from asm_core.errors import (
+        Measures,
+        empty_measures,
+        errors_by_frequency,
+        measure,
+        measure_into,
+        rmse,
+    )
     from asm_core.frequencies import approximate, coefficients_kept, frequency_rank
     from asm_core.masks import (
         approximate_local_maximum_mask,
@@ -43,7 +50,7 @@ if TYPE_CHECKING:
     )
 
 # Raised whenever a change of the kernels alters any bit of a result; part of a store's identity.
-KERNEL_VERSION = 3
+KERNEL_VERSION = 4
 
 __all__ = [
     "KERNEL_VERSION",
@@ -58,6 +65,7 @@ __all__ = [
     "block_idct",
     "coefficients_kept",
     "dct_basis",
+    "empty_measures",
     "errors_by_frequency",
     "frequency_rank",
     "from_grey_levels",
@@ -71,6 +79,7 @@ __all__ = [
     "masked_relu",
     "max_pool",
     "measure",
+    "measure_into",
     "min_pool",
     "nonnegative_mask",
     "pool_masked",
@@ -93,6 +102,7 @@ _MODULE_OF = {
     "block_idct": "dct",
     "coefficients_kept": "frequencies",
     "dct_basis": "dct",
+    "empty_measures": "errors",
     "errors_by_frequency": "errors",
     "frequency_rank": "frequencies",
     "from_grey_levels": "quantisation",
@@ -106,6 +116,7 @@ _MODULE_OF = {
     "masked_relu": "operations",
     "max_pool": "operations",
     "measure": "errors",
+    "measure_into": "errors",
     "min_pool": "operations",
     "nonnegative_mask": "masks",
     "pool_masked": "dct_domain",

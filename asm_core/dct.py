@@ -1,12 +1,14 @@
 """The orthonormal DCT-II basis and the transform of blocks."""
 
+import itertools
 import math
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asm_core import kernels, validate
+from asm_core import kernels, lanes, validate
 from asm_core.validate import FloatArray
 
 
@@ -84,9 +86,9 @@ def block_dct(blocks: ArrayLike) -> FloatArray:
     """
     samples = validate.blocks("blocks", blocks)
     size = samples.shape[-1]
-    rows = np.ascontiguousarray(samples.reshape(-1, size * size))
-    coefficients = np.empty_like(rows)
-    kernels.forward(rows, basis_of(size), kernels.lanes_for(size, len(rows)), coefficients)
+    blocks = np.ascontiguousarray(samples.reshape(-1, size * size))
+    coefficients = np.empty_like(blocks)
+    kernels.forward(blocks, basis_of(size), lanes.rows(3 * size * size + size), coefficients)
     return coefficients.reshape(samples.shape)
 
 
@@ -114,7 +116,50 @@ def block_idct(coefficients: ArrayLike) -> FloatArray:
 def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
     """Blocks from the coefficients c = u N + v that `order` lists; `values` are valid."""
     size = values.shape[-1]
-    rows = np.ascontiguousarray(values.reshape(-1, size * size))
-    blocks = np.empty_like(rows)
-    kernels.inverse(rows, basis_of(size), order, kernels.lanes_for(size, len(rows)), blocks)
+    samples = np.ascontiguousarray(values.reshape(-1, size * size))
+    blocks = np.empty_like(samples)
+    terms, _ = coefficient_terms(size, order, [len(order)])
+    kernels.inverse(samples, basis_of(size), terms, lanes.rows(3 * size * size + 1), blocks)
     return blocks.reshape(values.shape)
+
+
+def coefficient_terms(
+    size: int, order: NDArray[np.int64], kept: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Coefficients as the kernels add them.
+
+    Parameters
+    ----------
+    size, order
+        N, and coefficients c = u N + v in the order in which they are kept.
+    kept
+        How many of them each of F steps keeps, ascending.
+
+    Returns
+    -------
+    terms (., 3)
+        Rows (c, u, v): step by step, within a step by parity of u and v, and then in order.  Each
+        parity is filled up to whole groups of kernels.TERMS with c = N * N, a coefficient of 0.
+    stops (F,)
+        How many rows there are up to each step.
+    """
+    return _terms(size, order.tobytes(), tuple(kept))
+
+
+@lru_cache(maxsize=256)
+def _terms(
+    size: int, order: bytes, kept: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    # For a batch of small blocks this takes longer than measuring it, hence the cache.
+    places = np.frombuffer(order, dtype=np.int64)
+    rows = np.stack([places, *np.divmod(places, size)], axis=1)
+    terms: list[Sequence[int]] = []
+    stops = []
+    for start, stop in itertools.pairwise((0, *kept)):
+        for parity in itertools.product((0, 1), (0, 1)):
+            added = rows[start:stop]
+            alike = added[(added[:, 1:] % 2 == parity).all(axis=1)].tolist()
+            filling = [(size * size, *parity)] * (-len(alike) % kernels.TERMS)
+            terms += alike + filling
+        stops.append(len(terms))
+    return np.array(terms, dtype=np.int64).reshape(-1, 3), np.array(stops, dtype=np.int64)

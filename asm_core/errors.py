@@ -1,13 +1,14 @@
 """Per-block errors of approximated operations; never averaged over blocks."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asm_core import kernels, validate
-from asm_core.dct import basis_of
+from asm_core import kernels, lanes, validate
+from asm_core.dct import basis_of, coefficient_terms
 from asm_core.frequencies import Selection, coefficient_order, ranks_of
 from asm_core.operations import Operation
 from asm_core.validate import METHODS, POOLINGS, RECTIFIERS, FloatArray
@@ -100,12 +101,14 @@ def errors_by_frequency(
     *Deep Residual Learning in the JPEG Transform Domain*, ICCV 2019, section 4.2.
     """
     validate.choice("method", method, METHODS)
-    samples = validate.blocks("blocks", blocks)
+    samples = validate.blocks_of_numbers("blocks", blocks)
     lead, size = samples.shape[:-2], samples.shape[-1]
-    batch = samples.reshape(-1, size, size)
-    measured = Operation(operation, window, slope)
-    errors = measure(batch, freqs, [measured], [method], selection).error[0, 0]
-    result: FloatArray = errors.reshape(len(errors), *lead)
+    batch, wanted = samples.reshape(-1, size, size), list(freqs)
+    out = empty_measures(1, 1, len(wanted), len(batch))
+    # Without rows for them, mask accuracies and regrets are not computed.
+    out = Measures(out.error, out.mask_accuracy[:0], out.regret[:0])
+    measure_into(out, batch, wanted, [Operation(operation, window, slope)], [method], selection)
+    result: FloatArray = out.error[0, 0, :, : len(batch)].reshape(len(wanted), *lead)
     return result
 
 
@@ -147,45 +150,103 @@ def measure(
     ValueError
         As `errors_by_frequency`; also for coefficients of another shape.
     """
-    samples = validate.blocks("blocks", blocks)
+    samples = validate.blocks_of_numbers("blocks", blocks)
     if samples.ndim != 3:
         raise ValueError(f"blocks must have shape (T, N, N), got {samples.shape}")
-    size = samples.shape[-1]
-    rows = np.ascontiguousarray(samples.reshape(len(samples), size * size))
-    known = np.empty((0, size * size))
     if coefficients is not None:
-        known = validate.blocks("coefficients", coefficients)
-        if known.shape != samples.shape:
+        coefficients = validate.blocks_of_numbers("coefficients", coefficients)
+        if coefficients.shape != samples.shape:
             raise ValueError(
                 f"coefficients must have the shape of the blocks, {samples.shape}, got "
-                f"{known.shape}"
+                f"{coefficients.shape}"
             )
-        known = np.ascontiguousarray(known.reshape(rows.shape))
-    ranks = ranks_of(size, selection)
-    wanted = [validate.integer("n_freqs", n, minimum=0) for n in freqs]
-    kept = np.searchsorted(np.sort(ranks, axis=None), wanted, side="right")
-    # The kernel walks upwards once; frequencies that keep the same coefficients are one.
-    steps, place = np.unique(kept, return_inverse=True)
-    codes = [_code(operation, size) for operation in operations]
-    columns = [METHODS.index(validate.choice("method", method, METHODS)) for method in methods]
-    shape = (len(codes), len(steps), len(rows))
-    errors = np.empty((*shape[:2], len(METHODS), len(rows)))
-    accuracy, regret = np.empty(shape), np.empty(shape)
-    kernels.measure(
-        rows,
-        known,
-        basis_of(size),
-        coefficient_order(ranks),
-        steps,
-        np.array([window for window, _ in codes], dtype=np.int64),
-        np.array([factor for _, factor in codes], dtype=np.float64),
-        kernels.lanes_for(size, len(rows)),
-        errors,
-        accuracy,
-        regret,
+    wanted = list(freqs)
+    out = empty_measures(len(operations), len(methods), len(wanted), len(samples))
+    measure_into(out, samples, wanted, operations, methods, selection, coefficients)
+    return Measures(*(values[..., : len(samples)] for values in out))
+
+
+def empty_measures(operations: int, methods: int, freqs: int, trials: int) -> Measures:
+    """Arrays for `measure_into`, not initialised; trials fill up the kernel's groups of lanes."""
+    row = -(-trials // lanes.WIDTH) * lanes.WIDTH
+    # Rows a multiple of 4 KiB apart would compete for the same places in the first-level cache.
+    row += lanes.WIDTH if row % 512 == 0 else 0
+    return Measures(
+        np.empty((operations, methods, freqs, row)),
+        np.empty((operations, freqs, row)),
+        np.empty((operations, freqs, row)),
     )
-    by_method = errors.swapaxes(1, 2)[:, columns]
-    return Measures(by_method[:, :, place], accuracy[:, place], regret[:, place])
+
+
+def measure_into(
+    out: Measures,
+    blocks: FloatArray,
+    freqs: Sequence[int],
+    operations: Sequence[Operation],
+    methods: Sequence[str],
+    selection: Selection,
+    coefficients: FloatArray | None = None,
+) -> None:
+    """`measure` into arrays of `empty_measures` for as many trials or more.
+
+    Arrays that are used again and again need not be allocated, which takes a tenth of the time.
+    Parameters and errors as `measure`; blocks and coefficients are float64.
+    """
+    count, size, _ = blocks.shape
+    known = np.empty((0, size, size)) if coefficients is None else coefficients
+    wanted = tuple(validate.integer("n_freqs", n, minimum=0) for n in freqs)
+    steps = _steps(size, ranks_of(size, selection).tobytes(), wanted)
+    codes = [_code(operation, size) for operation in operations]
+    windows = [window for window, _ in codes]
+    for method in methods:
+        validate.choice("method", method, METHODS)
+    asm, apx = (list(methods).index(m) if m in methods else -1 for m in METHODS)
+    part = out
+    if steps.places is not None:
+        part = empty_measures(len(codes), len(methods), len(steps.stops), count)
+    finite = kernels.measure(
+        kernels.half_of(size),
+        np.ascontiguousarray(blocks.reshape(count, size * size)),
+        np.ascontiguousarray(known.reshape(len(known), size * size)),
+        basis_of(size),
+        steps.terms,
+        steps.stops,
+        steps.whole,
+        np.array(windows, dtype=np.int64),
+        np.array([factor for _, factor in codes], dtype=np.float64),
+        asm,
+        apx,
+        kernels.scratch(size, windows),
+        *part,
+    )
+    if not finite:
+        validate.finite("blocks", blocks)
+        validate.finite("coefficients", known)
+    if steps.places is not None:
+        for whole, values in zip(out, part, strict=True):
+            whole[..., :count] = values[: len(whole), ..., steps.places, :count]
+
+
+class _Steps(NamedTuple):
+    """Frequencies as the kernel walks through them: upwards once, equal ones in one step."""
+
+    terms: NDArray[np.int64]
+    stops: NDArray[np.int64]
+    whole: bool
+    """Whether the last step keeps everything."""
+    places: NDArray[np.int64] | None
+    """The step of each frequency that was asked for; None where these are the steps."""
+
+
+@lru_cache(maxsize=256)
+def _steps(size: int, ranks: bytes, freqs: tuple[int, ...]) -> _Steps:
+    # For a small batch this takes longer than measuring it, hence the cache.
+    rank = np.frombuffer(ranks, dtype=np.int64).reshape(size, size)
+    kept = np.searchsorted(np.sort(rank, axis=None), freqs, side="right")
+    steps, places = np.unique(kept, return_inverse=True)
+    terms, stops = coefficient_terms(size, coefficient_order(rank), steps.tolist())
+    whole = bool((steps == size * size).any())
+    return _Steps(terms, stops, whole, None if np.array_equal(kept, steps) else places)
 
 
 def _code(operation: Operation, size: int) -> tuple[int, float]:

@@ -2,64 +2,76 @@
 
 Letters, here and below:
 
-    T = trials, N = block size, H = N / 2, S = N * N samples, L = lanes,
-    F = frequencies asked for, O = operations,
-    t = trial or its lane, i, j = sample (row, column), s = i * N + j,
-    u, v = coefficient (row, column), c = u * N + v, w = window.
+    T = trials, N = block size, H = N / 2, S = N * N samples, W = windows of a block,
+    F = frequencies asked for, O = operations, M = methods, P = T or more, in whole groups,
+    t = trial, i, j = sample (row, column), s = i * N + j, u, v = coefficient (row, column),
+    c = u * N + v, k = side of a window, w = window, n = place among the frequencies asked for.
 
-One lane carries one trial: arrays are laid out (sample, lane), every inner loop
-runs over lanes and no lane ever meets another, so that the bits of a trial do
-not depend on its neighbours, on L or on T.  LLVM vectorises such a loop only
-while it is small and its pointers are few, hence the short functions; each holds
-its whole loop nest, because passing one row at a time costs 40 ns a call (2 to 9
-times the work, measured).
-No fastmath, no BLAS: rounding must not depend on shapes or machines.
+Trials go in groups of WIDTH, one lane each (`lanes.py`): arrays of `lanes.rows` have a row for each
+sample or coefficient, and a group's working set, 4 KB an array at N = 8, stays in the first cache.
+No fastmath, no BLAS, no fused multiply-add: rounding must not depend on shapes or machines.
+
+Helpers are inlined, so that block sizes and windows which are constants where they are called
+become constants in the loops as well.
 """
 
 import numpy as np
 from numba import njit
 
-# Rows of L doubles.  LLVM unrolls a loop over lanes to 32 doubles a turn and leaves the rest to
-# scalar code, so fewer than 32 lanes cost 2 to 4 times as much; from 64 on more lanes help only
-# while the working sets stay in the second-level cache (measured for N = 8 .. 64, L = 8 .. 512).
-_FEWEST_LANES, _MOST_LANES = 64, 256
-_LANE_SAMPLES = 1 << 15
+from asm_core.lanes import WIDTH, choose, copysign, gather, load, put, rows, spread, sqrt, store
+
+# Coefficients that are added to the reconstruction at a time: a row of it is then loaded and stored
+# once for two products, and not for each.  Four at a time took 8 % longer at N = 4 and 8, where
+# most are fillings, and 6 to 14 % less from N = 16 on.
+TERMS = 2
+# Up to this size the kernel is compiled for each block size alone.  Loops of constant length take
+# half the time at N = 4 and two thirds at N = 8; at N = 16 nothing is gained.
+LARGEST_CONSTANT = 8
+
+_SMALLEST = 5e-324
 
 
-def lanes_for(block_size: int, trials: int) -> int:
-    """How many trials to carry side by side."""
-    fitting = max(_FEWEST_LANES, min(_MOST_LANES, _LANE_SAMPLES // (block_size * block_size)))
-    return min(fitting, max(trials, 1))
+def half_of(size):
+    """H, as the kernel takes it: the length of a tuple, which the compiler knows, or of an array."""
+    half = size // 2
+    return (0,) * half if size <= LARGEST_CONSTANT else np.empty(half)
 
 
-@njit(cache=True, nogil=True)
-def _load(blocks, first, count, x):
-    """Transpose `count` blocks into lanes; lanes beyond them are zero."""
-    S, L = x.shape
+def scratch(size, windows):
+    """Rows for the working set of `measure`; `windows` are those of its operations."""
+    per_pooling = sum(size * size + (size // k) ** 2 for k in windows if k)
+    return rows(4 * size * size + 1 + size + per_pooling)
+
+
+@njit(nogil=True, forceinline=True)
+def _load(values, first, work, x):
+    """Transpose a group of trials into lanes; lanes beyond the last trial are zero."""
+    T, S = values.shape
+    if first + WIDTH <= T:
+        for s in range(S):
+            store(work, x + s, gather(values, first * S + s, S))
+    else:
+        for s in range(S):
+            store(work, x + s, spread(0.0))
+            for t in range(T - first):
+                work[x + s, t] = values[first + t, s]
+    # 0 where all are finite, else NaN: as good as numpy.isfinite, in a quarter of its time.
+    doubt = spread(0.0)
     for s in range(S):
-        for t in range(count):
-            x[s, t] = blocks[first + t, s]
-        for t in range(count, L):
-            x[s, t] = 0.0
+        doubt = doubt + (load(work, x + s) - load(work, x + s))
+    return doubt
 
 
-@njit(cache=True, nogil=True)
-def _store(x, first, count, blocks):
-    for s in range(x.shape[0]):
-        for t in range(count):
-            blocks[first + t, s] = x[s, t]
+@njit(nogil=True, forceinline=True)
+def _store(work, x, first, values):
+    T, S = values.shape
+    for t in range(min(WIDTH, T - first)):
+        for s in range(S):
+            values[first + t, s] = work[x + s, t]
 
 
-@njit(cache=True, nogil=True)
-def _subtract_first(x, difference):
-    S, L = x.shape
-    for s in range(S):
-        for t in range(L):
-            difference[s, t] = x[s, t] - x[0, t]
-
-
-@njit(cache=True, nogil=True)
-def _transform_axis(x, basis, stride, step, folded, f):
+@njit(nogil=True, forceinline=True)
+def _transform_axis(work, x, basis, N, stride, step, folded, f):
     """f = the one-dimensional DCT of x along the axis whose samples lie `stride` rows apart.
 
     Cosines are even or odd about the middle of the block, so even coefficients see only sums of
@@ -67,274 +79,275 @@ def _transform_axis(x, basis, stride, step, folded, f):
     to the first sample of the line, so that a constant line has coefficients of exactly 0 and the
     ties of a block that is constant along its rows or columns stay ties.
     """
-    N, L = folded.shape
     H = N // 2
-    whole = N * basis[0, 0]
+    whole = spread(N * basis[0, 0])
     for line in range(0, N * step, step):
+        level = load(work, x + line)
         for i in range(H):
-            near = line + i * stride
-            far = line + (N - 1 - i) * stride
-            for t in range(L):
-                folded[i, t] = (x[near, t] - x[line, t]) + (x[far, t] - x[line, t])
-                folded[H + i, t] = x[near, t] - x[far, t]
+            near = load(work, x + line + i * stride)
+            far = load(work, x + line + (N - 1 - i) * stride)
+            store(work, folded + i, (near - level) + (far - level))
+            store(work, folded + H + i, near - far)
         for u in range(N):
-            out = line + u * stride
-            half = (u % 2) * H
-            for t in range(L):
-                f[out, t] = basis[u, 0] * folded[half, t]
+            half = folded + (u % 2) * H
+            total = spread(basis[u, 0]) * load(work, half)
             for i in range(1, H):
-                weight = basis[u, i]
-                for t in range(L):
-                    f[out, t] += weight * folded[half + i, t]
-        for t in range(L):
-            f[line, t] += whole * x[line, t]
+                total = total + spread(basis[u, i]) * load(work, half + i)
+            if u == 0:
+                total = total + whole * level
+            store(work, f + line + u * stride, total)
 
 
-@njit(cache=True, nogil=True)
-def _forward(x, basis, difference, folded, work, f):
+@njit(nogil=True, forceinline=True)
+def _forward(work, x, basis, N, folded, spare, f):
     """f = DCT coefficients of x minus its first sample.
 
     A constant block so has coefficients of exactly 0, and ties stay ties at every frequency;
     rounding is relative to the contrast of a block and not to its level.
     """
-    N = basis.shape[0]
-    _subtract_first(x, difference)
-    _transform_axis(difference, basis, 1, N, folded, work)
-    _transform_axis(work, basis, N, 1, folded, f)
+    level = load(work, x)
+    for s in range(N * N):
+        store(work, f + s, load(work, x + s) - level)
+    _transform_axis(work, f, basis, N, 1, N, folded, spare)
+    _transform_axis(work, spare, basis, N, N, 1, folded, f)
 
 
-@njit(cache=True, nogil=True)
-def _add_outer(column, row, f, quadrant):
-    """Add f * (column x row) to a quadrant (H, H, L)."""
-    H, _, L = quadrant.shape
+@njit(nogil=True, forceinline=True)
+def _clear(work, x, count):
+    for s in range(count):
+        store(work, x + s, spread(0.0))
+
+
+@njit(nogil=True, forceinline=True)
+def _add_terms(work, f, terms, term, basis, N, parts):
+    """Add TERMS coefficients (c, u, v), alike in the parities of u and of v, to their quadrant."""
+    H = N // 2
+    u0, v0, u1, v1 = terms[term, 1], terms[term, 2], terms[term + 1, 1], terms[term + 1, 2]
+    f0, f1 = load(work, f + terms[term, 0]), load(work, f + terms[term + 1, 0])
+    r = parts + (2 * (u0 & 1) + (v0 & 1)) * H * H
     for i in range(H):
+        row0, row1 = spread(basis[u0, i]) * f0, spread(basis[u1, i]) * f1
         for j in range(H):
-            weight = column[i] * row[j]
-            for t in range(L):
-                quadrant[i, j, t] += weight * f[t]
+            total = load(work, r + j) + spread(basis[v0, j]) * row0
+            store(work, r + j, total + spread(basis[v1, j]) * row1)
+        r = r + H
 
 
-@njit(cache=True, nogil=True)
-def _add_coefficient(f, c, basis, parts):
-    """Add coefficient c = (u, v) to the running reconstruction.
+@njit(nogil=True, forceinline=True)
+def _assemble(work, parts, N, a):
+    """a (S rows) = the approximate block, from its quadrants.
 
-    `parts` holds four quadrants (H, H, L), by parity of u and of v: each basis image is its top
+    `parts` holds four quadrants of H * H rows, by parity of u and of v: each basis image is its top
     left quadrant mirrored with the signs (-1)^u and (-1)^v.  A quarter of the products.
     """
-    N = basis.shape[0]
-    u = c // N
-    v = c % N
-    _add_outer(basis[u], basis[v], f[c], parts[u % 2, v % 2])
-
-
-@njit(cache=True, nogil=True)
-def _assemble(ee, eo, oe, oo, a):
-    """a (S, L) = the approximate block, from its quadrants even-even, even-odd, and so on."""
-    H, _, L = ee.shape
-    N = 2 * H
+    H = N // 2
+    Q = H * H
     for i in range(H):
         for j in range(H):
-            top = i * N
-            bottom = (N - 1 - i) * N
-            mirror = N - 1 - j
-            for t in range(L):
-                even_sum = ee[i, j, t] + eo[i, j, t]
-                even_difference = ee[i, j, t] - eo[i, j, t]
-                odd_sum = oe[i, j, t] + oo[i, j, t]
-                odd_difference = oe[i, j, t] - oo[i, j, t]
-                a[top + j, t] = even_sum + odd_sum
-                a[top + mirror, t] = even_difference + odd_difference
-                a[bottom + j, t] = even_sum - odd_sum
-                a[bottom + mirror, t] = even_difference - odd_difference
+            r = parts + i * H + j
+            ee, eo = load(work, r), load(work, r + Q)
+            oe, oo = load(work, r + 2 * Q), load(work, r + 3 * Q)
+            even_sum, even_difference = ee + eo, ee - eo
+            odd_sum, odd_difference = oe + oo, oe - oo
+            top, bottom, mirror = a + i * N, a + (N - 1 - i) * N, N - 1 - j
+            store(work, top + j, even_sum + odd_sum)
+            store(work, top + mirror, even_difference + odd_difference)
+            store(work, bottom + j, even_sum - odd_sum)
+            store(work, bottom + mirror, even_difference - odd_difference)
 
 
-@njit(cache=True, nogil=True)
-def _choose(a, x, corner, N, k, sign, best, chosen, where):
-    """Argmax of the window of sign * a at `corner`, and the sample of sign * x there."""
-    L = best.size
-    for t in range(L):
-        best[t] = sign * a[corner, t]
-        chosen[t] = sign * x[corner, t]
-        where[t] = 0.0
-    for q in range(1, k * k):
-        s = corner + (q // k) * N + q % k
-        place = float(q)
-        for t in range(L):
-            value = sign * a[s, t]
-            sample = sign * x[s, t]
-            # Strictly larger: a tie goes to the first, as in numpy.argmax.
-            larger = value > best[t]
-            best[t] = value if larger else best[t]
-            chosen[t] = sample if larger else chosen[t]
-            where[t] = place if larger else where[t]
+@njit(nogil=True, forceinline=True)
+def _find_extremes(work, x, N, k, sign, top, losses):
+    """Extreme of sign * x in each window, and what choosing each sample would lose against it.
+
+    The extreme itself, the first of equal ones, loses -0.0, every other sample +0.0 or more: one
+    array tells what a choice costs and, by its sign, whether it is the right one.
+    """
+    flip, zero = spread(sign), spread(0.0)
+    for w in range((N // k) ** 2):
+        corner = (w // (N // k)) * k * N + (w % (N // k)) * k
+        best = flip * load(work, x + corner)
+        for q in range(k * k):
+            value = flip * load(work, x + corner + (q // k) * N + q % k)
+            best = choose(value > best, value, best)
+        store(work, top + w, best)
+        # Larger than a loss of 0 until the extreme is found, and then no more.
+        pending = spread(_SMALLEST)
+        for q in range(k * k):
+            s = corner + (q // k) * N + q % k
+            loss = best - flip * load(work, x + s)
+            found = pending > loss
+            store(work, losses + s, choose(found, spread(-0.0), loss))
+            pending = choose(found, zero, pending)
 
 
-@njit(cache=True, nogil=True)
-def _tally_asm(chosen, where, top, at, squares, right, losses):
-    for t in range(top.size):
-        loss = top[t] - chosen[t]
-        losses[t] += loss
-        squares[t] += loss * loss
-        right[t] += 1.0 if where[t] == at[t] else 0.0
+@njit(nogil=True, forceinline=True)
+def _measure_pool(work, a, level, N, k, sign, top, losses, apx):
+    """Sums over windows: squared errors of ASM and of APX, regrets, and wrong less right choices."""
+    flip, one = spread(sign), spread(1.0)
+    squares = squares_apx = regret = excess = spread(0.0)
+    for i in range(0, N, k):
+        for j in range(0, N, k):
+            corner = i * N + j
+            best, loss = flip * load(work, a + corner), load(work, losses + corner)
+            for p in range(k):
+                for q in range(k):
+                    s = corner + p * N + q
+                    value = flip * load(work, a + s)
+                    # Strictly larger: a tie goes to the first, as in numpy.argmax.
+                    larger = value > best
+                    best = choose(larger, value, best)
+                    loss = choose(larger, load(work, losses + s), loss)
+            squares = squares + loss * loss
+            regret = regret + loss
+            excess = excess + copysign(one, loss)
+            if apx:
+                difference = (best + flip * level) - load(work, top)
+                squares_apx = squares_apx + difference * difference
+                top += 1
+    return squares, squares_apx, regret, excess
 
 
-@njit(cache=True, nogil=True)
-def _tally_apx(best, sign, level, top, squares):
-    for t in range(top.size):
-        difference = best[t] + sign * level[t] - top[t]
-        squares[t] += difference * difference
+@njit(nogil=True, forceinline=True)
+def _measure_any_pool(work, a, level, N, k, sign, top, losses, apx):
+    """`_measure_pool`, which takes half the time with constants for the windows most used."""
+    if k == 2 and sign > 0:
+        return _measure_pool(work, a, level, N, 2, 1.0, top, losses, apx)
+    if k == 2:
+        return _measure_pool(work, a, level, N, 2, -1.0, top, losses, apx)
+    return _measure_pool(work, a, level, N, k, sign, top, losses, apx)
 
 
-@njit(cache=True, nogil=True)
-def _corner(w, N, k):
-    """First sample of window w; windows are numbered in row-major order."""
-    per_row = N // k
-    return (w // per_row) * k * N + (w % per_row) * k
-
-
-@njit(cache=True, nogil=True)
-def _measure_pool(a, level, x, N, k, sign, top, at, rows, sums):
-    """Sums over windows: squared errors of ASM and of APX, right argmaxes, regrets."""
-    best, chosen, where = rows[0], rows[1], rows[2]
-    for w in range(top.shape[0]):
-        _choose(a, x, _corner(w, N, k), N, k, sign, best, chosen, where)
-        _tally_asm(chosen, where, top[w], at[w], sums[0], sums[2], sums[3])
-        _tally_apx(best, sign, level, top[w], sums[1])
-
-
-@njit(cache=True, nogil=True)
-def _measure_rectifier(a, level, x, slope, squares_asm, squares_apx, right):
-    """Sums over samples: squared errors of ASM and of APX, and how many signs are right."""
-    S, L = a.shape
-    for s in range(S):
-        for t in range(L):
-            sample = x[s, t]
-            value = a[s, t] + level[t]
-            exact = sample if sample > 0.0 else slope * sample
-            by_mask = (sample if value > 0.0 else slope * sample) - exact
-            by_value = (value if value > 0.0 else slope * value) - exact
-            squares_asm[t] += by_mask * by_mask
-            squares_apx[t] += by_value * by_value
-            right[t] += 1.0 if (value > 0.0) == (sample > 0.0) else 0.0
-
-
-@njit(cache=True, nogil=True)
-def _write(sums, size, first, count, errors, accuracy, regrets):
-    for t in range(count):
-        errors[0, first + t] = np.sqrt(sums[0, t] / size)
-        errors[1, first + t] = np.sqrt(sums[1, t] / size)
-        accuracy[first + t] = sums[2, t] / size
-        regrets[first + t] = sums[3, t] / size
+@njit(nogil=True, forceinline=True)
+def _measure_rectifier(work, a, level, x, N, slope, apx):
+    """Sums over samples: squared errors of ASM, over (1 - slope)^2, and of APX; wrong signs."""
+    zero, one, lower = spread(0.0), spread(1.0), spread(slope)
+    squares = squares_apx = wrong = zero
+    # a + level > 0, without the addition.
+    gate = zero - level
+    for s in range(N * N):
+        sample, value = load(work, x + s), load(work, a + s)
+        flipped = (value > gate) != (sample > zero)
+        squares = choose(flipped, squares + sample * sample, squares)
+        wrong = choose(flipped, wrong + one, wrong)
+        if apx:
+            exact = choose(sample > zero, sample, lower * sample)
+            whole = value + level
+            difference = choose(whole > zero, whole, lower * whole) - exact
+            squares_apx = squares_apx + difference * difference
+    return squares, squares_apx, wrong
 
 
 @njit(cache=True, nogil=True)
 def measure(
-    blocks, coefficients, basis, order, kept, windows, factors, L, errors, accuracy, regrets
-):
+    half, blocks, coefficients, basis, terms, stops, whole, windows, factors, asm, apx,
+    work, errors, accuracy, regrets,
+):  # fmt: skip
     """Error, mask accuracy and regret of every block at every frequency, for several operations.
 
-    blocks (T, S) float64; coefficients (T, S) theirs, where they are known exactly, else (0, S);
-    basis (N, N); order (S,) coefficients c by rank; kept (F,) how many of
-    them each frequency keeps, ascending; windows (O,) pooling window of each operation, 0 for a
-    rectifier; factors (O,) sign of a pooling, slope of a rectifier; L lanes; errors (O, F, 2, T),
-    [..., 0, :] ASM and [..., 1, :] APX; accuracy (O, F, T); regrets (O, F, T), NaN for rectifiers.
+    half (H,) as of `half_of`; blocks (T, S) float64; coefficients (T, S) theirs, where they are
+    known exactly, else (0, S); basis (N, N); terms (., 3) coefficients (c, u, v) in groups of TERMS
+    alike in parity, filled up with c = S; stops (F,) how many terms each frequency has, ascending;
+    whole: the last frequency keeps everything; windows (O,) pooling window of each operation, 0 for
+    a rectifier; factors (O,) sign of a pooling, slope of a rectifier; asm, apx: place of each
+    method among M, or -1; work as of `scratch`; errors (O, M, F, P); accuracy, regrets
+    (O, F, P), regrets of rectifiers NaN, or both (0, F, P) and then neither is computed.
+    Returns whether all blocks and coefficients are finite.
     """
     T, S = blocks.shape
-    N = basis.shape[0]
-    x = np.empty((S, L))
-    difference = np.empty((S, L))
-    work = np.empty((S, L))
-    f = np.empty((S, L))
-    a = np.empty((S, L))
-    parts = np.empty((2, 2, N // 2, N // 2, L))
-    folded = np.empty((N, L))
-    rows = np.empty((3, L))
-    sums = np.empty((4, L))
-    nothing = np.zeros(L)
-    # Exact maxima and their places, for the windows of all pooling operations in a row.
-    starts = np.zeros(windows.size + 1, np.int64)
-    for o in range(windows.size):
-        per_row = N // windows[o] if windows[o] else 0
-        starts[o + 1] = starts[o] + per_row * per_row
-    top = np.empty((starts[-1], L))
-    at = np.empty((starts[-1], L))
-
-    for first in range(0, T, L):
-        count = min(L, T - first)
-        _load(blocks, first, count, x)
+    N = 2 * len(half)
+    F = stops.size
+    O, M, _, P = errors.shape
+    # Where each array begins in `work`; after these, extremes and losses of each pooling.
+    x, parts, a, f = 0, S, 2 * S, 3 * S
+    folded = f + S + 1
+    poolings = folded + N
+    store(work, f + S, spread(0.0))
+    doubt = spread(0.0)
+    for first in range(0, T, WIDTH):
+        doubt = doubt + _load(blocks, first, work, x)
+        level = load(work, x)
         if coefficients.shape[0]:
-            _load(coefficients, first, count, f)
-            # Like `_forward`, of the block minus its first sample.
-            for t in range(L):
-                f[0, t] -= N * x[0, t]
+            doubt = doubt + _load(coefficients, first, work, f)
+            # As `_forward`, of the block minus its first sample.
+            store(work, f, load(work, f) - spread(float(N)) * level)
         else:
-            _forward(x, basis, difference, folded, work, f)
-        for o in range(windows.size):
-            for w in range(starts[o + 1] - starts[o]):
-                z = starts[o] + w
-                corner = _corner(w, N, windows[o])
-                _choose(x, x, corner, N, windows[o], factors[o], top[z], rows[0], at[z])
-        parts[:] = 0.0
+            _forward(work, x, basis, N, folded, parts, f)
+        top = poolings
+        for o in range(O):
+            k = windows[o]
+            if k:
+                losses = top + (N // k) ** 2
+                _find_extremes(work, x, N, k, factors[o], top, losses)
+                top = losses + S
+        _clear(work, parts, S)
         done = 0
-        for n in range(kept.size):
-            if kept[n] < S:
-                while done < kept[n]:
-                    _add_coefficient(f, order[done], basis, parts)
-                    done += 1
-                _assemble(parts[0, 0], parts[0, 1], parts[1, 0], parts[1, 1], a)
-                level = x[0]
-            else:
+        for n in range(F):
+            for term in range(done, stops[n], TERMS):
+                _add_terms(work, f, terms, term, basis, N, parts)
+            done = stops[n]
+            if whole and n == F - 1:
                 # The block itself, without the rounding errors of two transforms.
-                a[:] = x
-                level = nothing
-            for o in range(windows.size):
-                sums[:] = 0.0
-                size = starts[o + 1] - starts[o]
-                if size:
-                    z = starts[o]
-                    _measure_pool(
-                        a, level, x, N, windows[o], factors[o],
-                        top[z : z + size], at[z : z + size], rows, sums,
-                    )  # fmt: skip
+                source, offset = x, spread(0.0)
+            else:
+                _assemble(work, parts, N, a)
+                source, offset = a, level
+            top = poolings
+            for o in range(O):
+                k = windows[o]
+                if k:
+                    W = (N // k) ** 2
+                    losses = top + W
+                    squares, squares_apx, regret, excess = _measure_any_pool(
+                        work, source, offset, N, k, factors[o], top, losses, apx >= 0
+                    )
+                    top = losses + S
+                    size, scale = spread(float(W)), spread(1.0)
+                    wrong = (size + excess) * spread(0.5)
+                    regret = regret / size
                 else:
-                    size = S
-                    _measure_rectifier(a, level, x, factors[o], sums[0], sums[1], sums[2])
-                    sums[3] = np.nan
-                _write(sums, size, first, count, errors[o, n], accuracy[o, n], regrets[o, n])
+                    squares, squares_apx, wrong = _measure_rectifier(
+                        work, source, offset, x, N, factors[o], apx >= 0
+                    )
+                    size, scale = spread(float(S)), spread(1.0 - factors[o])
+                    regret = spread(np.nan)
+                if asm >= 0:
+                    error = scale * sqrt(squares / size)
+                    put(errors, ((o * M + asm) * F + n) * P + first, error)
+                if apx >= 0:
+                    error = sqrt(squares_apx / size)
+                    put(errors, ((o * M + apx) * F + n) * P + first, error)
+                if accuracy.shape[0]:
+                    put(accuracy, (o * F + n) * P + first, (size - wrong) / size)
+                    put(regrets, (o * F + n) * P + first, regret)
+    store(work, x, doubt)
+    return (work[x] == 0.0).all()
 
 
 @njit(cache=True, nogil=True)
-def forward(blocks, basis, L, coefficients):
-    """Coefficients (T, S) of blocks (T, S)."""
+def forward(blocks, basis, work, coefficients):
+    """Coefficients (T, S) of blocks (T, S); work (3 S + N) rows."""
     T, S = blocks.shape
     N = basis.shape[0]
-    x = np.empty((S, L))
-    difference = np.empty((S, L))
-    work = np.empty((S, L))
-    f = np.empty((S, L))
-    folded = np.empty((N, L))
-    for first in range(0, T, L):
-        count = min(L, T - first)
-        _load(blocks, first, count, x)
-        _forward(x, basis, difference, folded, work, f)
-        for t in range(count):
-            f[0, t] += N * x[0, t]
-        _store(f, first, count, coefficients)
+    x, f, spare, folded = 0, S, 2 * S, 3 * S
+    for first in range(0, T, WIDTH):
+        _load(blocks, first, work, x)
+        _forward(work, x, basis, N, folded, spare, f)
+        store(work, f, load(work, f) + spread(float(N)) * load(work, x))
+        _store(work, f, first, coefficients)
 
 
 @njit(cache=True, nogil=True)
-def inverse(coefficients, basis, order, L, blocks):
-    """Blocks (T, S) from the coefficients (T, S) which `order` lists, added in that order."""
+def inverse(coefficients, basis, terms, work, blocks):
+    """Blocks (T, S) from those coefficients (T, S) that `terms` lists; work (3 S + 1) rows."""
     T, S = blocks.shape
     N = basis.shape[0]
-    f = np.empty((S, L))
-    a = np.empty((S, L))
-    parts = np.empty((2, 2, N // 2, N // 2, L))
-    for first in range(0, T, L):
-        count = min(L, T - first)
-        _load(coefficients, first, count, f)
-        parts[:] = 0.0
-        for c in order:
-            _add_coefficient(f, c, basis, parts)
-        _assemble(parts[0, 0], parts[0, 1], parts[1, 0], parts[1, 1], a)
-        _store(a, first, count, blocks)
+    parts, a, f = 0, S, 2 * S
+    store(work, f + S, spread(0.0))
+    for first in range(0, T, WIDTH):
+        _load(coefficients, first, work, f)
+        _clear(work, parts, S)
+        for term in range(0, len(terms), TERMS):
+            _add_terms(work, f, terms, term, basis, N, parts)
+        _assemble(work, parts, N, a)
+        _store(work, a, first, blocks)

@@ -76,21 +76,35 @@ def number(name: str, value: Any, low: float, high: float, *, ends: bool = True)
 
 def real_samples(name: str, values: ArrayLike) -> FloatArray:
     """`values` as float64, all finite."""
+    return finite(name, real_numbers(name, values))
+
+
+def real_numbers(name: str, values: ArrayLike) -> FloatArray:
+    """`values` as float64."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be real numbers, got dtype {array.dtype}")
-    array = array.astype(np.float64, copy=False)
-    finite = np.isfinite(array)
-    if not finite.all():
-        where = tuple(int(k) for k in np.argwhere(~finite)[0])
+    return array.astype(np.float64, copy=False)
+
+
+def finite(name: str, array: FloatArray) -> FloatArray:
+    """`array`, whose numbers must be finite."""
+    known = np.isfinite(array)
+    if not known.all():
+        where = tuple(int(k) for k in np.argwhere(~known)[0])
         raise ValueError(f"{name} must be finite, got {array[where]} at index {where}")
     return array
 
 
 def blocks(name: str, values: ArrayLike) -> FloatArray:
     """`values` as finite float64 blocks of shape (..., N, N) with N even."""
+    return finite(name, blocks_of_numbers(name, values))
+
+
+def blocks_of_numbers(name: str, values: ArrayLike) -> FloatArray:
+    """`values` as float64 blocks of shape (..., N, N) with N even, finite or not."""
     array = np.asarray(values)
     if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
         raise ValueError(f"{name} must have shape (..., N, N), got {array.shape}")
     block_size(array.shape[-1])
-    return real_samples(name, array)
+    return real_numbers(name, array)

@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from distributed import Client, Future
 
-from asm_core import Measures, Operation, frequency_rank, measure
+from asm_core import Measures, Operation, empty_measures, frequency_rank, measure_into
 from pipeline import cluster, config, sources, store
 from pipeline.exceptions import ClusterLostError, Stopped, UserError
 from pipeline.plan import Plan, Unit, make_plan, store_path
@@ -185,15 +185,16 @@ def measure_unit(plan: Plan, unit: Unit) -> Measures:
     accuracy = np.empty((*shape, len(plan.freqs), count), np.float32)
     regret = np.empty_like(accuracy)
     batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
+    part = empty_measures(len(operations), len(plan.methods), len(plan.freqs), batch)
     for first in range(unit.start, unit.stop, batch):
         take = min(batch, unit.stop - first)
         blocks, known = sources.draw_pair(source, plan.seed, size, first, take)
         place = slice(first - unit.start, first - unit.start + take)
         for s, selection in enumerate(ranks):
-            part = measure(blocks, plan.freqs, operations, plan.methods, selection, known)
-            error[:, s, ..., place] = part.error
-            accuracy[:, s, ..., place] = part.mask_accuracy
-            regret[:, s, ..., place] = part.regret
+            measure_into(part, blocks, plan.freqs, operations, plan.methods, selection, known)
+            error[:, s, ..., place] = part.error[..., :take]
+            accuracy[:, s, ..., place] = part.mask_accuracy[..., :take]
+            regret[:, s, ..., place] = part.regret[..., :take]
     return Measures(error, accuracy, regret)
 
 
