@@ -44,10 +44,10 @@ def open_results(path: str) -> xr.Dataset:
         return _sorted(_open(path))
 
 
-def _open(path: str) -> xr.Dataset:
+def _open(path: str, **options: Any) -> xr.Dataset:
     store.provenance_of(path)
     # A million trial numbers would be read to build an index that a range describes.
-    dataset: xr.Dataset = xr.open_zarr(path, drop_variables="trial")
+    dataset: xr.Dataset = xr.open_zarr(path, drop_variables="trial", **options)
     return dataset.assign_coords(trial=pd.RangeIndex(dataset.sizes["trial"], name="trial"))
 
 
@@ -184,7 +184,8 @@ def summarize_store(path: str, trials: int) -> xr.Dataset:
 
 
 def _summarize_store(path: str, trials: int) -> xr.Dataset:
-    dataset = _open(path)
+    # Without chunks, dask.array need not be imported for the part of one unit that may be read.
+    dataset = _open(path, chunks=None)
     ledger = xr.open_zarr(path, group="ledger", chunks=None)
     unit_trials = int(dataset.attrs["unit_trials"])
     moments = {}

@@ -26,7 +26,7 @@ from pipeline.results import open_results
 
 # Samples drawn at a time: 512 KiB of float64, which stay in a core's second-level cache; and
 # blocks of any size, so that the kernel's lanes are full.
-_SAMPLES_PER_BATCH = 1 << 16
+_SAMPLES_PER_BATCH = 1 << 17
 _FEWEST_PER_BATCH = 64
 # Tasks in flight per thread: enough that no thread waits for the scheduler (3-6 ms a task), few
 # enough that memory and the work lost at a stop stay small.
