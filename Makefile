@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?= freqs=0..14
+BENCH ?= results 1e6 1e7
 
 .PHONY: sweep test lint claims bench clean
 
@@ -21,7 +22,7 @@ claims: .venv/.installed
 	$(BIN)/python -m pipeline claims to=results
 
 bench: .venv/.installed
-	$(BIN)/python benchmarks/kernel.py
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 clean:
 	rm -rf .venv build dist

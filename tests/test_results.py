@@ -60,8 +60,8 @@ def test_the_ledger_and_the_trials_give_the_same_bits(path, trials):
 def test_whole_units_come_from_the_ledger_and_only_the_last_from_the_trials(path, monkeypatch):
     expected = results.summarize_store(path, 650)
 
-    def spoilt(path):
-        dataset = original(path)
+    def spoilt(path, **options):
+        dataset = original(path, **options)
         return dataset.assign(error=dataset.error.where(dataset.trial >= 600, -1.0))
 
     original = results._open

@@ -1,0 +1,49 @@
+"""The program itself, saying on standard error when it reached what; used by `run.py`.
+
+`python benchmarks/startup.py sweep results=FOLDER`
+"""
+
+import time
+
+BEGAN = time.perf_counter()
+
+import sys  # noqa: E402
+
+from pipeline import cli, config, sources  # noqa: E402
+
+
+def mark(name):
+    """A stage has ended."""
+    print(f"stage {time.perf_counter() - BEGAN:.4f} {name}", file=sys.stderr)
+
+
+def around(module, function, after, before=None):
+    """End a stage when module.function returns, and one when it is called."""
+    inner = getattr(module, function)
+
+    def wrapped(*arguments, **options):
+        if before:
+            mark(before)
+        result = inner(*arguments, **options)
+        mark(after)
+        return result
+
+    setattr(module, function, wrapped)
+
+
+mark("import Hydra, NumPy and numba")
+from pipeline import results, tables  # noqa: E402
+
+mark("import xarray, pandas, SciPy and rich")
+from pipeline import run, store  # noqa: E402
+
+mark("import distributed and zarr")
+around(config, "load", "compose the configuration")
+around(sources, "resolve", "plan")
+around(store, "prepare", "create the store")
+around(run, "measure_unit", "load or compile the kernel, compute", "start the cluster")
+around(store, "write_unit", "write")
+around(run, "execute", "close the cluster")
+around(results, "summarize_store", "read the ledger")
+around(tables, "print_summary", "print the table")
+sys.exit(cli.main())

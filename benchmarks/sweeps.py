@@ -1,0 +1,139 @@
+"""Whole processes: start-up, compiling, and sweeps from the command line to the stored result."""
+
+import statistics
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from timing import process, seconds, table
+
+import pipeline
+from asm_core import kernels
+from asm_core.sources import uniform
+
+_STARTUP = str(Path(__file__).with_name("startup.py"))
+_RUNS = 5
+_PRESETS = sorted(Path(pipeline.__file__).parents[1].glob("conf/experiment/*.yaml"))
+
+
+@contextmanager
+def folder():
+    """A folder for stores on the disk where results are, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=".") as path:
+        yield path
+
+
+def starting():
+    """The default sweep, stage by stage; with and without compiled kernels; how many there are."""
+    with folder() as path:
+        cache = {"NUMBA_CACHE_DIR": f"{path}/cache"}
+        cold, _, said = process(_STARTUP, "sweep", f"results={path}/cold", **cache)
+        compiling = _stages(said)["load or compile the kernel, compute"]
+        warm = [
+            process(_STARTUP, "sweep", f"results={path}/{k}", **cache) for k in range(_RUNS)
+        ]
+        helping = statistics.median(process("-m", "pipeline", "--help")[0] for _ in range(_RUNS))
+        again = [process("-m", "pipeline", "sweep", f"results={path}/0", **cache)[0]
+                 for _ in range(_RUNS)]  # fmt: skip
+        variants = _variants(f"{path}/presets")
+    stages = [_stages(said) for _, _, said in warm]
+    lines = [[name, f"{statistics.median(s[name] for s in stages):.2f}"] for name in stages[0]]
+    wall = statistics.median(time for time, _, _ in warm)
+    rest = wall - sum(statistics.median(s[name] for s in stages) for name in stages[0])
+    lines += [["start and end of Python", f"{rest:.2f}"], ["**together**", f"**{wall:.2f}**"]]
+    return (
+        "Seconds of `sweep`, 1,000 trials into a new store, kernels compiled before (medians of "
+        f"{_RUNS} processes):",
+        table(["stage", "seconds"], lines),
+        f"With nothing compiled the same takes {cold:.1f} s, {compiling:.1f} s of it for compiling; "
+        f"again, when there is nothing to compute, {statistics.median(again):.2f} s; `--help` "
+        f"{helping:.2f} s.",
+        *variants,
+    )
+
+
+def _stages(said):
+    """Seconds of each stage, from what `startup.py` says."""
+    stages, before = {}, 0.0
+    for line in said.splitlines():
+        if line.startswith("stage "):
+            _, moment, name = line.split(" ", 2)
+            stages[name] = float(moment) - before
+            before = float(moment)
+    return stages
+
+
+def _variants(cache):
+    """How many kernels the presets compile, and the longest that compiling one takes."""
+    sizes = (2, 4, 6, kernels.LARGEST_CONSTANT, 64)
+    times = {}
+    for size in sizes:
+        arguments = ("sweep", f"block_size={size}", "trials=8", f"results={cache}/{size}")
+        _, _, said = process(_STARTUP, *arguments, NUMBA_CACHE_DIR=f"{cache}/{size}.cache")
+        times[size] = _stages(said)["load or compile the kernel, compute"]
+    shared = {"NUMBA_CACHE_DIR": f"{cache}/all"}
+    for preset in _PRESETS:
+        arguments = ["sweep", f"experiment={preset.stem}", f"results={cache}/stores"]
+        if preset.stem != "claims":
+            arguments.append("trials=8")
+        process("-m", "pipeline", *arguments, **shared)
+    compiled = {}
+    for path in Path(cache, "all").rglob("*.nbc"):
+        name = path.name.partition("-")[0]
+        compiled[name] = compiled.get(name, 0) + 1
+    many = ", ".join(f"{count} of `{name}`" for name, count in sorted(compiled.items()))
+    listed = ", ".join(f"N = {size}: {time:.1f} s" for size, time in times.items())
+    return (
+        f"Compiling the kernel, once for each block size up to {kernels.LARGEST_CONSTANT} and once "
+        f"for all beyond: {listed}.",
+        f"All {len(_PRESETS)} presets of `conf/experiment` together compile {many}.",
+    )
+
+
+def whole(trials, us):
+    """Sweeps of the defaults into a new store, each beside drawing and kernel just then."""
+    lines = []
+    for count in trials:
+        runs = [_sweep(count) for _ in range(1 if float(count) > 2e7 else 3)]
+        wall, memory, alone = (statistics.median(run[k] for run in runs) for k in range(3))
+        each = 1e6 * wall / float(count)
+        limit = 1.5 * alone / 2 * float(count) / 1e6 + 4
+        lines.append([count, f"{wall:.1f}", f"{each:.2f}", f"{memory:.0f}", f"{alone:.2f}",
+                      f"{limit:.1f}"])  # fmt: skip
+    headings = [
+        "trials", "wall, s", "us a trial", "peak MiB", "drawing + kernel, us", "limit, s",
+    ]  # fmt: skip
+    return (
+        "Whole processes on two cores, stored and in the ledger. Limit: 1.5 x (drawing + kernel) / 2 "
+        "+ 4 s.",
+        table(headings, lines),
+        f"A gigabyte written to files here takes {_writing():.1f} s of one core, before "
+        "compressing: the system provides memory for it. 10^7 trials are 1 GB.",
+    )
+
+
+def _sweep(count):
+    from run import POOL, Measuring, blocks_of
+
+    def alone():
+        blocks = uniform(0, 8, 0, 1024)
+        drawing = seconds(lambda: uniform(0, 8, 0, 1024))
+        return 1e6 * (drawing + seconds(Measuring(blocks, [POOL]))) / len(blocks_of(8))
+
+    with folder() as path:
+        before = alone()
+        wall, memory, _ = process("-m", "pipeline", "sweep", f"trials={count}", f"results={path}")
+        return wall, memory, (before + alone()) / 2
+
+
+def _writing():
+    content = bytes(range(256)) * 4096 * 4
+    with folder() as path:
+
+        def write():
+            for k in range(64):
+                Path(path, str(k)).write_bytes(content)
+
+        from timing import once
+
+        return once(write)
