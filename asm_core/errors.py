@@ -108,8 +108,8 @@ def errors_by_frequency(
     # Without rows for them, mask accuracies and regrets are not computed.
     out = Measures(out.error, out.mask_accuracy[:0], out.regret[:0])
     measure_into(out, batch, wanted, [Operation(operation, window, slope)], [method], selection)
-    result: FloatArray = out.error[0, 0, :, : len(batch)].reshape(len(wanted), *lead)
-    return result
+    errors = np.asarray(out.error[0, 0, :, : len(batch)], dtype=np.float64)
+    return errors.reshape(len(wanted), *lead)
 
 
 def measure(

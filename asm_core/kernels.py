@@ -15,8 +15,11 @@ Helpers are inlined, so that block sizes and windows which are constants where t
 become constants in the loops as well.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from asm_core.lanes import WIDTH, choose, copysign, gather, load, put, rows, spread, sqrt, store
 
@@ -31,13 +34,13 @@ LARGEST_CONSTANT = 8
 _SMALLEST = 5e-324
 
 
-def half_of(size):
-    """H, as the kernel takes it: the length of a tuple, which the compiler knows, or of an array."""
+def half_of(size: int) -> tuple[int, ...] | NDArray[np.float64]:
+    """What has H as its length: a tuple, of which the compiler knows it, or an array."""
     half = size // 2
     return (0,) * half if size <= LARGEST_CONSTANT else np.empty(half)
 
 
-def scratch(size, windows):
+def scratch(size: int, windows: Sequence[int]) -> NDArray[np.float64]:
     """Rows for the working set of `measure`; `windows` are those of its operations."""
     per_pooling = sum(size * size + (size // k) ** 2 for k in windows if k)
     return rows(4 * size * size + 1 + size + per_pooling)
@@ -183,7 +186,7 @@ def _find_extremes(work, x, N, k, sign, top, losses):
 
 @njit(nogil=True, forceinline=True)
 def _measure_pool(work, a, level, N, k, sign, top, losses, apx):
-    """Sums over windows: squared errors of ASM and of APX, regrets, and wrong less right choices."""
+    """Sums over windows: squared errors of ASM and APX, regrets, wrong less right choices."""
     flip, one = spread(sign), spread(1.0)
     squares = squares_apx = regret = excess = spread(0.0)
     for i in range(0, N, k):
@@ -257,7 +260,7 @@ def measure(
     T, S = blocks.shape
     N = 2 * len(half)
     F = stops.size
-    O, M, _, P = errors.shape
+    M, P = errors.shape[1], errors.shape[3]
     # Where each array begins in `work`; after these, extremes and losses of each pooling.
     x, parts, a, f = 0, S, 2 * S, 3 * S
     folded = f + S + 1
@@ -274,7 +277,7 @@ def measure(
         else:
             _forward(work, x, basis, N, folded, parts, f)
         top = poolings
-        for o in range(O):
+        for o in range(windows.size):
             k = windows[o]
             if k:
                 losses = top + (N // k) ** 2
@@ -293,7 +296,7 @@ def measure(
                 _assemble(work, parts, N, a)
                 source, offset = a, level
             top = poolings
-            for o in range(O):
+            for o in range(windows.size):
                 k = windows[o]
                 if k:
                     W = (N // k) ** 2

@@ -2,10 +2,10 @@
 
 A `Lanes` value is WIDTH doubles, one of each trial, in a processor's vector registers.  Its
 operators act on every lane alike and no lane ever meets another, so that the bits of a trial depend
-neither on its neighbours nor on WIDTH.  Loops written with it are plain loops whose numbers happen
-to be vectors: running sums stay in registers, and nothing is left to an optimiser that has to prove
-that arrays do not overlap.  (Loops over lanes that LLVM had to vectorise by itself took 2 to 3 times
-as long: it gives up beyond about eight pointers, and checks all pairs of them before each loop.)
+neither on its neighbours nor on WIDTH.  Loops written with it are plain loops whose numbers are
+vectors: running sums stay in registers, and nothing is left to an optimiser that has to prove that
+arrays do not overlap.  (Loops over lanes that LLVM vectorised by itself took three times as long:
+it gives up beyond about eight pointers, and checks all pairs of them before each loop.)
 
 Every function here also runs uncompiled, on arrays of WIDTH numbers in place of a `Lanes` value:
 with NUMBA_DISABLE_JIT=1 the kernels are ordinary Python, which a test compares bit by bit.
@@ -19,14 +19,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import lower_builtin, models, register_model, type_callable
 
-# One register of AVX-512, two of AVX2.  16 lanes were not faster at any block size, and their
-# working set leaves the first-level cache already at N = 8.
+# One register of AVX-512, two of AVX2.  With 16, AVX-512 took 10 to 20 % less up to N = 10 and 3 to
+# 8 % more beyond; AVX2, whose registers they fill, 5 to 40 % more.
 WIDTH = 8
+
+# llvmlite's, which numba brings.
+ir = cgutils.ir
 
 _ALIGNMENT = 8 * WIDTH
 _VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
@@ -130,7 +132,7 @@ def _compile(
             return result if fits else None
 
         # numba binds arguments by the names that it finds here.
-        typer.__signature__ = inspect.signature(function)
+        typer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         return typer
 
     @lower_builtin(function, *kinds)

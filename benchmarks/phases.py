@@ -76,5 +76,6 @@ def phases(N, seconds):
         "write": lambda: _write(repeats * F, work, a, errors),
     }
     return {
-        name: 1e6 * time / repeats / WIDTH for name, time in ((k, seconds(v)) for k, v in each.items())
+        name: 1e6 * time / repeats / WIDTH
+        for name, time in ((k, seconds(v)) for k, v in each.items())
     }

@@ -16,14 +16,14 @@ from pathlib import Path
 # One thread for every rival.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import numpy as np  # noqa: E402
-import rivals  # noqa: E402
-import sweeps  # noqa: E402
-from phases import phases  # noqa: E402
-from timing import ROUNDS, in_turn, once, seconds, table  # noqa: E402
+import numpy as np
+import rivals
+import sweeps
+from phases import phases
+from timing import ROUNDS, in_turn, once, seconds, table
 
-from asm_core import Operation, empty_measures, errors_by_frequency, measure_into  # noqa: E402
-from asm_core.sources import uniform  # noqa: E402
+from asm_core import Operation, empty_measures, errors_by_frequency, measure_into
+from asm_core.sources import uniform
 
 SIZES = (4, 8, 16, 32, 64)
 # What was asked for against batched NumPy and BLAS, by block size.
@@ -46,6 +46,7 @@ class Measuring:
         self.out = empty_measures(len(operations), len(methods), len(self.freqs), len(blocks))
 
     def __call__(self):
+        """Measure."""
         measure_into(self.out, *self.arguments)
 
 
@@ -151,6 +152,14 @@ def one_and_two_threads(blocks):
     return 2 * run(1) / run(2)
 
 
+def drawing_and_kernel():
+    """Microseconds a trial of both at N = 8, one thread."""
+    blocks = blocks_of(8)
+    measuring, count = Measuring(blocks, [POOL]), len(blocks)
+    times = in_turn({"draw": lambda: uniform(0, 8, 0, count), "measure": measuring})
+    return 1e6 * sum(times.values()) / count
+
+
 def where_it_goes(rate, found):
     """Phases of the kernel against the operations that they need."""
     needed = rivals.operations(8)
@@ -201,19 +210,23 @@ def machine():
 
 
 NOTES = """\
+Measured while the kernel was written (AMD EPYC of 2022, AVX-512), so that nobody tries it again:
+
 - Loops over lanes that LLVM vectorises by itself, arrays (sample, lane), 64 to 256 lanes: 1.15 us
   at N = 8 where vectors as values take 0.36 us. Beyond eight pointers LLVM gives up, and it checks
-  all pairs of them before each loop of a few hundred lanes; a higher limit
-  (`-runtime-memory-check-threshold`) vectorised more loops, and the checks took what that gained.
-- Fewer than 64 lanes in such loops: LLVM unrolls them whole and then does not vectorise.
-- 16 lanes as one value: no faster, and the working set leaves the first-level cache.
-- Four coefficients at a time in place of two: 8 % slower at N = 4 and 8, 6 to 14 % faster from 16 on.
-- A table of products of two basis functions: faster up to N = 16, and 33 MB at N = 64.
-- Adding all coefficients of a frequency in registers: twice as slow, short loops of changing length.
-- Slices of the working set as arguments: counting references took a quarter of the time at N = 4.
-- Division by a power of two as a product, precomputed squares for ReLU: nothing.
-- Writing float32 from the kernel into a unit's arrays: rows a power of two apart share their places
-  in the cache, 10 % slower than a small array and a copy.
+  all pairs of them before each loop of a few hundred lanes. With a higher limit
+  (`-runtime-memory-check-threshold`) more loops were vectorised, and none got faster. Loops over
+  fewer than 64 lanes, if their number is a constant, are unrolled whole and then not vectorised.
+- 16 lanes in place of 8: 10 to 20 % faster up to N = 10 with AVX-512, 3 to 8 % slower beyond; with
+  AVX2, whose registers they fill, 5 to 40 % slower. 4 lanes: 15 to 45 % slower.
+- Four coefficients at a time in place of two: 8 % slower at N = 4 and 8, 6 to 14 % faster from 16.
+- A table of products of two basis functions: 10 % faster at N = 16 and 32, 33 MB at N = 64.
+- Adding all coefficients of a frequency in registers before anything is stored: twice as slow; the
+  loops are short and of changing length, and branches are mispredicted.
+- Slices of the working set as arguments in place of row numbers: counting references took a fifth
+  of the time at N = 4.
+- Results rounded to float32 by the kernel itself, straight into the arrays of a unit: no gain. Its
+  rows are a power of two apart and share their places in the cache.
 - One more thread than cores, a shorter switch interval, Dask's profiler off, a higher threshold of
   Python's garbage collection during imports: nothing that could be told from noise.
 """
@@ -227,8 +240,8 @@ def main():
     parts = [
         "# How fast, against what",
         f"`make bench` prints and writes this page. {machine()}",
-        "Times are microseconds a trial, one thread, medians of nine rounds in which the rivals take "
-        "turns on the same blocks. The floor is the number of arithmetic operations that the "
+        "Times are microseconds a trial, one thread, medians of nine rounds in which the rivals "
+        "take turns on the same blocks. The floor is the number of arithmetic operations that the "
         f"algorithm needs, counted, over the {rate / 1e9:.0f} billion a second that a compiled "
         "multiply-add loop reaches here with its numbers in registers.",
         compared,
@@ -241,7 +254,7 @@ def main():
         "## Compiling and starting",
         *sweeps.starting(),
         "## Whole sweeps",
-        *sweeps.whole(trials, found[8]),
+        *sweeps.whole(trials, drawing_and_kernel),
         "## What did not help",
         NOTES,
     ]

@@ -5,11 +5,10 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
-from timing import process, seconds, table
+from timing import once, process, table
 
 import pipeline
 from asm_core import kernels
-from asm_core.sources import uniform
 
 _STARTUP = str(Path(__file__).with_name("startup.py"))
 _RUNS = 5
@@ -29,9 +28,7 @@ def starting():
         cache = {"NUMBA_CACHE_DIR": f"{path}/cache"}
         cold, _, said = process(_STARTUP, "sweep", f"results={path}/cold", **cache)
         compiling = _stages(said)["load or compile the kernel, compute"]
-        warm = [
-            process(_STARTUP, "sweep", f"results={path}/{k}", **cache) for k in range(_RUNS)
-        ]
+        warm = [process(_STARTUP, "sweep", f"results={path}/{k}", **cache) for k in range(_RUNS)]
         helping = statistics.median(process("-m", "pipeline", "--help")[0] for _ in range(_RUNS))
         again = [process("-m", "pipeline", "sweep", f"results={path}/0", **cache)[0]
                  for _ in range(_RUNS)]  # fmt: skip
@@ -45,7 +42,7 @@ def starting():
         "Seconds of `sweep`, 1,000 trials into a new store, kernels compiled before (medians of "
         f"{_RUNS} processes):",
         table(["stage", "seconds"], lines),
-        f"With nothing compiled the same takes {cold:.1f} s, {compiling:.1f} s of it for compiling; "
+        f"With nothing compiled the same takes {cold:.1f} s, {compiling:.1f} s of it to compile; "
         f"again, when there is nothing to compute, {statistics.median(again):.2f} s; `--help` "
         f"{helping:.2f} s.",
         *variants,
@@ -90,11 +87,11 @@ def _variants(cache):
     )
 
 
-def whole(trials, us):
+def whole(trials, drawing_and_kernel):
     """Sweeps of the defaults into a new store, each beside drawing and kernel just then."""
     lines = []
     for count in trials:
-        runs = [_sweep(count) for _ in range(1 if float(count) > 2e7 else 3)]
+        runs = [_sweep(count, drawing_and_kernel) for _ in range(1 if float(count) > 2e7 else 3)]
         wall, memory, alone = (statistics.median(run[k] for run in runs) for k in range(3))
         each = 1e6 * wall / float(count)
         limit = 1.5 * alone / 2 * float(count) / 1e6 + 4
@@ -104,22 +101,15 @@ def whole(trials, us):
         "trials", "wall, s", "us a trial", "peak MiB", "drawing + kernel, us", "limit, s",
     ]  # fmt: skip
     return (
-        "Whole processes on two cores, stored and in the ledger. Limit: 1.5 x (drawing + kernel) / 2 "
-        "+ 4 s.",
+        "Whole processes on two cores, stored and in the ledger. Limit: "
+        "1.5 x (drawing + kernel) / 2 + 4 s.",
         table(headings, lines),
         f"A gigabyte written to files here takes {_writing():.1f} s of one core, before "
         "compressing: the system provides memory for it. 10^7 trials are 1 GB.",
     )
 
 
-def _sweep(count):
-    from run import POOL, Measuring, blocks_of
-
-    def alone():
-        blocks = uniform(0, 8, 0, 1024)
-        drawing = seconds(lambda: uniform(0, 8, 0, 1024))
-        return 1e6 * (drawing + seconds(Measuring(blocks, [POOL]))) / len(blocks_of(8))
-
+def _sweep(count, alone):
     with folder() as path:
         before = alone()
         wall, memory, _ = process("-m", "pipeline", "sweep", f"trials={count}", f"results={path}")
@@ -127,13 +117,11 @@ def _sweep(count):
 
 
 def _writing():
-    content = bytes(range(256)) * 4096 * 4
+    content = bytes(range(256)) * (1 << 14)
     with folder() as path:
 
         def write():
-            for k in range(64):
+            for k in range(239):
                 Path(path, str(k)).write_bytes(content)
-
-        from timing import once
 
         return once(write)

@@ -1,4 +1,4 @@
-"""Medians of calls and of whole processes; rivals in turn, so that a noisy machine is noisy to all."""
+"""Medians of calls and of whole processes; rivals in turn, so that noise is the same to all."""
 
 import os
 import statistics
@@ -17,7 +17,9 @@ def seconds(function: Callable[[], object], rounds: int = ROUNDS) -> float:
     return in_turn({"": function}, rounds)[""]
 
 
-def in_turn(functions: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+def in_turn(
+    functions: Mapping[str, Callable[[], object]], rounds: int = ROUNDS
+) -> dict[str, float]:
     """Median time of a call of each, A B C A B C ..., after one round that compiles."""
     repeats = {}
     for name, function in functions.items():

@@ -1,0 +1,172 @@
+"""Lanes: each operation against numpy, and no bit of a kernel depends on their number."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from numba import njit
+
+import asm_core
+from asm_core import Operation, kernels, lanes
+from asm_core.lanes import (
+    WIDTH,
+    choose,
+    copysign,
+    gather,
+    load,
+    put,
+    rows,
+    spread,
+    sqrt,
+    store,
+    take,
+)
+
+OPERATIONS = [Operation("max_pool"), Operation("max_pool", 4), Operation("min_pool"),
+              Operation("relu"), Operation("leaky_relu", slope=0.3)]  # fmt: skip
+
+
+@njit
+def arithmetic(work):
+    a, b = load(work, 0), load(work, 1)
+    store(work, 2, a + b)
+    store(work, 3, a - b)
+    store(work, 4, a * b)
+    store(work, 5, a / b)
+    store(work, 6, sqrt(a * a))
+    store(work, 7, copysign(a, b))
+    store(work, 8, choose(a > b, a, b))
+    store(work, 9, choose((a > b) != (b > spread(0.0)), spread(1.0), spread(-0.5)))
+
+
+def test_every_operation_is_that_of_numpy_bit_by_bit():
+    work = rows(10)
+    work[:2] = np.random.default_rng(0).normal(size=(2, WIDTH))
+    work[0, :3], work[1, :3] = (1.0, -0.0, 1.5), (-0.5, 2.0, 1.5)
+    work[1, 3], work[0, 4] = -0.25, -0.0
+    a, b = work[:2].copy()
+    arithmetic(work)
+    expected = [
+        a + b, a - b, a * b, a / b, abs(a), np.copysign(a, b), np.where(a > b, a, b),
+        np.where((a > b) ^ (b > 0), 1.0, -0.5),
+    ]  # fmt: skip
+    assert np.array_equal(work[2:].view(np.int64), np.array(expected).view(np.int64))
+
+
+@njit
+def move(flat, single, out):
+    put(out, 3, gather(flat, 2, 5))
+    put(out, 3 + WIDTH, take(flat, 7))
+    put(out, 3 + 2 * WIDTH, take(single, 9))
+
+
+def test_elements_are_gathered_taken_and_put_where_they_belong():
+    flat, single = np.arange(100.0), np.arange(100, dtype=np.float32) / 3
+    out = np.full(4 * WIDTH, np.nan)
+    move(flat, single, out)
+    strided = flat[2 : 2 + 5 * WIDTH : 5]
+    expected = [strided, flat[7 : 7 + WIDTH], single[9 : 9 + WIDTH].astype(float)]
+    assert np.array_equal(out[3 : 3 + 3 * WIDTH], np.concatenate(expected))
+    assert np.isnan(out[:3]).all()
+    assert np.isnan(out[3 + 3 * WIDTH :]).all()
+
+
+def test_compiled_and_uncompiled_operations_are_one():
+    work = rows(10)
+    work[:2] = np.random.default_rng(1).normal(size=(2, WIDTH))
+    other = work.copy()
+    arithmetic(work)
+    arithmetic.py_func(other)
+    assert np.array_equal(work, other)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+def test_rows_begin_at_cache_lines(count):
+    work = rows(count)
+    assert work.shape == (count, WIDTH)
+    assert work.ctypes.data % (8 * WIDTH) == 0
+
+
+ELSEWHERE = """
+import sys, pathlib, types
+import numpy as np
+# The module as it is, with another number of lanes.
+spec = __import__("importlib.util").util.find_spec("asm_core.lanes")
+source = pathlib.Path(spec.origin).read_text()
+assert source.count("WIDTH = 8\\n") == 1
+module = types.ModuleType("asm_core.lanes")
+module.__file__ = spec.origin
+sys.modules["asm_core.lanes"] = module
+exec(compile(source.replace("WIDTH = 8\\n", f"WIDTH = {sys.argv[1]}\\n"), spec.origin, "exec"),
+     module.__dict__)
+import asm_core
+asm_core.lanes = module
+sys.path.insert(0, sys.argv[2])
+from test_lanes import everything
+from asm_core import lanes
+assert lanes.WIDTH == int(sys.argv[1])
+np.save(sys.argv[3], everything())
+"""
+
+
+def everything():
+    """All that the kernels give for a few blocks, as one array of bits."""
+    found = []
+    # A constant and a general block size, groups that are full and that are not.
+    for size, count in ((4, 19), (10, 3)):
+        blocks = np.random.default_rng(size).normal(size=(count, size, size))
+        blocks[1] = blocks[1].round()
+        operations = [o for o in OPERATIONS if size % o.window == 0]
+        found += asm_core.measure(blocks, range(2 * size - 1), operations)
+        coefficients = asm_core.block_dct(blocks)
+        found += [coefficients, asm_core.approximate(coefficients, size // 2)]
+    return np.concatenate([values.ravel() for values in found]).view(np.int64)
+
+
+@pytest.mark.parametrize(("width", "compiled"), [(4, True), (16, True), (8, False), (3, False)])
+def test_the_bits_of_a_trial_do_not_depend_on_the_lanes_or_on_being_compiled(
+    width, compiled, tmp_path
+):
+    # Uncompiled, the kernels are ordinary Python and numpy: nothing was fused or reordered.
+    variables = {"NUMBA_CACHE_DIR": str(tmp_path)} if compiled else {"NUMBA_DISABLE_JIT": "1"}
+    out = tmp_path / "bits.npy"
+    subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(width), os.path.dirname(__file__), str(out)],
+        env={**os.environ, **variables},
+        check=True,
+    )
+    assert np.array_equal(np.load(out), everything())
+
+
+def test_threads_at_the_same_time_give_the_bits_of_one_alone():
+    batches = [np.random.default_rng(k).normal(size=(300, 8, 8)) for k in range(8)]
+
+    def errors(blocks):
+        return asm_core.measure(blocks, range(15), OPERATIONS).error
+
+    with ThreadPoolExecutor(4) as pool:
+        for together, blocks in zip(pool.map(errors, batches), batches, strict=True):
+            assert np.array_equal(together, errors(blocks))
+
+
+def test_arrays_that_are_used_again_hold_the_last_batch():
+    blocks = np.random.default_rng(0).normal(size=(21, 8, 8))
+    # 40 keeps everything as 14 does: two frequencies in one step.
+    freqs, methods = [3, 14, 40], ["apx", "asm"]
+    out = asm_core.empty_measures(len(OPERATIONS), 2, 3, 21)
+    for part in (blocks, blocks[:5]):
+        asm_core.measure_into(out, part, freqs, OPERATIONS, methods, "triangle")
+        expected = asm_core.measure(part, freqs, OPERATIONS, methods)
+        for values, wanted in zip(out, expected, strict=True):
+            assert np.array_equal(values[..., : len(part)], wanted, equal_nan=True)
+
+
+def test_blocks_beyond_the_largest_constant_share_one_kernel():
+    assert isinstance(kernels.half_of(kernels.LARGEST_CONSTANT), tuple)
+    large = [kernels.half_of(size) for size in (kernels.LARGEST_CONSTANT + 2, 64)]
+    assert [len(half) for half in large] == [kernels.LARGEST_CONSTANT // 2 + 1, 32]
+    assert all(isinstance(half, np.ndarray) for half in large)
+    assert lanes.WIDTH == WIDTH
