@@ -28,7 +28,7 @@ from numba.extending import lower_builtin, models, register_model, type_callable
 WIDTH = 8
 
 # llvmlite's, which numba brings.
-ir = cgutils.ir
+ir = cgutils.ir  # type: ignore[attr-defined]
 
 _ALIGNMENT = 8 * WIDTH
 _VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
