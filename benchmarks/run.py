@@ -1,8 +1,8 @@
 """How fast, against what, and where the time goes: one table, printed and written.
 
 `make bench`, or `python benchmarks/run.py [FOLDER] [TRIALS ...]`: the page goes to
-FOLDER/BENCHMARKS.md (results), and whole sweeps of so many trials are timed (1e6 1e7).  Stores go
-to a folder beside it, which is removed: 100 bytes a trial.
+FOLDER/BENCHMARKS.md (results), and whole sweeps of so many trials are timed (1e6 1e7).  Their
+stores lie in the working folder until they are removed: 100 bytes a trial.
 """
 
 import os
@@ -227,8 +227,9 @@ Measured while the kernel was written (AMD EPYC of 2022, AVX-512), so that nobod
   of the time at N = 4.
 - Results rounded to float32 by the kernel itself, straight into the arrays of a unit: no gain. Its
   rows are a power of two apart and share their places in the cache.
-- One more thread than cores, a shorter switch interval, Dask's profiler off, a higher threshold of
-  Python's garbage collection during imports: nothing that could be told from noise.
+- One more thread than cores, a shorter switch interval, Dask's profiler off: nothing that could be
+  told from noise. Dask itself takes 4 ms a unit; the rest of a sweep is drawing, the kernel, and
+  what storing takes: compressing, checksums and the files.
 """
 
 

@@ -8,8 +8,9 @@ import time
 BEGAN = time.perf_counter()
 
 import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
 
-from pipeline import cli, config, sources  # noqa: E402
+from pipeline import __main__, config, sources  # noqa: E402
 
 
 def mark(name):
@@ -46,4 +47,9 @@ around(store, "write_unit", "write")
 around(run, "execute", "close the cluster")
 around(results, "summarize_store", "read the ledger")
 around(tables, "print_summary", "print the table")
-sys.exit(cli.main())
+result = __main__.main()
+mark("clear up")
+# The peak of this process alone, and not of the one that started it as wait4 has it.
+peak = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(f"peak {peak[0]}", file=sys.stderr)
+sys.exit(result)

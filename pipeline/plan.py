@@ -147,8 +147,12 @@ class Plan:
     @property
     def stored_bytes(self) -> int:
         """Size of all errors, mask accuracies and regrets, uncompressed."""
-        masks = self.curve_points // len(self.methods)
-        return 4 * (self.curve_points + 2 * masks) * sum(map(sum, self.cell_trials))
+        return 4 * self.stored_values * sum(map(sum, self.cell_trials))
+
+    @property
+    def stored_values(self) -> int:
+        """Errors, mask accuracies and regrets of one trial of a cell."""
+        return self.curve_points + 2 * (self.curve_points // len(self.methods))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -209,19 +213,20 @@ class Plan:
     def core_seconds(self) -> float:
         """Estimated time of one core for everything, without start-up.
 
-        Fitted to what `benchmarks/kernel.py` prints on a 2 GHz server core, within a factor of 2:
-        0.3 ns a product of the reconstruction, 1.5 ns a sample measured, and what drawing takes.
+        Fitted to what `make bench` prints on a server core of 2022, within a factor of 2: 0.07 ns a
+        product of the reconstruction, 0.15 ns one of the transform, 0.2 ns a sample measured,
+        10 ns a number stored, and what drawing takes.
         """
         total = 0.0
         for source, row in zip(self.sources, self.cell_trials, strict=True):
             for size, trials in zip(self.block_sizes, row, strict=True):
                 samples = size * size
-                reconstruct = 0.3e-9 * samples * samples / 4
-                each = source.seconds * samples
+                each = source.seconds * samples + 10e-9 * self.stored_values
                 for selection in self.selections:
                     last = validate.last_frequency(size, selection.kind)
                     steps = sum(1 for n in self.freqs if n <= last) + 1
-                    each += reconstruct + 1.5e-9 * samples * steps * len(self.operations)
+                    each += 0.07e-9 * samples * samples / 4 + 0.15e-9 * samples * size
+                    each += 0.2e-9 * samples * steps * len(self.operations)
                 total += trials * each
         return total
 

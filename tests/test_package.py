@@ -34,7 +34,7 @@ def test_conf_travels_with_the_wheel_and_tests_stay(installed):
 
 def test_the_console_script_is_declared(installed):
     entry = next(installed.glob("*.dist-info")) / "entry_points.txt"
-    assert "asm-sweep = pipeline.cli:main" in entry.read_text()
+    assert "asm-sweep = pipeline.__main__:main" in entry.read_text()
 
 
 def test_a_sweep_runs_from_the_wheel_in_any_folder(installed, tmp_path):
