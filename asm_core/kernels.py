@@ -31,8 +31,6 @@ TERMS = 2
 # half the time at N = 4 and two thirds at N = 8; at N = 16 nothing is gained.
 LARGEST_CONSTANT = 8
 
-_SMALLEST = 5e-324
-
 
 def half_of(size: int) -> tuple[int, ...] | NDArray[np.float64]:
     """What has H as its length: a tuple, of which the compiler knows it, or an array."""
@@ -166,7 +164,7 @@ def _find_extremes(work, x, N, k, sign, top, losses):
     The extreme itself, the first of equal ones, loses -0.0, every other sample +0.0 or more: one
     array tells what a choice costs and, by its sign, whether it is the right one.
     """
-    flip, zero = spread(sign), spread(0.0)
+    flip, zero, one = spread(sign), spread(0.0), spread(1.0)
     for w in range((N // k) ** 2):
         corner = (w // (N // k)) * k * N + (w % (N // k)) * k
         best = flip * load(work, x + corner)
@@ -174,12 +172,12 @@ def _find_extremes(work, x, N, k, sign, top, losses):
             value = flip * load(work, x + corner + (q // k) * N + q % k)
             best = choose(value > best, value, best)
         store(work, top + w, best)
-        # Larger than a loss of 0 until the extreme is found, and then no more.
-        pending = spread(_SMALLEST)
+        pending = one
         for q in range(k * k):
             s = corner + (q // k) * N + q % k
             loss = best - flip * load(work, x + s)
-            found = pending > loss
+            # No loss, and the first such sample.
+            found = pending > choose(loss > zero, one, zero)
             store(work, losses + s, choose(found, spread(-0.0), loss))
             pending = choose(found, zero, pending)
 

@@ -8,7 +8,6 @@ import time
 BEGAN = time.perf_counter()
 
 import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
 
 from pipeline import __main__, config, sources  # noqa: E402
 
