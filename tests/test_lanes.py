@@ -170,3 +170,16 @@ def test_blocks_beyond_the_largest_constant_share_one_kernel():
     assert [len(half) for half in large] == [kernels.LARGEST_CONSTANT // 2 + 1, 32]
     assert all(isinstance(half, np.ndarray) for half in large)
     assert lanes.WIDTH == WIDTH
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 15])
+def test_nothing_beyond_the_last_block_is_read(count, monkeypatch):
+    blocks = np.full((24, 8, 8), np.nan)
+    blocks[:count] = np.random.default_rng(0).normal(size=(count, 8, 8))
+    coefficients = np.full_like(blocks, np.nan)
+    coefficients[:count] = asm_core.block_dct(blocks[:count])
+    # The kernel looks for values that are not finite as it reads; only then are they looked up.
+    monkeypatch.setattr("asm_core.validate.finite", lambda name, array: pytest.fail(name))
+    for known in (None, coefficients[:count]):
+        measures = asm_core.measure(blocks[:count], [3], OPERATIONS[:1], coefficients=known)
+        assert np.isfinite(measures.error).all()
