@@ -86,9 +86,9 @@ def block_dct(blocks: ArrayLike) -> FloatArray:
     """
     samples = validate.blocks("blocks", blocks)
     size = samples.shape[-1]
-    blocks = np.ascontiguousarray(samples.reshape(-1, size * size))
-    coefficients = np.empty_like(blocks)
-    kernels.forward(blocks, basis_of(size), lanes.rows(3 * size * size + size), coefficients)
+    rows = kernels.flat(samples)
+    coefficients = np.empty_like(rows)
+    kernels.forward(rows, basis_of(size), lanes.rows(3 * size * size + size), coefficients)
     return coefficients.reshape(samples.shape)
 
 
@@ -116,10 +116,10 @@ def block_idct(coefficients: ArrayLike) -> FloatArray:
 def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
     """Blocks from the coefficients c = u N + v that `order` lists; `values` are valid."""
     size = values.shape[-1]
-    samples = np.ascontiguousarray(values.reshape(-1, size * size))
-    blocks = np.empty_like(samples)
+    rows = kernels.flat(values)
+    blocks = np.empty_like(rows)
     terms, _ = coefficient_terms(size, order, [len(order)])
-    kernels.inverse(samples, basis_of(size), terms, lanes.rows(3 * size * size + 1), blocks)
+    kernels.inverse(rows, basis_of(size), terms, lanes.rows(3 * size * size + 1), blocks)
     return blocks.reshape(values.shape)
 
 
@@ -146,7 +146,7 @@ def coefficient_terms(
     return _terms(size, order.tobytes(), tuple(kept))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _terms(
     size: int, order: bytes, kept: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -206,8 +206,8 @@ def measure_into(
         part = empty_measures(len(codes), len(methods), len(steps.stops), count)
     finite = kernels.measure(
         kernels.half_of(size),
-        np.ascontiguousarray(blocks.reshape(count, size * size)),
-        np.ascontiguousarray(known.reshape(len(known), size * size)),
+        kernels.flat(blocks),
+        kernels.flat(known),
         basis_of(size),
         steps.terms,
         steps.stops,
@@ -238,7 +238,7 @@ class _Steps(NamedTuple):
     """The step of each frequency that was asked for; None where these are the steps."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _steps(size: int, ranks: bytes, freqs: tuple[int, ...]) -> _Steps:
     # For a small batch this takes longer than measuring it, hence the cache.
     rank = np.frombuffer(ranks, dtype=np.int64).reshape(size, size)

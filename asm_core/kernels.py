@@ -38,6 +38,12 @@ def half_of(size: int) -> tuple[int, ...] | NDArray[np.float64]:
     return (0,) * half if size <= LARGEST_CONSTANT else np.empty(half)
 
 
+def flat(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Blocks (..., N, N) as rows (T, S) of the one kind of array that kernels are compiled for."""
+    samples = blocks.shape[-1] ** 2
+    return np.require(blocks.reshape(-1, samples), requirements=("C", "A", "W"))
+
+
 def scratch(size: int, windows: Sequence[int]) -> NDArray[np.float64]:
     """Rows for the working set of `measure`; `windows` are those of its operations."""
     per_pooling = sum(size * size + (size // k) ** 2 for k in windows if k)

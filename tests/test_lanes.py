@@ -172,6 +172,26 @@ def test_blocks_beyond_the_largest_constant_share_one_kernel():
     assert lanes.WIDTH == WIDTH
 
 
+def test_every_kind_of_array_is_measured_by_the_same_few_kernels():
+    def measure(blocks):
+        coefficients = asm_core.block_dct(blocks)
+        asm_core.measure(blocks, [1], OPERATIONS[:1], coefficients=coefficients)
+        return asm_core.errors_by_frequency(blocks, [0, 3, 99])
+
+    blocks = np.random.default_rng(0).normal(size=(10, 8, 8))
+    expected = measure(blocks)
+    for size in range(2, 20, 2):
+        measure(np.zeros((1, size, size)))
+    frozen = blocks.copy()
+    frozen.flags.writeable = False
+    askew = np.frombuffer(b"." + blocks.tobytes(), np.uint8)[1:].view(np.float64)
+    for other in (frozen, askew.reshape(blocks.shape), blocks.repeat(2, axis=0)[::2],
+                  np.asfortranarray(blocks)):  # fmt: skip
+        assert np.array_equal(measure(other), expected)
+    assert len(kernels.measure.signatures) == kernels.LARGEST_CONSTANT // 2 + 1
+    assert len(kernels.forward.signatures) == len(kernels.inverse.signatures) == 1
+
+
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 15])
 def test_nothing_beyond_the_last_block_is_read(count, monkeypatch):
     blocks = np.full((24, 8, 8), np.nan)
