@@ -44,9 +44,7 @@ def quantisation_table(quality: int) -> NDArray[np.int64]:
     ----------
     ITU-T T.81 (1992), table K.1; `jpeg_quality_scaling` of the IJG's libjpeg.
     """
-    quality = validate.integer("quality", quality, minimum=1)
-    if quality > 100:
-        raise ValueError(f"quality must be within 1..100, got {quality}")
+    quality = validate.quality(quality)
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     table = (np.array(_LUMINANCE, dtype=np.int64) * percent + 50) // 100
     return np.clip(table, 1, 255)
@@ -85,11 +83,7 @@ def quantised_coefficients(blocks: ArrayLike, quality: int) -> FloatArray:
     """
     steps = quantisation_table(quality)
     samples = validate.blocks("blocks", blocks)
-    if samples.shape[-1] != 8:
-        raise ValueError(
-            f"quality needs blocks of 8 x 8, as JPEG has them, got block_size={samples.shape[-1]}: "
-            "use block_size=8"
-        )
+    validate.quality(quality, samples.shape[-1])
     coefficients = block_dct(samples * LEVELS - LEVEL_SHIFT)
     whole = np.floor(np.abs(coefficients) / steps + 0.5)
     return from_grey_levels(np.copysign(whole, coefficients) * steps)

@@ -52,6 +52,19 @@ def window(value: Any, size: int) -> int:
     return side
 
 
+def quality(value: Any, size: int = 8) -> int:
+    """A quality of JPEG, 1 .. 100, for a block size that JPEG has."""
+    number = integer("quality", value, minimum=1)
+    if number > 100:
+        raise ValueError(f"quality must be within 1..100, got {number}")
+    if size != 8:
+        raise ValueError(
+            f"quality needs blocks of 8 x 8, as JPEG has them, got block_size={size}: "
+            "use block_size=8"
+        )
+    return number
+
+
 def last_frequency(size: int, selection: str) -> int:
     """The n from which on a selection keeps every coefficient of a block."""
     return {"triangle": 2 * size - 2, "square": size - 1}.get(selection, size * size - 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import asm_core
+from asm_core import validate
 from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
 from pipeline import arrays, images, jpeg, stored
@@ -94,6 +95,9 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[So
         ]
         for source in found:
             for size in block_sizes:
+                if source.quality is not None:
+                    # Before the transform, and with it numba, is loaded.
+                    validate.quality(source.quality, size)
                 # Drawing nothing still checks every parameter, in the function that defines them.
                 draw(source, 0, size, 0, 0)
     except ValueError as error:

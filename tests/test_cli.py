@@ -208,6 +208,8 @@ def test_help_and_refusals_import_neither_dask_nor_numba():
         "import sys; from pipeline.cli import main; main(['sweep', '--help']);"
         "main(['sweep', 'frq=1']); main(['sweep', 'block_size=7']);"
         "main(['sweep', 'source=images', 'source.images.path=no']);"
+        "main(['sweep', 'source.uniform.quality=0']);"
+        "main(['sweep', 'source.uniform.quality=9', 'block_size=16']);"
         "print([m for m in ('dask', 'distributed', 'numba', 'xarray', 'zarr') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
