@@ -100,7 +100,6 @@ def errors_by_frequency(
     Ehrlich, *Max Pooling with Approximated Spatial Masking* (notebook, 2018); Ehrlich and Davis,
     *Deep Residual Learning in the JPEG Transform Domain*, ICCV 2019, section 4.2.
     """
-    validate.choice("method", method, METHODS)
     samples = validate.blocks_of_numbers("blocks", blocks)
     lead, size = samples.shape[:-2], samples.shape[-1]
     batch, wanted = samples.reshape(-1, size, size), list(freqs)

@@ -10,7 +10,8 @@ it gives up beyond about eight pointers, and checks all pairs of them before eac
 Every function here also runs uncompiled, on arrays of WIDTH numbers in place of a `Lanes` value:
 with NUMBA_DISABLE_JIT=1 the kernels are ordinary Python, which a test compares bit by bit.
 
-numba's cache of `kernels.py` does not see changes of this file: touch `kernels.py` after one.
+numba's cache of compiled functions does not see changes of this file: after one, touch the files
+that use it, `kernels.py` and `pipeline/moments.py`.
 """
 
 import inspect

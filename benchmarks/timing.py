@@ -24,10 +24,7 @@ def in_turn(
     repeats = {}
     for name, function in functions.items():
         function()
-        began = time.perf_counter()
-        function()
-        once = time.perf_counter() - began
-        repeats[name] = max(1, min(1000, round(_SHORTEST / max(once, 1e-9))))
+        repeats[name] = max(1, min(1000, round(_SHORTEST / max(once(function), 1e-9))))
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():

@@ -108,7 +108,7 @@ def _accumulate(values, rest, out):
         for t in range(0, T - T % WIDTH, WIDTH):
             totals = _include(take(values, p * T + t), totals)
         totals = _include(take(rest, p * WIDTH), totals)
-        for m in range(7):
+        for m in range(len(totals)):
             put(out, (m * P + p) * WIDTH, totals[m])
 
 
