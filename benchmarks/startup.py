@@ -35,13 +35,13 @@ mark("import Hydra, NumPy and numba")
 from pipeline import results, tables  # noqa: E402
 
 mark("import xarray, pandas, SciPy and rich")
-from pipeline import run, store  # noqa: E402
+from pipeline import run, store, unit  # noqa: E402
 
 mark("import distributed and zarr")
 around(config, "load", "compose the configuration")
 around(sources, "resolve", "plan")
 around(store, "prepare", "create the store")
-around(run, "measure_unit", "load or compile the kernel, compute", "start the cluster")
+around(unit, "measure_unit", "load or compile the kernel, compute", "start the cluster")
 around(store, "write_unit", "write")
 around(run, "execute", "close the cluster")
 around(results, "summarize_store", "read the ledger")

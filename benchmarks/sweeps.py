@@ -10,8 +10,9 @@ from timing import once, process, table
 
 import pipeline
 from asm_core import kernels
-from pipeline import config, run, sources, store
+from pipeline import config, sources, store
 from pipeline.plan import make_plan
+from pipeline.unit import measure_unit
 
 _STARTUP = str(Path(__file__).with_name("startup.py"))
 _RUNS = 5
@@ -131,11 +132,11 @@ def _storing():
     """Microseconds a trial of writing units that are measured already."""
     plan = make_plan(config.load(["trials=1e6"]), sources.resolve)
     units = [unit for unit in plan.units() if unit.stop - unit.start == plan.unit_trials]
-    measures = run.measure_unit(plan, units[0])
+    parts = [(plan, measure_unit(plan, units[0]))]
     with folder() as path:
         stored = f"{path}/sweep.zarr"
         store.prepare(stored, plan, {})
-        time = once(lambda: [store.write_unit(stored, "", unit, measures) for unit in units])
+        time = once(lambda: [store.write_unit(stored, "", plan, unit, parts) for unit in units])
     return 1e6 * time / plan.unit_trials / len(units)
 
 

@@ -5,13 +5,14 @@ Each verb imports what it needs when it runs: xarray, zarr, dask and numba take 
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import overrides, usage
-from pipeline.exceptions import ClusterLostError, Stopped, UserError
+from pipeline import overrides, store_verbs, usage
+from pipeline.exceptions import ClusterLostError, Stopped, StoreLostError, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,15 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 2 refused (one line on standard error), 3 some units failed,
-        130 stopped by Ctrl-C.
+        Exit code: 0 done, 1 the cluster or the disk was lost, or a store is damaged, 2 refused
+        (one line on standard error), 3 some units failed, 130 stopped by Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(words)
     except UserError as error:
         return _refuse(str(error))
-    except ClusterLostError as error:
+    except (ClusterLostError, StoreLostError) as error:
         _refuse(f"{error}: what was stored is safe, and the same command goes on from there")
         return 1
     except BrokenPipeError:
@@ -78,15 +79,24 @@ def _sweep(words: list[str], show: bool) -> int:
     if settings is None:
         return 0
     plan = _planned(settings)
-    from pipeline import tables
+    from pipeline import progress
 
-    with tables.Watch() as watch:
+    with progress.Watch() as watch:
         outcome = _run(settings, plan, words, watch)
     if outcome.plan.unit_trials != settings.unit_trials:
         watch.say(f"Units of this store hold {outcome.plan.unit_trials:,} trials.")
     if outcome.failures:
         return 3
-    _print_table(outcome.path, outcome.plan.prefixes)
+    from pipeline import listing
+
+    stored = listing.measured_trials(outcome.path)
+    if stored > outcome.plan.trials:
+        watch.say(
+            f"The store has {stored:,} trials; the table is of the first {outcome.plan.trials:,}."
+        )
+    store_verbs.print_table(
+        outcome.path, outcome.plan.prefixes, settings.precision, outcome.plan.labels
+    )
     if outcome.computed:
         speed = outcome.computed / max(outcome.seconds, 1e-9)
         watch.say(f"{outcome.computed:,} trials in {outcome.seconds:.1f} s, {speed:,.0f} trials/s")
@@ -104,15 +114,16 @@ def _sweep(words: list[str], show: bool) -> int:
 
 def _run(settings: Any, plan: Any, words: Sequence[str], watch: Any) -> Any:
     """Run what the store of a plan lacks; says which units failed."""
-    from pipeline import run
+    from pipeline import loop, run
 
     outcome = run.execute(settings, plan, words, watch)
     for failure in outcome.failures[:5]:
         print(f"failed: {failure}", file=sys.stderr)
     if outcome.failures:
         print(
-            f"error: {len(outcome.failures)} of the units failed, all others are stored: the same "
-            "command tries the failed ones again",
+            f"error: {len(outcome.failures)} units failed {1 + loop.RETRIES} times and are set "
+            "aside, all others are stored; to try them again: "
+            f"{usage.PROGRAM} sweep {shlex.join(words)}".rstrip(),
             file=sys.stderr,
         )
     return outcome
@@ -145,7 +156,7 @@ def _claims(words: list[str], show: bool) -> int:
         raise UserError("trials must be at least 2 for an interval, got 1: use trials=1e4")
     # All are checked before the first is started.
     plans = [_planned(settings) for settings in composed]
-    from pipeline import figures, report, results, store, tables
+    from pipeline import figures, progress, report, results, store
     from pipeline.plan import store_path
 
     if folder is not None:
@@ -159,7 +170,7 @@ def _claims(words: list[str], show: bool) -> int:
     for name, settings, plan, argument in zip(
         claims.EXPERIMENTS, composed, plans, arguments, strict=True
     ):
-        with tables.Watch() as watch:
+        with progress.Watch() as watch:
             watch.say(f"experiment={name}")
             outcome = _run(settings, plan, argument, watch)
         if outcome.failures:
@@ -204,16 +215,6 @@ def _remainders(source: Any, block_sizes: Sequence[int]) -> list[str]:
     ]
 
 
-def _print_table(path: str, prefixes: Sequence[int]) -> None:
-    from pipeline import results, tables
-
-    summaries = [results.summarize_store(path, prefix) for prefix in prefixes]
-    if settings := results.changed_settings(summaries[0].attrs):
-        print(settings)
-    for summary in summaries:
-        tables.print_summary(summary)
-
-
 def _plan(words: list[str], show: bool) -> int:
     settings = _composed(words, show)
     if settings is None:
@@ -221,12 +222,12 @@ def _plan(words: list[str], show: bool) -> int:
     plan = _planned(settings)
     from dask.system import CPU_COUNT
 
-    from pipeline import store, tables
+    from pipeline import listing, store, tables
     from pipeline.plan import store_path
 
     path = store_path(settings, plan)
-    plan = store.check(path, plan)
-    missing = plan.missing(store.counts(path))
+    plan = store.check(path, plan, extend=settings.extend)
+    missing = plan.missing(listing.counts(path, plan))
     workers, threads = (settings.cluster.get(key) for key in ("workers", "threads"))
     threads = workers * threads if workers and threads else CPU_COUNT
     tables.print_plan(plan, path, len(missing), threads)
@@ -234,91 +235,6 @@ def _plan(words: list[str], show: bool) -> int:
         for line in _remainders(source, plan.block_sizes):
             print(line)
     return 0
-
-
-def _summary(words: list[str], show: bool) -> int:
-    path, _ = _store_and_keys(words, {})
-    if show:
-        return _print_config(path)
-    from pipeline import results, store
-
-    with store.reading(path):
-        asked = _recorded(store.provenance_of(path))["trials"]
-    length = results.open_results(path).sizes["trial"]
-    prefixes = [length] if asked == "all" else overrides.integers("trials", asked)
-    _print_table(path, [*prefixes[:-1], length])
-    wanted, done = store.wanted_and_done(path)
-    if done < wanted:
-        print(
-            f"Unfinished: {done:,} of {wanted:,} trials are stored; the same sweep goes on.",
-            file=sys.stderr,
-        )
-    print(f"Store: {path}")
-    return 0
-
-
-def _plot(words: list[str], show: bool) -> int:
-    path, own = _store_and_keys(words, {"to": None, "log": "false"})
-    if show:
-        return _print_config(path)
-    from pipeline import figures, results
-
-    stem = path.removesuffix(".zarr") if own["to"] is None else own["to"]
-    length = results.open_results(path).sizes["trial"]
-    figure = figures.plot_curves(
-        results.summarize_store(path, length), log=overrides.truth("log", own["log"])
-    )
-    return _save(figure, stem)
-
-
-def _save(figure: Any, stem: str) -> int:
-    from pipeline import figures
-
-    stem = os.path.expanduser(stem).removesuffix(".png").removesuffix(".svg")
-    if not Path(stem).name or stem.endswith("/"):
-        raise UserError(f"to={stem} names no file: write for example to=pictures/curve")
-    try:
-        print("\n".join(figures.save(figure, stem)))
-    except OSError as error:
-        raise UserError(
-            f"cannot write {stem}.png: {error.strerror}: choose another to=..."
-        ) from error
-    return 0
-
-
-def _print_config(path: str) -> int:
-    from pipeline import store
-
-    print(store.provenance_of(path)["config"], end="")
-    return 0
-
-
-def _recorded(attributes: dict[str, Any]) -> dict[str, Any]:
-    import yaml
-
-    recorded: dict[str, Any] = yaml.safe_load(attributes["config"])
-    return recorded
-
-
-def _store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The STORE of a verb (the newest one if none is given) and the verb's own keys."""
-    stores = [word for word in words if "=" not in word or os.path.exists(word)]
-    given = overrides.split_arguments(word for word in words if word not in stores)
-    folder = os.path.expanduser(given.pop("results", "results"))
-    for key in given:
-        if key not in own:
-            hint = overrides.did_you_mean(key, [*own, "results"])
-            raise UserError(f"unknown key {key!r}: {hint}")
-    if len(stores) > 1:
-        raise UserError(f"one store at a time, got {len(stores)}: {' '.join(stores)}")
-    if stores:
-        path = os.path.expanduser(stores[0].removeprefix("file://"))
-        return path if "://" in path else str(Path(path).absolute()), {**own, **given}
-    found = [path for path in Path(folder).glob("*.zarr") if (path / "zarr.json").is_file()]
-    newest = sorted(found, key=lambda path: path.stat().st_mtime)
-    if not newest:
-        raise UserError(f"no store in {folder}: run {usage.PROGRAM} sweep first, or give its path")
-    return str(newest[-1].absolute()), {**own, **given}
 
 
 def _example(words: list[str], show: bool) -> int:
@@ -350,14 +266,52 @@ def _example(words: list[str], show: bool) -> int:
         print()
     for line in shown.lines:
         print(line)
-    return _save(figures.plot_matrices(shown.matrices, shown.title), own["to"])
+    return store_verbs.save(figures.plot_matrices(shown.matrices, shown.title), own["to"])
+
+
+def _rerun(words: list[str], show: bool) -> int:
+    own = {"out": None}
+    given = [word for word in words if word.partition("=")[0].partition(".")[0] == "cluster"]
+    rest = [word for word in words if word not in given]
+    path, own = store_verbs.store_and_keys(rest, own)
+    if show:
+        return store_verbs.print_config(path)
+    if not own["out"]:
+        raise UserError("rerun needs a new store: give out=STORE")
+    from pipeline import config, provenance, store
+
+    attributes = store.provenance_of(path)
+    target = os.path.expanduser(own["out"])
+    if os.path.realpath(target) == os.path.realpath(path):
+        raise UserError(f"out={own['out']} is the store itself: give a new one")
+    runs = provenance.recorded_runs(attributes)
+    for run in runs:
+        settings = config.recorded(run["config"])
+        settings.out, settings.extend = target, len(runs) > 1
+        if given:
+            settings.cluster = config.load(given).cluster
+        plan = _planned(settings)
+        from pipeline import progress
+
+        with progress.Watch() as watch:
+            watch.say(f"sweep {run['overrides']}".rstrip())
+            words = provenance.words_of(run, target, extend=settings.extend)
+            outcome = _run(settings, plan, words, watch)
+        if outcome.failures:
+            return 3
+    store.set_attributes(outcome.path, {"rerun_of": path})
+    print(f"Store: {outcome.path}")
+    return store_verbs.print_differing(outcome.path, path)
 
 
 VERBS: dict[str, Callable[[list[str], bool], int]] = {
     "sweep": _sweep,
     "plan": _plan,
-    "summary": _summary,
-    "plot": _plot,
+    "summary": store_verbs.summary,
+    "plot": store_verbs.plot,
+    "status": store_verbs.status,
+    "verify": store_verbs.verify,
+    "rerun": _rerun,
     "example": _example,
     "claims": _claims,
 }

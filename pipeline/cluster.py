@@ -6,15 +6,20 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Worker
+from distributed.utils import silence_logging_cmgr
 
 from asm_core import KERNEL_VERSION
 from asm_core.sources import STREAM_VERSION
 from pipeline.exceptions import Stopped, UserError
 from pipeline.plan import LAYOUT_VERSION
+
+# A worker's heart beats every half second to ten seconds.
+SILENT_SECONDS = 30.0
 
 Versions = tuple[int, int, int]
 
@@ -29,7 +34,9 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
         Where a scheduler does not answer, has no worker, or has workers of another version.
     """
     if settings["kind"] == "scheduler":
-        with _reach(settings["address"], settings["timeout"]) as client:
+        # What goes wrong is said in one line, by who meets it.
+        quiet = silence_logging_cmgr(logging.CRITICAL)
+        with quiet, _reach(settings["address"], settings["timeout"]) as client:
             _check_workers(client, settings)
             yield client
         return
@@ -67,6 +74,49 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
 def dask_setup(worker: Worker) -> None:
     """Run by each worker process as it starts (Dask's preload): Ctrl-C is for the client."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A cluster as it is now: threads of its workers; those that are silent, and were removed."""
+
+    threads: int
+    silent: set[str]
+    dropped: list[str]
+
+
+def look(client: Client, silent_before: set[str]) -> Look:
+    """Count the threads; have the scheduler drop workers that are silent now and were before.
+
+    A worker that is stopped, or whose machine hangs, keeps its units until Dask gives it up after
+    five minutes.  Twice, because after a pause of the whole machine all look silent once.
+    """
+    # Workers that are threads beat in this very process.
+    threads = isinstance(client.cluster, LocalCluster) and not client.cluster.processes
+    seconds = float("inf") if threads else SILENT_SECONDS
+
+    # Defined here, so that it travels whole: a scheduler need not have this program.
+    async def on_scheduler(
+        dask_scheduler: Any, limit: float = seconds, before: set[str] = silent_before
+    ) -> Any:
+        import time  # noqa: PLC0415
+
+        # A span keeps 0.2 kB of every task that ever was, which nobody here asks for.
+        spans = dask_scheduler.extensions.get("spans")
+        for span in spans.spans.values() if spans else ():
+            if span.metadata:
+                span.metadata["collections"].clear()
+        ages = {
+            address: time.time() - worker.last_seen
+            for address, worker in dask_scheduler.workers.items()
+        }
+        silent = {address for address, age in ages.items() if age > limit}
+        dropped = sorted(silent & before)
+        for address in dropped:
+            await dask_scheduler.remove_worker(address, stimulus_id=f"silent-{time.time()}")
+        return dask_scheduler.total_nthreads, silent - set(dropped), dropped
+
+    return Look(*client.run_on_scheduler(on_scheduler))
 
 
 def dashboard(client: Client, settings: dict[str, Any]) -> str | None:

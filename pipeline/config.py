@@ -27,6 +27,7 @@ MISSING = "???"
 # What a YAML file that is none raises.
 _UNREADABLE = (yaml.YAMLError, OSError, ValueError)
 ALL = "all"
+_NONE = (None, "", "null")
 Entry = dict[str, Any]
 
 
@@ -38,10 +39,13 @@ class Config:
     block_size: list[int]
     method: list[str]
     trials: list[int] | str
+    precision: float | None
     seed: int
     unit_trials: int
+    store_trials: int | None
     results: str
     out: str | None
+    extend: bool
     source: dict[str, Entry]
     operation: dict[str, Entry]
     selection: dict[str, Entry]
@@ -49,9 +53,9 @@ class Config:
 
     def to_yaml(self) -> str:
         """The composed configuration, as `--cfg` prints it."""
-        text: str = yaml.safe_dump(
-            dataclasses.asdict(self), sort_keys=False, default_flow_style=None
-        )
+        shown = dataclasses.asdict(self)
+        shown["store_trials"] = {None: ALL, 0: "none"}.get(self.store_trials, self.store_trials)
+        text: str = yaml.safe_dump(shown, sort_keys=False, default_flow_style=None)
         return text
 
 
@@ -257,10 +261,13 @@ def _checked(raw: dict[str, Any]) -> Config:
         block_size=overrides.integers("block_size", raw["block_size"], minimum=2),
         method=overrides.names("method", raw["method"]),
         trials=ALL if trials == ALL else overrides.integers("trials", trials, minimum=1),
+        precision=None if raw["precision"] in _NONE else _precision(raw["precision"]),
         seed=overrides.integer("seed", raw["seed"]),
         unit_trials=overrides.integer("unit_trials", raw["unit_trials"], minimum=1),
+        store_trials=_store_trials(raw["store_trials"]),
         results=str(raw["results"]),
-        out=None if raw["out"] in (None, "", "null") else str(raw["out"]),
+        out=None if raw["out"] in _NONE else str(raw["out"]),
+        extend=overrides.truth("extend", raw["extend"]),
         source=_entries("source", raw["source"]),
         operation=_entries("operation", raw["operation"]),
         selection=_entries("selection", raw["selection"]),
@@ -268,7 +275,46 @@ def _checked(raw: dict[str, Any]) -> Config:
     )
     if not config.results:
         raise UserError("results is empty: give a folder, as results=results")
+    if config.extend and config.out is None:
+        raise UserError("extend=true needs the store to add to: give out=STORE")
+    if config.precision is not None and len(config.trials) > 1 and config.trials != ALL:
+        raise UserError(
+            f"precision={config.precision:g} runs up to one number of trials, got "
+            f"{len(config.trials)}: give the most that may be taken, as trials=1e9"
+        )
     return config
+
+
+def _precision(value: Any) -> float:
+    precision = overrides.number("precision", value)
+    if precision <= 0:
+        raise UserError(
+            f"precision must be more than 0, got {value}: it is half the width of the 95 % interval"
+        )
+    return precision
+
+
+def _store_trials(value: Any) -> int | None:
+    """How many trials are kept one by one; None means all."""
+    if value in (ALL, None):
+        return None
+    if value == "none":
+        return 0
+    try:
+        return overrides.integer("store_trials", value)
+    except UserError as error:
+        raise UserError(f"store_trials must be all, none or a number: {error}") from error
+
+
+def recorded(text: str) -> Config:
+    """A configuration as `Config.to_yaml` wrote it.
+
+    Raises
+    ------
+    UserError
+        Where this version of the program does not know it any more.
+    """
+    return _checked(yaml.safe_load(text))
 
 
 def _entries(group: str, entries: dict[str, Entry]) -> dict[str, Entry]:

@@ -9,5 +9,13 @@ class ClusterLostError(RuntimeError):
     """The Dask scheduler went away; what was stored is safe."""
 
 
+class StoreLostError(RuntimeError):
+    """Nothing more can be written to the store; what was stored is safe."""
+
+
+class UnitError(RuntimeError):
+    """A unit that could not be measured or stored; says which."""
+
+
 class Stopped(KeyboardInterrupt):
     """Ctrl-C, after everything in flight was stored."""

@@ -1,4 +1,4 @@
-"""Config -> Plan: what is measured, in which units, under which identity, at what cost.
+"""Config -> Plan: what is measured, in which units, under which identity.
 
 Pure: no dask, no xarray, no zarr, nothing read or written.
 """
@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,65 +19,39 @@ from numpy.typing import NDArray
 
 from asm_core import KERNEL_VERSION, validate
 from asm_core.sources import STREAM_VERSION
+from pipeline import entries
+from pipeline.boxes import Box, boxes
+from pipeline.entries import Choice, Source
 from pipeline.exceptions import UserError
+from pipeline.identity import labels
 from pipeline.overrides import did_you_mean
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
 # Raised whenever the arrays of a store change their meaning or layout.
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 
 # Bytes that one unit may hold as float32 errors: a worker thread holds two to three times that
 # while it compresses, and blosc takes at most 2 GiB at once.
 MAX_UNIT_BYTES = 1 << 28
 # A ledger row per unit, read whole when a store is opened.
 MAX_UNITS = 1_000_000
-# Beyond it one block is a picture: N^4 / 4 products a block, minutes for a few thousand trials.
-MAX_BLOCK_SIZE = 256
-
-
-@dataclass(frozen=True)
-class Source:
-    """One entry of conf/source, resolved: everything a worker needs to draw its blocks.
-
-    `identity` is what of it decides numbers; `available` how many blocks there are of each block
-    size, None where they never end; `quality` that of the JPEG quantisation of the blocks, if any;
-    `seconds` what drawing a sample takes, for the estimate.
-    """
-
-    name: str
-    kind: str
-    parameters: dict[str, Any]
-    identity: dict[str, Any]
-    available: dict[int, int] | None = None
-    quality: int | None = None
-    seconds: float = 5e-9
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One entry of conf/operation or conf/selection: its kind, with that kind's own parameters."""
-
-    name: str
-    kind: str
-    parameters: dict[str, Any]
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What of it decides numbers: all but its name."""
-        return {"kind": self.kind, **self.parameters}
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One cell (source, block size) and consecutive trials: one task, one chunk, one ledger row."""
+    """One cell (source, block size) and consecutive trials: one task, one chunk, one ledger row.
+
+    `boxes` are the parts of its curves that are to be measured; none means all.
+    """
 
     source: int
     block_size: int
     number: int
     start: int
     stop: int
+    boxes: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +59,8 @@ class Plan:
     """A sweep, decided: axes in store order, trials per cell, units.
 
     `cell_trials[s][b]` is how many trials the cell of source s and block size b wants;
-    `prefixes` are the trial counts at which the estimate is reported, the largest last.
+    `prefixes` are the trial counts at which the estimate is reported, the largest last;
+    `keep` is how many trials, the first ones, the store keeps one by one: None means all.
     """
 
     seed: int
@@ -98,22 +73,54 @@ class Plan:
     cell_trials: tuple[tuple[int, ...], ...]
     prefixes: tuple[int, ...]
     unit_trials: int
+    keep: int | None = None
 
     @property
     def trials(self) -> int:
-        """Length of the trial axis."""
+        """Trials of the largest cell."""
         return max(max(row) for row in self.cell_trials)
+
+    @property
+    def kept_trials(self) -> int:
+        """Length of the trial axis: what of the trials the store keeps one by one."""
+        return self.trials if self.keep is None else min(self.trials, self.keep)
 
     @property
     def units_per_cell(self) -> int:
         """Length of the ledger's unit axis."""
-        return _ceil(self.trials, self.unit_trials)
+        return self.units_of(self.trials)
+
+    def units_of(self, trials: int) -> int:
+        """How many units so many trials of a cell take."""
+        return _ceil(trials, self.unit_trials)
 
     def with_unit_trials(self, unit_trials: int) -> "Plan":
         """The same plan, cut into units of another size."""
         plan = dataclasses.replace(self, unit_trials=unit_trials)
         _check_count(plan)
+        _check_prefixes(plan)
         return plan
+
+    def only(self, box: Box) -> "Plan":
+        """The plan of a part of the curves."""
+        operations, selections, methods, freqs = box
+        return dataclasses.replace(
+            self,
+            operations=tuple(self.operations[k] for k in operations),
+            selections=tuple(self.selections[k] for k in selections),
+            methods=tuple(self.methods[k] for k in methods),
+            freqs=tuple(self.freqs[k] for k in freqs),
+        )
+
+    @property
+    def labels(self) -> dict[str, list[Any]]:
+        """The values of each axis but trial."""
+        return labels(self.identity)
+
+    def with_trials(self, cell_trials: Sequence[Sequence[int]]) -> "Plan":
+        """The same plan, with other numbers of trials."""
+        plan = dataclasses.replace(self, cell_trials=tuple(map(tuple, cell_trials)))
+        return dataclasses.replace(plan, prefixes=(plan.trials,))
 
     @property
     def axis_sizes(self) -> dict[str, int]:
@@ -143,16 +150,6 @@ class Plan:
     def unit_bytes(self) -> int:
         """Size of one unit's errors in memory."""
         return 4 * self.curve_points * self.unit_trials
-
-    @property
-    def stored_bytes(self) -> int:
-        """Size of all errors, mask accuracies and regrets, uncompressed."""
-        return 4 * self.stored_values * sum(map(sum, self.cell_trials))
-
-    @property
-    def stored_values(self) -> int:
-        """Errors, mask accuracies and regrets of one trial of a cell."""
-        return self.curve_points + 2 * (self.curve_points // len(self.methods))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -190,45 +187,37 @@ class Plan:
         return sum(_ceil(n, self.unit_trials) for row in self.cell_trials for n in row)
 
     def missing(self, counts: NDArray[np.int64] | None) -> list[Unit]:
-        """Units of which the ledger lists fewer trials than the plan wants.
+        """Units, or the parts of them, of which the ledger lists fewer trials than are wanted.
 
-        `counts` (source, block_size, unit), as the ledger has them; None where there is no store.
+        `counts` (source, block_size, unit, operation, selection, method, freq) on the plan's own
+        axes; None where there is no store.
         """
         if counts is None:
             return list(self.units())
-        length = counts.shape[-1]
-        return [
-            unit
-            for unit in self.units()
-            if unit.number >= length
-            or counts[unit.source, unit.block_size, unit.number] < unit.stop - unit.start
-        ]
+        whole = counts.min(axis=(3, 4, 5, 6))
+        found = []
+        for unit in self.units():
+            place, wanted = (unit.source, unit.block_size, unit.number), unit.stop - unit.start
+            if unit.number >= whole.shape[-1]:
+                found.append(unit)
+            elif whole[place] < wanted:
+                lacking = counts[place] < wanted
+                parts = () if lacking.all() else tuple(boxes(lacking))
+                found.append(dataclasses.replace(unit, boxes=parts))
+        return found
+
+    def name(self, unit: Unit) -> dict[str, Any]:
+        """A unit by the values of its axes, as JSON has it."""
+        return {
+            "source": self.sources[unit.source].name,
+            "block_size": self.block_sizes[unit.block_size],
+            "number": unit.number,
+        }
 
     def describe(self, unit: Unit) -> str:
         """A unit, in words for a message."""
         source, size = self.sources[unit.source], self.block_sizes[unit.block_size]
         return f"source={source.name} block_size={size} trials {unit.start}..{unit.stop - 1}"
-
-    @property
-    def core_seconds(self) -> float:
-        """Estimated time of one core for everything, without start-up.
-
-        Fitted to what `make bench` prints on a server core of 2022, within a factor of 2: 0.07 ns a
-        product of the reconstruction, 0.15 ns one of the transform, 0.2 ns a sample measured,
-        10 ns a number stored, and what drawing takes.
-        """
-        total = 0.0
-        for source, row in zip(self.sources, self.cell_trials, strict=True):
-            for size, trials in zip(self.block_sizes, row, strict=True):
-                samples = size * size
-                each = source.seconds * samples + 10e-9 * self.stored_values
-                for selection in self.selections:
-                    last = validate.last_frequency(size, selection.kind)
-                    steps = sum(1 for n in self.freqs if n <= last) + 1
-                    each += 0.07e-9 * samples * samples / 4 + 0.15e-9 * samples * size
-                    each += 0.2e-9 * samples * steps * len(self.operations)
-                total += trials * each
-        return total
 
 
 Resolver = Callable[[str, dict[str, Any], Sequence[int]], list[Source]]
@@ -250,16 +239,16 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
         For a combination that cannot be: a window that does not divide a block size, more trials
         than a source has blocks, too many units.
     """
-    block_sizes = tuple(_block_size(size) for size in config.block_size)
-    if config.freqs[-1] >= MAX_BLOCK_SIZE**2:
+    block_sizes = tuple(entries.block_size(size) for size in config.block_size)
+    if config.freqs[-1] >= entries.MAX_BLOCK_SIZE**2:
         raise UserError(
-            f"freqs must be at most {MAX_BLOCK_SIZE**2 - 1}, where every block keeps everything, "
-            f"got {config.freqs[-1]}"
+            f"freqs must be at most {entries.MAX_BLOCK_SIZE**2 - 1}, where every block keeps "
+            f"everything, got {config.freqs[-1]}"
         )
     operations = tuple(
-        _operation(name, entry, block_sizes) for name, entry in config.operation.items()
+        entries.operation(name, entry, block_sizes) for name, entry in config.operation.items()
     )
-    selections = tuple(_selection(name, entry) for name, entry in config.selection.items())
+    selections = tuple(entries.selection(name, entry) for name, entry in config.selection.items())
     for method in config.method:
         if method not in validate.METHODS:
             raise UserError(f"unknown method {method!r}: {did_you_mean(method, validate.METHODS)}")
@@ -277,8 +266,8 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
         else tuple(config.trials)
     )
     plan = Plan(
-        config.seed, tuple(sources), block_sizes, operations, selections,
-        tuple(config.method), tuple(config.freqs), cell_trials, prefixes, config.unit_trials,
+        config.seed, tuple(sources), block_sizes, operations, selections, tuple(config.method),
+        tuple(config.freqs), cell_trials, prefixes, config.unit_trials, config.store_trials,
     )  # fmt: skip
     fitting = MAX_UNIT_BYTES // (4 * plan.curve_points)
     if not fitting:
@@ -299,57 +288,17 @@ def _check_count(plan: Plan) -> None:
         )
 
 
-def _block_size(size: int) -> int:
-    if size < 2 or size % 2 or size > MAX_BLOCK_SIZE:
-        raise UserError(
-            f"block_size must be even and within 2..{MAX_BLOCK_SIZE}, got {size}: "
-            f"use {min(max(size - size % 2, 2), MAX_BLOCK_SIZE)}"
-        )
-    return size
-
-
-def _operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> Choice:
-    check_kind("operation", name, entry["kind"], validate.OPERATIONS)
-    parameters = _parameters(entry)
-    if "window" in parameters:
-        window = parameters["window"]
-        if window < 1:
-            raise UserError(f"operation.{name}.window must be at least 1, got {window}")
-        for size in block_sizes:
-            if size % window:
-                raise UserError(
-                    f"operation.{name}.window={window} does not divide block_size={size}: choose "
-                    f"a window that divides it, or a block_size that is a multiple of {window}"
-                )
-    if "slope" in parameters:
-        _within(f"operation.{name}.slope", parameters["slope"], ends=True)
-    return Choice(name, entry["kind"], parameters)
-
-
-def _selection(name: str, entry: dict[str, Any]) -> Choice:
-    check_kind("selection", name, entry["kind"], validate.SELECTIONS)
-    parameters = _parameters(entry)
-    if "rho" in parameters:
-        _within(f"selection.{name}.rho", parameters["rho"], ends=False)
-    return Choice(name, entry["kind"], parameters)
-
-
-def check_kind(group: str, name: str, kind: str, known: Collection[str]) -> None:
-    """Refuse a kind that conf/ introduces and the program does not have."""
-    if kind not in known:
-        raise UserError(f"{group}.{name}.kind={kind} is not known: {did_you_mean(kind, known)}")
-
-
-def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in entry.items() if key != "kind"}
-
-
-def _within(key: str, value: float, *, ends: bool) -> None:
-    """A share between 0 and 1, as asm_core itself wants it."""
-    try:
-        validate.number(key, value, 0.0, 1.0, ends=ends)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+def _check_prefixes(plan: Plan) -> None:
+    """Each estimate needs its trials kept, or ends with a unit, of which the ledger has moments."""
+    if plan.keep is None:
+        return
+    for trials in plan.prefixes[:-1]:
+        if trials > plan.keep and trials % plan.unit_trials:
+            raise UserError(
+                f"trials={trials} ends within a unit of {plan.unit_trials} trials that "
+                f"store_trials={plan.keep or 'none'} does not keep: use a multiple of "
+                f"{plan.unit_trials}, or keep at least {trials}"
+            )
 
 
 def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
@@ -378,15 +327,6 @@ def store_path(config: "Config", plan: Plan) -> str:
     path = config.out or f"{config.results}{slash}sweep-{plan.digest}.zarr"
     path = os.path.expanduser(path.removeprefix("file://"))
     return path if "://" in path else str(Path(path).absolute())
-
-
-def differences(stored: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """What two identities disagree about, a phrase each."""
-    return [
-        f"{key} is {json.dumps(stored.get(key))} in the store, {json.dumps(wanted.get(key))} here"
-        for key in sorted(stored.keys() | wanted.keys())
-        if stored.get(key) != wanted.get(key)
-    ]
 
 
 def _ceil(a: int, b: int) -> int:

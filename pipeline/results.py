@@ -1,5 +1,6 @@
 """Opening a store in xarray, and statistics over its trials: Dataset -> Dataset."""
 
+import json
 import shlex
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -8,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import stdtrit
 
-from pipeline import store
-from pipeline.moments import MOMENTS, add_moments, moments_of
+from pipeline import layout, listing, store
+from pipeline.exceptions import UserError
+from pipeline.identity import labels, places
+from pipeline.moments import MOMENTS, Array, add_moments, moments_of
+from pipeline.precision import half_width
 
 AXES = ("source", "block_size", "operation", "selection", "method")
-CONFIDENCE = 0.95
 # Values that are read at a time where the ledger cannot serve: 128 MiB of float32.
 _VALUES_AT_ONCE = 1 << 25
 
@@ -33,7 +35,9 @@ def open_results(path: str) -> xr.Dataset:
         `error` (source, block_size, operation, selection, method, freq, trial) float32, RMSE per
         trial in the unit of the samples; `mask_accuracy` without method, 0 .. 1, and `regret`, in
         the unit of the samples (NaN for ReLU, which has none); NaN = not measured.
-        Coordinates are sorted; the attributes hold the provenance.
+        Coordinates are sorted; the attributes hold the provenance.  Of a store that keeps only some
+        trials (`store_trials`), `ledger_error` and so on have the moments of all that were
+        measured, without trial and with `moment`, which `summarize` then uses.
 
     Raises
     ------
@@ -41,14 +45,38 @@ def open_results(path: str) -> xr.Dataset:
         Where there is no such store.
     """
     with store.reading(path):
-        return _sorted(_open(path))
+        dataset = _open(path)
+        if dataset.attrs["store_trials"] != store.ALL:
+            totals = {
+                f"ledger_{name}": (rows.dims[1:], add_moments(rows.to_numpy()))
+                for name, rows in _ledger(path, dataset).items()
+            }
+            dataset = dataset.assign(totals)
+        return _sorted(dataset)
+
+
+def _ledger(path: str, dataset: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Rows of the ledger, (unit, source, block_size, curve ..., moment)."""
+    return {
+        name: xr.DataArray(
+            rows, dims=("source", "block_size", "unit", *layout.METRICS[name], "moment")
+        ).transpose("unit", *dataset[name].isel(trial=slice(0, 0)).sum("trial").dims, "moment")
+        for name, rows in listing.ledger_rows(path).items()
+    }
 
 
 def _open(path: str, **options: Any) -> xr.Dataset:
     store.provenance_of(path)
     # A million trial numbers would be read to build an index that a range describes.
     dataset: xr.Dataset = xr.open_zarr(path, drop_variables="trial", **options)
-    return dataset.assign_coords(trial=pd.RangeIndex(dataset.sizes["trial"], name="trial"))
+    kept = dataset.sizes["trial"]
+    # Without what a growth that was cut short has added.
+    have = labels(json.loads(dataset.attrs["identity"]))
+    long = {axis: slice(len(values)) for axis, values in have.items()}
+    if any(dataset.sizes[axis] > len(values) for axis, values in have.items()):
+        dataset = dataset.isel(long)
+    dataset = dataset.assign_coords(trial=pd.RangeIndex(kept, name="trial"))
+    return dataset.assign_attrs(kept_trials=kept)
 
 
 def _sorted(dataset: xr.Dataset) -> xr.Dataset:
@@ -82,12 +110,18 @@ def summarize(dataset: xr.Dataset, trials: int | Sequence[int] | None = None) ->
     ValueError
         For a number of trials that is not positive, or larger than the dataset's.
     """
-    metrics = [name for name in store.METRICS if name in dataset]
+    metrics = [name for name in layout.METRICS if name in dataset]
 
     def statistics(part: xr.Dataset) -> xr.Dataset:
         return _statistics({name: _moments(part[name]) for name in metrics}, dataset.attrs)
 
     if trials is None:
+        if _as_opened(dataset):
+            totals = {name: dataset[f"ledger_{name}"] for name in metrics}
+            return _statistics(
+                {name: _named(total.to_numpy(), total.dims[:-1], dataset[name].coords)
+                 for name, total in totals.items()}, dataset.attrs,
+            )  # fmt: skip
         return statistics(dataset)
     have = dataset.sizes["trial"]
     prefixes = [int(count) for count in np.atleast_1d(trials)]
@@ -96,6 +130,18 @@ def summarize(dataset: xr.Dataset, trials: int | Sequence[int] | None = None) ->
             raise ValueError(f"trials must be at least 1 and at most {have}, got {count}")
     parts = [statistics(dataset.isel(trial=slice(0, count))) for count in prefixes]
     return xr.concat(parts, pd.Index(prefixes, name="trials"))
+
+
+def _as_opened(dataset: xr.Dataset) -> bool:
+    """Whether the moments of a ledger, if there are any, still describe the errors beside them.
+
+    Whatever is computed from an array that was read loses its encoding; what is selected keeps it.
+    """
+    return (
+        "ledger_error" in dataset
+        and "chunks" in dataset["error"].encoding
+        and dataset.sizes["trial"] == dataset.attrs["kept_trials"]
+    )
 
 
 def compare(
@@ -168,10 +214,13 @@ def ratio_trials(numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataA
     return ratio + (a - ratio * b) / level
 
 
-def summarize_store(path: str, trials: int) -> xr.Dataset:
+def summarize_store(
+    path: str, trials: int, wanted: dict[str, list[Any]] | None = None
+) -> xr.Dataset:
     """`summarize` of the first trials of a store, read from its ledger.
 
-    Only the unit in which `trials` ends is read trial by trial; the result has the same bits as
+    `wanted` are the values of each axis to be summed up; all where there is none.  Only the unit in
+    which `trials` ends is read trial by trial; the result has the same bits as
     `summarize(open_results(path).isel(trial=slice(0, trials)))`, which reads them all.
 
     Raises
@@ -180,24 +229,37 @@ def summarize_store(path: str, trials: int) -> xr.Dataset:
         Where there is no such store.
     """
     with store.reading(path):
-        return _summarize_store(path, trials)
+        return _summarize_store(path, trials, wanted)
 
 
-def _summarize_store(path: str, trials: int) -> xr.Dataset:
+def _summarize_store(path: str, trials: int, wanted: dict[str, list[Any]] | None) -> xr.Dataset:
     # Without chunks, as at most the part of one unit is read: graphs of Dask would take 0.15 s.
     dataset = _open(path, chunks=None)
-    ledger = xr.open_zarr(path, group="ledger", chunks=None)
     unit_trials = int(dataset.attrs["unit_trials"])
+    kept = dataset.sizes["trial"]
+    rows_of = _ledger(path, dataset)
+    if wanted is not None:
+        at = places(json.loads(dataset.attrs["identity"]), wanted)
+        dataset = dataset.isel(at)
+        rows_of = {
+            name: rows.isel({axis: place for axis, place in at.items() if axis in rows.dims})
+            for name, rows in rows_of.items()
+        }
     moments = {}
-    for name in store.METRICS:
-        rows = ledger[name]
+    for name, rows in rows_of.items():
         whole = min(trials // unit_trials, rows.sizes["unit"])
-        edge = rows.isel(unit=slice(whole, whole + 1)).sel(moment="count")
+        start = whole * unit_trials
+        edge = np.nan_to_num(rows[whole : whole + 1, ..., MOMENTS.index("count")]).max(initial=0)
         # The unit at the end of the axis is whole, however few trials it has.
-        if edge.size and edge.max() <= trials - whole * unit_trials:
-            whole += 1
-        rest = dataset[name].isel(trial=slice(min(whole * unit_trials, trials), trials))
-        moments[name] = _moments(rest, rows.isel(unit=slice(0, whole)))
+        if 0 < edge <= trials - start:
+            whole, start = whole + 1, trials
+        elif edge and max(start, kept) < trials:
+            raise UserError(
+                f"{path} keeps {kept} trials one by one, and the first {trials} end within a unit: "
+                f"ask for a multiple of {unit_trials}, or for all {listing.measured_trials(path)}"
+            )
+        rest = dataset[name].isel(trial=slice(min(start, kept), min(trials, kept)))
+        moments[name] = _moments(rest, rows[:whole])
     return _sorted(_statistics(moments, dataset.attrs))
 
 
@@ -234,13 +296,14 @@ def _statistics(moments: dict[str, xr.Dataset], attributes: dict[str, Any]) -> x
     few = count < 2
     deviation = np.sqrt(error["M2"] / (count - 1).where(~few))
     standard_error = deviation / np.sqrt(count)
-    half_width = stdtrit((count - 1).where(~few), 0.5 + CONFIDENCE / 2) * standard_error
+    width = half_width(count, error["M2"])
     summary = xr.Dataset(
         {
             "mean": error["mean"],
             "standard_error": standard_error,
-            "ci_low": error["mean"] - half_width,
-            "ci_high": error["mean"] + half_width,
+            "half_width": width,
+            "ci_low": error["mean"] - width,
+            "ci_high": error["mean"] + width,
             "pooled_rmse": np.sqrt(error["squares"] / count),
             "standard_deviation": deviation,
             "min": error["min"],
@@ -262,13 +325,19 @@ def _moments(values: xr.DataArray, ledger: xr.DataArray | None = None) -> xr.Dat
     curve = values.isel(trial=slice(0, 0)).sum("trial")
     parts = []
     if ledger is not None:
-        parts.append(ledger.transpose("unit", *curve.dims, "moment").to_numpy())
+        parts.append(ledger.to_numpy())
     length = values.sizes["trial"]
     step = max(1, _VALUES_AT_ONCE // max(curve.size, 1))
     for start in range(0, length, step):
         piece = values.isel(trial=slice(start, start + step))
         parts.append(moments_of(piece.to_numpy())[None])
     total = add_moments(np.concatenate(parts or [np.empty((0, *curve.shape, len(MOMENTS)))]))
+    return _named(total, curve.dims, curve.coords)
+
+
+def _named(total: Array, dims: tuple[Any, ...], coordinates: Any) -> xr.Dataset:
+    """Moments as variables: each along the dimensions of a curve."""
     return xr.Dataset(
-        {name: (curve.dims, total[..., k]) for k, name in enumerate(MOMENTS)}, curve.coords
+        {name: (dims, total[..., k]) for k, name in enumerate(MOMENTS)},
+        {name: values for name, values in coordinates.items() if name != "trial"},
     )

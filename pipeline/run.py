@@ -1,52 +1,41 @@
-"""Running a plan: one ordinary function for a unit, and the loop that maps it over a cluster."""
+"""Running a plan: in rounds, on a cluster, into a store whose lock is held."""
 
+import json
 import shlex
-import signal
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
-from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-import numpy as np
 import xarray as xr
-from distributed import Client, Future
+from distributed import Client
 
-from asm_core import Measures, Operation, empty_measures, frequency_rank, measure_into
-from pipeline import cluster, config, sources, store
-from pipeline.exceptions import ClusterLostError, Stopped, UserError
+from pipeline import cluster, config, cost, listing, lock, precision, provenance, sources, store
+from pipeline.exceptions import Stopped, UserError
+from pipeline.loop import map_units
 from pipeline.plan import Plan, Unit, make_plan, store_path
 from pipeline.results import open_results
+from pipeline.unit import run_unit
 
-# Samples drawn at a time, 1 MiB of float64: half or twice as many took 5 to 10 % longer; and as
-# many blocks, of whatever size, as make a call of the kernel worth its preparations.
-_SAMPLES_PER_BATCH = 1 << 17
-_FEWEST_PER_BATCH = 64
-# Tasks in flight per thread: enough that no thread waits for the scheduler (3-6 ms a task), few
-# enough that memory and the work lost at a stop stay small.
-_TASKS_PER_THREAD = 4
-# How soon Ctrl-C is noticed while units run.
-_POLL_SECONDS = 0.2
-_VERSIONS_OF = ("numpy", "scipy", "numba", "dask", "distributed", "xarray", "zarr")
+# How often others are told how far the sweep is: a write of 200 bytes.
+_SECONDS_BETWEEN_TELLING = 1.0
+# Rows that wait in the journal: packing 1,000 takes 0.4 s of the client.
+_ROWS_BETWEEN_PACKING = 1000
 
 
 class Report(Protocol):
     """What a run tells whoever watches it."""
 
     def start(self, plan: Plan, path: str, todo: int, done: int, dashboard: str | None) -> None:
-        """Before the first unit: trials to do and trials that the store already has."""
+        """Before the first unit of a round: trials to do, and those that the store already has."""
 
     def advance(self, trials: int) -> None:
         """A unit is stored, or has failed."""
 
-    def stopping(self, units: int) -> None:
-        """After Ctrl-C: units still in flight, which are waited for."""
+    def say(self, line: str) -> None:
+        """Something that a user should know."""
 
 
 class Silent:
@@ -58,23 +47,19 @@ class Silent:
     def advance(self, trials: int) -> None:
         """Say nothing."""
 
-    def stopping(self, units: int) -> None:
+    def say(self, line: str) -> None:
         """Say nothing."""
 
 
 @dataclass
 class Outcome:
-    """What a run did."""
+    """What a run did: its plan with the trials that it came to, and what it could not measure."""
 
     plan: Plan
     path: str
     computed: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
-
-
-class UnitError(RuntimeError):
-    """A unit that could not be measured or stored; says which."""
 
 
 def sweep(overrides: list[str]) -> xr.Dataset:
@@ -103,7 +88,9 @@ def sweep(overrides: list[str]) -> xr.Dataset:
         raise RuntimeError(
             f"{len(outcome.failures)} units failed; the first: {outcome.failures[0]}"
         )
-    return open_results(outcome.path).isel(trial=slice(0, outcome.plan.trials))
+    dataset = open_results(outcome.path).isel(trial=slice(0, outcome.plan.trials))
+    # Of a store that was extended, what was asked for.
+    return dataset.sel(outcome.plan.labels) if settings.extend else dataset
 
 
 def execute(
@@ -126,194 +113,182 @@ def execute(
         Before anything is started or written.
     Stopped
         After Ctrl-C, once the units in flight are stored; a second Ctrl-C does not wait.
+    ClusterLostError, StoreLostError
+        Where the scheduler is gone, or nothing more can be written.
     """
     path = store_path(settings, plan)
-    plan = store.check(path, plan)
-    outcome = Outcome(plan, path)
-    missing = plan.missing(store.counts(path))
-    todo = sum(unit.stop - unit.start for unit in missing)
-    done = sum(map(sum, plan.cell_trials)) - todo
-    if not missing:
-        report.start(plan, path, 0, done, None)
+    plan = store.check(path, plan, extend=settings.extend)
+    outcome = Outcome(_first_round(plan, path, settings.precision), path)
+    missing = outcome.plan.missing(listing.counts(path, outcome.plan))
+    if not missing and _next_round(plan, outcome.plan, path, settings.precision) == outcome.plan:
+        report.start(outcome.plan, path, 0, sum(map(sum, outcome.plan.cell_trials)), None)
+        if store.unfinished(path) and lock.holder(path) is None:
+            # Killed after its last unit, or while another one's axes grew.
+            with lock.held(path):
+                store.clean(path)
+                attributes = store.provenance_of(path)
+                store.prepare(path, outcome.plan, attributes, extend=settings.extend)
+                store.finish(path, provenance.at_end(attributes, quarantined=[]))
         return outcome
-    provenance = _provenance(settings, arguments)
+    cost.check_space(outcome.plan, path, len(missing) / outcome.plan.unit_count)
     shared = settings.cluster["kind"] == "scheduler"
-    if not shared:
-        # Refusals come before anything is started.
-        store.prepare(path, plan, provenance)
-    with cluster.connect(settings.cluster) as client:
+    with ExitStack() as stack:
+        # Refusals come before anything is started, or written.
         if shared:
-            store.prepare(path, plan, provenance)
+            client = stack.enter_context(cluster.connect(settings.cluster))
+        held = stack.enter_context(lock.held(path))
+        for name in store.clean(path):
+            report.say(f"Removed {name}, which a process that died left half written.")
+        work = _Work(settings, plan, arguments, report, outcome, held)
+        work.prepare()
+        if not shared:
+            client = stack.enter_context(cluster.connect(settings.cluster))
         if settings.cluster["kind"] != "local":
             _check_shared(client, path)
-        began = time.perf_counter()
-        report.start(plan, path, todo, done, cluster.dashboard(client, settings.cluster))
-        task = partial(run_unit, path, uuid.uuid4().hex)
-        for unit, failure in map_units(client, task, plan, missing, report.stopping):
-            if failure:
-                outcome.failures.append(failure)
-            else:
-                outcome.computed += unit.stop - unit.start
-            report.advance(unit.stop - unit.start)
-        outcome.seconds = time.perf_counter() - began
+        work.run(client)
     return outcome
 
 
-def run_unit(path: str, session: str, plan: Plan, unit: Unit) -> None:
-    """Measure one unit and store it; what a worker does."""
-    try:
-        store.write_unit(path, session, unit, measure_unit(plan, unit))
-    except Exception as error:
-        raise UnitError(f"{plan.describe(unit)}: {type(error).__name__}: {error}") from error
+class _Work:
+    """A run that holds its store's lock: its rounds, and what is noted on the way."""
 
+    def __init__(
+        self,
+        settings: config.Config,
+        plan: Plan,
+        arguments: Sequence[str],
+        report: Report,
+        outcome: Outcome,
+        held: lock.Lock,
+    ) -> None:
+        self._settings, self._plan, self._arguments = settings, plan, arguments
+        self._report, self._outcome, self._held = report, outcome, held
+        self._rounds = 0
+        self._attributes: dict[str, Any] = {}
+        self._quarantined: list[dict[str, Any]] = []
 
-def measure_unit(plan: Plan, unit: Unit) -> Measures:
-    """Errors, mask accuracies and regrets of the trials of a unit.
+    def prepare(self) -> None:
+        """Make the store ready for the plan of the coming round."""
+        path, plan = self._outcome.path, self._outcome.plan
+        if self._attributes:
+            self._attributes |= provenance.of_round(self._attributes, plan)
+            store.prepare(path, plan, self._attributes, extend=self._settings.extend)
+            return
+        before = store.provenance_of(path) if store.is_store(path) else {}
+        self._attributes = provenance.at_start(self._settings, plan, self._arguments, before)
+        store.prepare(path, plan, self._attributes, extend=self._settings.extend)
+        tried = [plan.name(unit) for unit in plan.missing(listing.counts(path, plan))]
+        self._quarantined = [
+            entry for entry in json.loads(before.get("quarantined", "[]"))
+            if {key: entry[key] for key in ("source", "block_size", "number")} not in tried
+        ]  # fmt: skip
 
-    Returns
-    -------
-    Measures
-        error (operations, selections, methods, freqs, T), mask_accuracy and regret without methods,
-        as float32: computed in float64 and rounded once, to half the size.
-    """
-    source, size = plan.sources[unit.source], plan.block_sizes[unit.block_size]
-    operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
-    ranks = [frequency_rank(size, s.kind, **s.parameters) for s in plan.selections]
-    shape = (len(plan.operations), len(plan.selections))
-    count = unit.stop - unit.start
-    error = np.empty((*shape, len(plan.methods), len(plan.freqs), count), np.float32)
-    accuracy = np.empty((*shape, len(plan.freqs), count), np.float32)
-    regret = np.empty_like(accuracy)
-    batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
-    part = empty_measures(len(operations), len(plan.methods), len(plan.freqs), batch)
-    for first in range(unit.start, unit.stop, batch):
-        take = min(batch, unit.stop - first)
-        blocks, known = sources.draw_pair(source, plan.seed, size, first, take)
-        place = slice(first - unit.start, first - unit.start + take)
-        for s, selection in enumerate(ranks):
-            measure_into(part, blocks, plan.freqs, operations, plan.methods, selection, known)
-            error[:, s, ..., place] = part.error[..., :take]
-            accuracy[:, s, ..., place] = part.mask_accuracy[..., :take]
-            regret[:, s, ..., place] = part.regret[..., :take]
-    return Measures(error, accuracy, regret)
-
-
-def map_units(
-    client: Client,
-    task: Callable[[Plan, Unit], None],
-    plan: Plan,
-    units: Iterable[Unit],
-    on_stop: Callable[[int], None],
-) -> Iterator[tuple[Unit, str | None]]:
-    """Run `task(plan, unit)` for every unit; yields each as it ends, with a failure or None.
-
-    Only a window of tasks is in flight and each future is released as it ends, so that memory does
-    not grow with the number of units.  After Ctrl-C `on_stop` is told how many units are still
-    being computed; they are waited for.
-
-    Raises
-    ------
-    Stopped
-        At the end, after Ctrl-C.
-    ClusterLostError
-        Where the scheduler is gone.
-    """
-    waiting = iter(units)
-    running: dict[Future[None], Unit] = {}
-    ended: SimpleQueue[Future[None]] = SimpleQueue()
-    window = _Window(client)
-    stopping = False
-    with _count_interrupts() as pressed:
-        while True:
-            while not pressed and len(running) < window.size():
-                unit = next(waiting, None)
-                if unit is None:
+    def run(self, client: Client) -> None:
+        """Every round, on a cluster; whatever ends it, what is stored is left in good order."""
+        path, settings = self._outcome.path, self._settings
+        dashboard = cluster.dashboard(client, settings.cluster)
+        began = time.perf_counter()
+        try:
+            while True:
+                self._round(client, dashboard)
+                following = _next_round(self._plan, self._outcome.plan, path, settings.precision)
+                if self._outcome.failures or following == self._outcome.plan:
                     break
-                future = client.submit(task, plan, unit, key=f"unit-{uuid.uuid4().hex}", pure=False)
-                running[future] = unit
-                future.add_done_callback(ended.put)
-            if len(pressed) > 1:
-                raise KeyboardInterrupt
-            if pressed and not stopping:
-                stopping = True
-                for idle in _not_started(client, running):
-                    del running[idle]
-                    idle.cancel()
-                on_stop(len(running))
-            if not running:
-                break
-            try:
-                future = ended.get(timeout=_POLL_SECONDS)
-            except Empty:
-                continue
-            unit = running.pop(future, None)
-            if unit is not None:
-                yield unit, _failure(plan, unit, future)
-                future.release()
-    if stopping:
-        raise Stopped
+                self._outcome.plan = following
+                self.prepare()
+                dashboard = None
+        except BaseException as error:
+            if isinstance(error, Exception | Stopped):
+                # A full disk takes no more: the rows then wait for the next run, and what is said
+                # is why this one ended.
+                with suppress(Exception):
+                    self._finish(time.perf_counter() - began)
+            raise
+        self._outcome.seconds = time.perf_counter() - began
+        self._finish(self._outcome.seconds)
+
+    def _finish(self, seconds: float) -> None:
+        ended = provenance.at_end(self._attributes, self._quarantined)
+        ended |= {"computed": self._outcome.computed, "seconds": round(seconds, 3)}
+        store.finish(self._outcome.path, ended)
+
+    def _round(self, client: Client, dashboard: str | None) -> None:
+        outcome, report = self._outcome, self._report
+        plan, path = outcome.plan, outcome.path
+        missing = plan.missing(listing.counts(path, plan))
+        cost.check_space(plan, path, len(missing) / plan.unit_count)
+        todo = sum(unit.stop - unit.start for unit in missing)
+        report.start(plan, path, todo, sum(map(sum, plan.cell_trials)) - todo, dashboard)
+        # A name for each round, since arrays grow between them; sorted, it follows its session's.
+        self._rounds += 1
+        task = partial(run_unit, path, f"{self._held.session}.{self._rounds}")
+        began, told, rows, computed = time.monotonic(), float("-inf"), 0, 0
+
+        def tell(running: Iterable[Unit]) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now - told < _SECONDS_BETWEEN_TELLING:
+                return
+            told = now
+            # A full disk is met where a unit is stored, and not here.
+            with suppress(OSError):
+                self._held.tell(
+                    running=[plan.name(unit) for unit in running],
+                    computed=computed, seconds=round(now - began, 3),
+                )  # fmt: skip
+
+        for unit, failure in map_units(client, task, plan, missing, report.say, tell):
+            if failure:
+                outcome.failures.append(failure)
+                self._quarantine(plan, unit, failure)
+            else:
+                computed += unit.stop - unit.start
+                outcome.computed += unit.stop - unit.start
+                rows += 1
+                if rows % _ROWS_BETWEEN_PACKING == 0:
+                    store.pack(path)
+            report.advance(unit.stop - unit.start)
+
+    def _quarantine(self, plan: Plan, unit: Unit, reason: str) -> None:
+        self._quarantined.append(
+            {
+                "unit": plan.describe(unit),
+                **plan.name(unit),
+                "reason": reason,
+                "when": provenance.now(),
+                "retry": f"python -m pipeline sweep {shlex.join(self._arguments)}",
+            }
+        )
+        with suppress(OSError):
+            store.set_attributes(self._outcome.path, {"quarantined": json.dumps(self._quarantined)})
 
 
-def _failure(plan: Plan, unit: Unit, future: Future[None]) -> str | None:
-    if future.status == "finished":
-        return None
-    # Of a cancelled future distributed says that it has no exception.
-    error = future.exception() if future.status == "error" else None
-    if error is None:
-        return f"{plan.describe(unit)}: {future.status} by the cluster"
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UnitError) else f"{plan.describe(unit)}: {text}"
+def _first_round(plan: Plan, path: str, goal: float | None) -> Plan:
+    """The plan of the first round: all of it, unless a precision is to be reached."""
+    if goal is None:
+        return plan
+    begun = listing.wanted_trials(path, plan)
+    return plan.with_trials(
+        [
+            [min(cap, max(precision.MIN_TRIALS, have)) for cap, have in zip(*row, strict=True)]
+            for row in zip(plan.cell_trials, begun, strict=True)
+        ]
+    )
 
 
-def _not_started(client: Client, running: Iterable[Future[None]]) -> list[Future[None]]:
-    """Futures that no worker is computing yet."""
-    started = {key for stacks in client.call_stack().values() for key in stacks}
-    return [future for future in running if future.key not in started]
-
-
-@contextmanager
-def _count_interrupts() -> Iterator[list[int]]:
-    """Collect Ctrl-C in a list, for the loop to look at.
-
-    An exception raised by a signal is lost where it meets a destructor, as those of futures that
-    are being cancelled.  The third Ctrl-C raises all the same, should the loop be stuck.
-    """
-    pressed: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-
-    def press(signum: int, frame: object) -> None:
-        pressed.append(signum)
-        if len(pressed) == 2:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class _Window:
-    """How many tasks to keep in flight, looked up again as workers come and go."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._threads = 0
-        self._asked = float("-inf")
-
-    def size(self) -> int:
-        if time.monotonic() - self._asked > 5.0:
-            try:
-                self._threads = sum(self._client.nthreads().values())
-            except OSError as error:
-                # distributed's CommClosedError, after it tried to reconnect for 10 s.
-                raise ClusterLostError(
-                    f"the Dask scheduler is gone ({type(error).__name__})"
-                ) from error
-            self._asked = time.monotonic()
-        return _TASKS_PER_THREAD * max(self._threads, 1)
+def _next_round(plan: Plan, last: Plan, path: str, goal: float | None) -> Plan:
+    """What follows a round that is complete; the same plan where nothing does."""
+    if goal is None or not store.is_store(path):
+        return last
+    totals = listing.cell_totals(path, last)
+    trials = [
+        [
+            precision.next_trials(totals[s, b], goal, have, plan.cell_trials[s][b])
+            for b, have in enumerate(row)
+        ]
+        for s, row in enumerate(last.cell_trials)
+    ]
+    return last.with_trials(trials)
 
 
 def _check_shared(client: Client, path: str) -> None:
@@ -323,16 +298,3 @@ def _check_shared(client: Client, path: str) -> None:
         raise UserError(
             f"worker {blind[0]} does not see {path}: results must be a folder that all share"
         )
-
-
-def _provenance(settings: config.Config, arguments: Sequence[str]) -> dict[str, Any]:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {
-        "title": "Error of approximated spatial masking by number of spatial frequencies",
-        "config": settings.to_yaml(),
-        "overrides": shlex.join(arguments),
-        "created": now,
-        "last_run": now,
-        # Text, not structures: netCDF attributes hold nothing else.
-        "versions": " ".join(f"{name}={version(name)}" for name in _VERSIONS_OF),
-    }

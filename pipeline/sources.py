@@ -12,8 +12,8 @@ from asm_core import validate
 from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
 from pipeline import arrays, images, jpeg, stored
+from pipeline.entries import Source, check_kind
 from pipeline.exceptions import UserError
-from pipeline.plan import Source, check_kind
 
 Parameters = dict[str, Any]
 

@@ -1,24 +1,14 @@
-"""The Zarr store of a sweep: create, grow, write a unit, read the ledger.
+"""The Zarr store of a sweep: prepare it, write a unit, read what it lists and says of itself.
 
-Layout (zarr format 3, one group, consolidated metadata):
-
-    error            source, block_size, operation, selection, method, freq, trial    float32
-    mask_accuracy, regret    the same without method                                  float32
-    one coordinate array per dimension; coefficients_kept (selection, block_size, freq)
-    ledger/error, ledger/mask_accuracy, ledger/regret
-                     source, block_size, unit, the curve's dimensions, moment         float64
-
-A chunk of `error` is one unit, and so is a row of the ledger.  A unit is complete iff the row of
-`ledger/error`, which is written last, says that it holds as many trials as are wanted.  NaN means
-not measured.  (A ledger of its own group keeps the Dataset that `xarray.open_zarr` shows clean.)
+What its arrays are is told in `pipeline.layout`, what is complete in `pipeline.ledger`.
 """
 
 import json
 import os
+import posixpath
 import shutil
 import uuid
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -27,36 +17,16 @@ from typing import Any
 import fsspec
 import numpy as np
 import zarr
-from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
 
-from asm_core import Measures, coefficients_kept, frequency_rank
-from pipeline import overrides
+from asm_core import Measures
+from pipeline import layout, ledger, overrides
 from pipeline.exceptions import UserError
-from pipeline.moments import MOMENTS, moments_of
-from pipeline.plan import LAYOUT_VERSION, Choice, Plan, Unit, differences
+from pipeline.identity import NAMED, Identity, differences, joined, places
+from pipeline.layout import METRICS
+from pipeline.moments import moments_of
+from pipeline.plan import LAYOUT_VERSION, Plan, Unit
 
-CURVE = ("operation", "selection", "method", "freq")
-_MASK_CURVE = tuple(name for name in CURVE if name != "method")
-METRICS = {
-    # The first is written last: its ledger row says that the unit is complete.
-    "error": CURVE,
-    "mask_accuracy": _MASK_CURVE,
-    "regret": _MASK_CURVE,
-}
-# blosc-lz4 with its bits shuffled writes 1.9 GB/s and halves the size of mask accuracies, against
-# 1.3 GB/s with bytes shuffled; crc32c catches a flipped bit that blosc reads silently.
-# Blocks of 256 KiB stay in the second-level cache: storing a unit takes a tenth less.
-_CODECS = [BloscCodec(cname="lz4", shuffle="bitshuffle", blocksize=1 << 18), Crc32cCodec()]
-_TRIALS_PER_CHUNK = 1 << 20
-# What xarray writes on the axes of a plot.
-_LABELS = {
-    "error": {"long_name": "error (RMSE of each block)"},
-    "mask_accuracy": {"long_name": "mask accuracy", "units": "1"},
-    "regret": {"long_name": "regret (mean over windows of exact extreme - chosen sample)"},
-    "freq": {"long_name": "spatial frequencies kept, n"},
-    "coefficients_kept": {"long_name": "DCT coefficients kept"},
-}
+ALL = "all"
 
 
 @contextmanager
@@ -73,20 +43,18 @@ def reading(path: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())
-        raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {said}): restore it from a copy, or "
-            "delete it and run the sweep again"
-        ) from error
+        raise _damaged(path, error) from error
 
 
 def is_store(path: str) -> bool:
     """Whether there is a zarr group that this program wrote."""
-    return _attributes(path) is not None
+    return attributes_of(path) is not None
 
 
-def prepare(path: str, plan: Plan, provenance: dict[str, Any]) -> Plan:
+def prepare(path: str, plan: Plan, provenance: dict[str, Any], *, extend: bool = False) -> Plan:
     """Create the store of a plan, or make the existing one ready to take its missing units.
+
+    Only for whoever holds the store's lock.
 
     Returns
     -------
@@ -98,32 +66,55 @@ def prepare(path: str, plan: Plan, provenance: dict[str, Any]) -> Plan:
     UserError
         Where `path` holds another experiment or something else, or cannot be written.
     """
-    attributes = _attributes(path)
+    attributes = attributes_of(path)
     try:
         if attributes is None:
             _create(path, plan, provenance)
-            return plan
-        plan = _match(path, plan, attributes)
-        _grow(path, plan, provenance)
+        else:
+            plan = _match(path, plan, attributes, extend=extend)
+            _grow(path, plan, provenance, json.loads(attributes["identity"]))
+        ledger.open_journal(layout.open_group(path, mode="r+"))
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}: choose another results=..."
         ) from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from error
     return plan
 
 
-def check(path: str, plan: Plan) -> Plan:
+def finish(path: str, attributes: dict[str, Any]) -> None:
+    """Pack the ledger and set attributes, at the end of a run, however it ended."""
+    ledger.close_journal(layout.open_group(path, mode="r+"), path)
+    layout.set_attributes(path, attributes)
+
+
+def unfinished(path: str) -> bool:
+    """Whether a run ended without `finish`: rows wait to be packed, or axes to be grown."""
+    root = layout.open_group(path)
+    return "journal" in root or bool(root.attrs.get("growing"))
+
+
+def pack(path: str) -> None:
+    """Pack what the ledger's journal has by now."""
+    ledger.pack(layout.open_group(path, mode="r+"), path)
+
+
+def check(path: str, plan: Plan, *, extend: bool = False) -> Plan:
     """What `prepare` would refuse, without writing; the plan with the store's unit size."""
     if "://" in path:
-        _check_url(path)
-    attributes = _attributes(path)
+        check_url(path)
+    attributes = attributes_of(path)
     if attributes is not None:
         with reading(path):
-            return _match(path, plan, attributes)
+            return _match(path, plan, attributes, extend=extend)
     if "://" in path:
         return plan
     if os.path.lexists(path):
-        raise UserError(f"{path} exists and is not a store of this program: choose another out=...")
+        why = _why_not(path, "choose another out=...")
+        raise UserError(f"{path} exists and is not a store of this program{why}")
     check_folder("results", Path(path).absolute().parent)
     return plan
 
@@ -137,58 +128,100 @@ def check_folder(key: str, folder: Path) -> None:
         raise UserError(f"cannot write into {folder}: choose another folder with {key}=...")
 
 
-def write_unit(path: str, session: str, unit: Unit, measures: Measures) -> None:
-    """Write the trials of a unit, and then its rows of the ledger.
+def write_unit(
+    path: str, session: str, plan: Plan, unit: Unit, parts: Iterable[tuple[Plan, Measures]]
+) -> None:
+    """Write the trials of a unit, and then its row of the ledger.
 
     Parameters
     ----------
     path
         Of a store that `prepare` has made ready for the unit's plan.
     session
-        A name of the run: a worker opens the arrays once for each, since only `prepare` changes
-        their shapes.
-    measures
-        error (operations, selections, methods, freqs, T), mask_accuracy and regret without methods.
+        A name of the run's round: a worker opens the arrays once for each, since only `prepare`
+        changes their shapes.
+    plan
+        Of the unit, whose numbers count its sources and block sizes.
+    parts
+        Of the plan's curves: with error (operations, selections, methods, freqs, T), mask_accuracy
+        and regret without methods.
     """
-    arrays = _writable(path, session)
-    rows = {}
-    for name in METRICS:
-        values = getattr(measures, name)
-        cell = slice(unit.source, unit.source + 1), slice(unit.block_size, unit.block_size + 1)
-        # In the shape of a chunk, which zarr then takes as it is; otherwise it makes a copy.
-        arrays[name][(*cell, ..., slice(unit.start, unit.stop))] = values[None, None]
-        rows[name] = moments_of(values)
-    for name in reversed(METRICS):
-        arrays[f"ledger/{name}"][unit.source, unit.block_size, unit.number] = rows[name]
+    arrays, identity = _writable(path, session)
+    row = {name: np.full(arrays[f"ledger/{name}"].shape[3:], np.nan) for name in METRICS}
+    for part, measures in parts:
+        at = places(identity, part.labels)
+        cell = at["source"][unit.source], at["block_size"][unit.block_size]
+        for name, curve in METRICS.items():
+            values = getattr(measures, name)
+            points = [at[axis] for axis in curve]
+            stop = unit.stop if plan.keep is None else min(unit.stop, plan.keep)
+            if unit.start < stop:
+                kept = values[..., : stop - unit.start]
+                _put(arrays[name], cell, points, slice(unit.start, stop), kept)
+            row[name][np.ix_(*points)] = moments_of(values)
+    ledger.write_row(arrays["journal"], cell, unit.number, row)
 
 
-def counts(path: str) -> NDArray[np.int64] | None:
-    """Trials that the ledger lists, (source, block_size, unit), 0 where there is no row yet.
+def read_trials(
+    root: Any, identity: Identity, wanted: dict[str, list[Any]], start: int, stop: int
+) -> Measures:
+    """Trials of one cell that a store keeps, for some values of its axes, as a unit has them.
 
-    None where there is no store.
+    Read through the arrays themselves: a damaged chunk is an error.
     """
-    if not is_store(path):
-        return None
-    with reading(path):
-        column = _open(path)["ledger/error"][..., 0, 0, 0, 0, MOMENTS.index("count")]
-    listed: NDArray[np.int64] = np.nan_to_num(np.asarray(column)).astype(np.int64)
-    return listed
+    at = places(identity, wanted)
+    found = {}
+    for name, curve in METRICS.items():
+        places_of = (at[axis] for axis in ("source", "block_size", *curve))
+        chosen = (*map(_span, places_of), slice(start, stop))
+        found[name] = np.asarray(root[name].oindex[chosen])[0, 0]
+    return Measures(**found)
 
 
 def discard_empty(path: str) -> None:
     """Remove a store in which no unit was ever stored."""
-    listed = counts(path)
-    if listed is not None and not listed.any() and "://" not in path:
+    with reading(path):
+        listed = ledger.counts(layout.open_group(path), path)
+    if "://" not in path and not listed.any():
         shutil.rmtree(path)
 
 
-def wanted_and_done(path: str) -> tuple[int, int]:
-    """Trials, over all cells, that the last sweep of a store wanted, and those of them it lists."""
-    with reading(path):
-        wanted = np.array(json.loads(provenance_of(path)["trials_wanted"]))
-    listed = counts(path)
-    done = 0 if listed is None else int(np.minimum(listed.sum(axis=-1), wanted).sum())
-    return int(wanted.sum()), done
+def clean(path: str) -> list[str]:
+    """Remove what a process that was killed left half written; the names of the files."""
+    if "://" in path:
+        return []
+    found = leftovers(path)
+    for name in found:
+        if os.path.isdir(name):
+            shutil.rmtree(name, ignore_errors=True)
+        else:
+            Path(name).unlink(missing_ok=True)
+    return found
+
+
+def leftovers(path: str) -> list[str]:
+    """Files and folders that a process left half written, in a store and beside it."""
+    place = Path(path)
+    beside = place.parent.glob(f"{place.name}.*.partial")
+    inside = (
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(path)
+        for name in names
+        if name.endswith(".partial")
+    )
+    # The row of a worker that woke up after its sweep had ended.
+    journal = place / "journal"
+    late = [str(journal)] if journal.is_dir() and not (journal / "zarr.json").exists() else []
+    return sorted([*map(str, beside), *inside, *late])
+
+
+def attributes_of(path: str) -> dict[str, Any] | None:
+    """The attributes of whatever store of this program is there; None where there is none."""
+    try:
+        attributes = dict(layout.open_group(path).attrs)
+    except Exception:  # nothing there, something else, or damaged: zarr raises whatever it meets
+        return None
+    return attributes if "identity" in attributes else None
 
 
 def provenance_of(path: str) -> dict[str, Any]:
@@ -199,17 +232,26 @@ def provenance_of(path: str) -> dict[str, Any]:
     UserError
         Where there is no store of this program, or one of another layout.
     """
-    attributes = _attributes(path)
+    attributes = attributes_of(path)
     if attributes is None:
-        raise UserError(f"{path} is not a store of this program: give the path that sweep printed")
+        why = _why_not(path, "give the path that sweep printed")
+        raise UserError(f"{path} is not a store of this program{why}")
+    for name in ("identity", "runs", "wanted", "quarantined"):
+        try:
+            json.loads(attributes.get(name, "{}"))
+        except ValueError as error:
+            raise UserError(
+                f"{path}: the attribute {name} in zarr.json is damaged ({error}): restore "
+                "zarr.json from a copy, or delete the store and run the sweep again"
+            ) from error
     with reading(path):
-        layout = json.loads(attributes["identity"])["layout_version"]
-    if layout != LAYOUT_VERSION:
-        raise UserError(
-            f"{path} has layout {layout}, and this version reads layout {LAYOUT_VERSION}: run the "
-            "sweep again, into a new store"
-        )
+        _check_layout(path, json.loads(attributes["identity"]))
     return attributes
+
+
+def set_attributes(path: str, attributes: dict[str, Any]) -> None:
+    """Change attributes of a store."""
+    layout.set_attributes(path, attributes)
 
 
 def open_array(path: str) -> Any:
@@ -225,7 +267,25 @@ def open_array(path: str) -> Any:
     return found
 
 
-def _check_url(url: str) -> None:
+def _put(
+    array: Any, cell: tuple[int, int], points: list[list[int]], trials: slice, values: Any
+) -> None:
+    # Where they can be, slices: zarr then takes the values as they are, in the shape of a chunk;
+    # of lists it makes a table of every number, three times slower than the rest of a unit.
+    region = (slice(cell[0], cell[0] + 1), slice(cell[1], cell[1] + 1), *map(_span, points), trials)
+    if all(isinstance(place, slice) for place in region):
+        array[region] = values[None, None]
+    else:
+        array.oindex[region] = values[None, None]
+
+
+def _span(places: list[int]) -> slice | list[int]:
+    consecutive = places == list(range(places[0], places[0] + len(places)))
+    return slice(places[0], places[-1] + 1) if consecutive else places
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL that nothing here can open."""
     try:
         fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
@@ -233,25 +293,55 @@ def _check_url(url: str) -> None:
         raise UserError(f"cannot open {url}: {error}") from error
 
 
-def _attributes(path: str) -> dict[str, Any] | None:
-    try:
-        attributes = dict(_open(path, mode="r").attrs)
-    except Exception:  # nothing there, something else, or damaged: zarr raises whatever it meets
-        return None
-    return attributes if "identity" in attributes else None
+def _damaged(path: str, error: Exception) -> UserError:
+    said = " ".join(str(error).split())
+    return UserError(
+        f"{path} is damaged ({type(error).__name__}: {said}): python -m pipeline verify {path} "
+        "names what is bad, and with repair=true the same sweep computes it again"
+    )
 
 
-def _open(path: str, mode: str = "r") -> Any:
-    # The metadata on disk, not the consolidated copy, which may be older after a crash.
-    return zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=False)  # type: ignore
+def _why_not(path: str, otherwise: str) -> str:
+    """What to do about a path that holds no store, or no longer one."""
+    if "://" not in path and os.path.isdir(os.path.join(path, "error")):
+        return (
+            f": {posixpath.join(path, 'zarr.json')} is damaged or missing, without which nothing "
+            "says what the numbers are: restore it from a copy, or delete the store and run the "
+            "sweep again"
+        )
+    return f": {otherwise}"
 
 
-def _match(path: str, plan: Plan, attributes: dict[str, Any]) -> Plan:
-    found = differences(json.loads(attributes["identity"]), plan.identity)
-    if found:
+def _check_layout(path: str, identity: Identity) -> None:
+    found = identity["layout_version"]
+    if found != LAYOUT_VERSION:
         raise UserError(
-            f"{path} holds another experiment: {'; '.join(found)}. Choose another out=..., or "
-            "leave it out and each experiment gets a store of its own"
+            f"{path} has layout {found}, and this version reads layout {LAYOUT_VERSION}: run the "
+            "sweep again, into a new store"
+        )
+
+
+def _match(path: str, plan: Plan, attributes: dict[str, Any], *, extend: bool) -> Plan:
+    identity = json.loads(attributes["identity"])
+    _check_layout(path, identity)
+    found = differences(identity, plan.identity)
+    both = joined(identity, plan.identity)
+    if found and (both is None or not extend):
+        add = (
+            f"Add to what is stored with extend=true out={path}, or choose"
+            if both is not None
+            else "Choose"
+        )
+        raise UserError(
+            f"{path} holds another experiment: {'; '.join(found)}. {add} another out=...; without "
+            "out each experiment gets a store of its own"
+        )
+    keep = attributes["store_trials"]
+    if keep != (ALL if plan.keep is None else plan.keep):
+        words = "none" if keep == 0 else keep
+        raise UserError(
+            f"{path} was made with store_trials={words}, which does not change: give "
+            f"store_trials={words}, or choose another out=..."
         )
     return plan.with_unit_trials(overrides.integer("unit_trials", attributes["unit_trials"], 1))
 
@@ -259,140 +349,51 @@ def _match(path: str, plan: Plan, attributes: dict[str, Any]) -> Plan:
 def _create(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
     attributes = {
         **provenance,
-        **_wanted(plan),
         "identity": json.dumps(plan.identity),
         "unit_trials": plan.unit_trials,
+        "store_trials": ALL if plan.keep is None else plan.keep,
         # Tells xarray that this is a coordinate, though it has no dimension of its name.
         "coordinates": "coefficients_kept",
     }
+    template = (plan.identity, plan.unit_trials, plan.kept_trials, plan.units_per_cell, attributes)
     if "://" in path:
-        _write_template(path, plan, attributes)
+        layout.create(path, *template)
         return
     # Beside its place and then renamed, so that a store is there whole or not at all.
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     partial = f"{path}.{uuid.uuid4().hex[:8]}.partial"
     try:
-        _write_template(partial, plan, attributes)
+        layout.create(partial, *template)
         os.rename(partial, path)
-    except OSError:
-        # Another sweep of the same experiment was a moment faster: go on in its store.
-        if not is_store(path):
-            raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_template(path: str, plan: Plan, attributes: dict[str, Any]) -> None:
-    root = zarr.create_group(path)
-    for name, values in _coordinates(plan).items():
-        _add_array(root, name, values.shape, values.shape, values.dtype, (name,))[...] = values
-    kept = np.array([[_kept(plan, s, size) for size in plan.block_sizes] for s in plan.selections])
-    dimensions: tuple[str, ...] = ("selection", "block_size", "freq")
-    _add_array(root, "coefficients_kept", kept.shape, kept.shape, kept.dtype, dimensions)[...] = (
-        kept
-    )
-    _add_array(root, "trial", (0,), (_TRIALS_PER_CHUNK,), np.dtype(np.int64), ("trial",))
-    ledger = root.create_group("ledger")
-    names = np.array(MOMENTS, dtype=np.dtypes.StringDType())
-    _add_array(ledger, "moment", names.shape, names.shape, names.dtype, ("moment",))[...] = names
-    cells = (len(plan.sources), len(plan.block_sizes))
-    for metric, curve in METRICS.items():
-        shape = tuple(plan.axis_sizes[name] for name in curve)
-        _add_array(
-            root, metric, (*cells, *shape, 0), (1, 1, *shape, plan.unit_trials),
-            np.dtype(np.float32), ("source", "block_size", *curve, "trial"),
-        )  # fmt: skip
-        _add_array(
-            ledger, metric, (*cells, 0, *shape, len(MOMENTS)), (1, 1, 1, *shape, len(MOMENTS)),
-            np.dtype(np.float64), ("source", "block_size", "unit", *curve, "moment"),
-        )  # fmt: skip
-    _resize(root, plan)
-    # Last, because they say that this is a store.
-    root.attrs.update(attributes)
-    _consolidate(path)
-
-
-def _kept(plan: Plan, selection: Choice, size: int) -> list[int]:
-    """How many coefficients each frequency of the plan keeps."""
-    ranks = frequency_rank(size, selection.kind, **selection.parameters)
-    return [coefficients_kept(size, n, ranks) for n in plan.freqs]
-
-
-def _wanted(plan: Plan) -> dict[str, Any]:
-    """How many trials the last sweep wanted of each cell: what is complete, and what is not."""
-    return {"trials_wanted": json.dumps(plan.cell_trials)}
-
-
-def _coordinates(plan: Plan) -> dict[str, NDArray[Any]]:
-    text = np.dtypes.StringDType()
-    return {
-        "source": np.array([source.name for source in plan.sources], dtype=text),
-        "block_size": np.array(plan.block_sizes, dtype=np.int64),
-        "operation": np.array([operation.name for operation in plan.operations], dtype=text),
-        "selection": np.array([selection.name for selection in plan.selections], dtype=text),
-        "method": np.array(plan.methods, dtype=text),
-        "freq": np.array(plan.freqs, dtype=np.int64),
-    }
-
-
-def _add_array(
-    group: Any,
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: np.dtype,
-    dimensions: tuple[str, ...],
-) -> Any:
-    text = dtype.kind == "T"
-    return group.create_array(
-        name,
-        attributes=_LABELS.get(name, {}) if group.path == "" else {},
-        shape=shape,
-        chunks=chunks,
-        dtype=dtype,
-        dimension_names=dimensions,
-        fill_value=np.nan if dtype.kind == "f" else "" if text else 0,
-        compressors=[Crc32cCodec()] if text else _CODECS,
-    )
-
-
-def _grow(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
-    """Lengthen the trial and unit axes where the plan is longer; never shrink them."""
-    root = _open(path, mode="r+")
-    _resize(root, plan)
-    created = {"created": root.attrs["created"]} if "created" in root.attrs else {}
-    root.attrs.update({**provenance, **_wanted(plan), **created})
-    _consolidate(path)
-
-
-def _resize(root: Any, plan: Plan) -> None:
-    for metric in METRICS:
-        error, ledger = root[metric], root[f"ledger/{metric}"]
-        if plan.trials > error.shape[-1]:
-            error.resize((*error.shape[:-1], plan.trials))
-        if plan.units_per_cell > ledger.shape[2]:
-            ledger.resize((*ledger.shape[:2], plan.units_per_cell, *ledger.shape[3:]))
-    trial = root["trial"]
-    length = root["error"].shape[-1]
-    # The last value says whether an earlier growth was cut short between size and values.
-    if trial.shape[0] != length or trial[-1] != length - 1:
-        trial.resize((length,))
-        for start in range(0, length, _TRIALS_PER_CHUNK):
-            stop = min(start + _TRIALS_PER_CHUNK, length)
-            trial[start:stop] = np.arange(start, stop)
-
-
-def _consolidate(path: str) -> None:
-    with warnings.catch_warnings():
-        # zarr warns that format 3 does not specify consolidated metadata; xarray reads it.
-        warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(path)
+def _grow(path: str, plan: Plan, provenance: dict[str, Any], identity: Identity) -> None:
+    """Lengthen the axes of a store where the plan's are longer, once all that waited is packed."""
+    root = layout.open_group(path, mode="r+")
+    ledger.close_journal(root, path)
+    both = joined(identity, plan.identity) or identity
+    if root.attrs.get("growing"):
+        # A growth that was cut short is finished with this one.  It has no trials yet: of an entry
+        # that is another one now, this plan's counts.
+        begun = json.loads(root.attrs["growing"])
+        for axis in NAMED:
+            begun[axis] = {name: both[axis].get(name, begun[axis][name]) for name in begun[axis]}
+        both = joined(both, begun) or both
+    if both != identity:
+        layout.set_attributes(path, {"growing": json.dumps(both)})
+    layout.grow(
+        path, both, plan.kept_trials, plan.units_per_cell,
+        {**provenance, "identity": json.dumps(both), "growing": ""},
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=4)
-def _writable(path: str, session: str) -> dict[str, Any]:
+def _writable(path: str, session: str) -> tuple[dict[str, Any], Identity]:
     """Handles of the arrays that workers write, opened once a worker and session."""
-    root = _open(path, mode="r+")
-    names = [*METRICS, *(f"ledger/{metric}" for metric in METRICS)]
+    root = layout.open_group(path, mode="r+")
     # Otherwise zarr compares every chunk with the fill value first; open_array ignores the option.
-    return {name: root[name].with_config({"write_empty_chunks": True}) for name in names}
+    arrays = {name: root[name].with_config({"write_empty_chunks": True}) for name in METRICS}
+    arrays |= {f"ledger/{name}": root[f"ledger/{name}"] for name in METRICS}
+    return {**arrays, "journal": root["journal/rows"]}, json.loads(root.attrs["identity"])

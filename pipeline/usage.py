@@ -14,6 +14,9 @@ verbs
   plan                  what a sweep would compute and cost; runs nothing
   summary [STORE]       the table of a store again; the newest one without an argument
   plot [STORE]          the curve with its interval, as PNG and SVG
+  status [STORE]        units that are complete, running, missing; rate and time left
+  verify [STORE]        look for whatever is not as it was written; repair=true queues it
+  rerun STORE out=NEW   run again what a store was made with, and compare the bits
   example               the worked example for one block: masks, pooling, error
   claims                run what the six claims of notebook and paper need, and settle them
 
@@ -31,6 +34,9 @@ USAGE = {
     "plan": "plan [key=value ...]",
     "summary": "summary [STORE] [results=FOLDER]",
     "plot": "plot [STORE] [to=FILE] [log=true] [results=FOLDER]",
+    "status": "status [STORE] [results=FOLDER]",
+    "verify": "verify [STORE] [sample=0.01] [repair=true] [against=STORE] [results=FOLDER]",
+    "rerun": "rerun STORE out=NEW [cluster=...]",
     "example": "example [key=value ...]",
     "claims": "claims [to=FOLDER] [key=value ...]",
 }
@@ -39,6 +45,9 @@ PURPOSE = {
     "plan": "Show axes, units, bytes and estimated time of a sweep; nothing is run or written.",
     "summary": "Show the table of a store: coefficients kept, mean error, interval, mask accuracy.",
     "plot": "Draw mean error against frequencies, a line for each curve, as PNG and SVG.",
+    "status": "Show how far a store is, also while another process sweeps it.",
+    "verify": "Check metadata, files, checksums, the ledger, and a sample of units anew.",
+    "rerun": "Run again, into a new store, what a store was made with; says whether bits differ.",
     "claims": "Run (or resume) what the claims of the notebook and the paper need, print verdicts.",
     "example": "Work one block of the source through: masks, exact and approximate result, error.",
 }
@@ -48,6 +57,17 @@ OWN_KEYS = {
         "to=FILE": "where the pictures go (default: beside the store)",
         "log=false": "draw errors on a logarithmic axis",
         "results=results": "folder whose newest store is drawn without STORE",
+    },
+    "status": {"results=results": "folder whose newest store is shown without STORE"},
+    "verify": {
+        "sample=0.01": "share of the units that are computed again, or all; 0 for none",
+        "repair=false": "count what is bad as missing, and remove leftovers: sweep then mends it",
+        "against=STORE": "compare with another store, by bits (default: the one it is a rerun of)",
+        "results=results": "folder whose newest store is taken without STORE",
+    },
+    "rerun": {
+        "out=NEW": "the new store",
+        "cluster, cluster.*": "where to run (default: as it was)",
     },
     "example": {
         "freqs=6": "spatial frequencies kept, n",
@@ -74,7 +94,7 @@ def of_verb(verb: str) -> str:
             *(f"  {key:<22}{text}" for key, text in OWN_KEYS[verb].items()),
             "",
         ]
-    if verb not in ("summary", "plot", "claims"):
+    if verb in ("sweep", "plan", "example"):
         from pipeline import config
 
         lines += ["keys and defaults"]

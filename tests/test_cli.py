@@ -7,8 +7,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from pipeline import config, open_results, sources, store
-from pipeline import run as run_module
+from pipeline import config, open_results, provenance, sources, store, unit
 from pipeline.cli import VERBS, main
 from pipeline.plan import make_plan
 
@@ -92,9 +91,10 @@ def test_summary_without_a_store_shows_the_newest(swept, monkeypatch, capsys):
 def test_summary_of_an_unfinished_sweep_says_so(elsewhere, capsys):
     plan = make_plan(config.load(["trials=50", "unit_trials=20"]), sources.resolve)
     path = str(elsewhere / "s.zarr")
-    store.prepare(path, plan, {"config": "trials: [50]"})
-    unit = next(plan.units())
-    store.write_unit(path, "test", unit, run_module.measure_unit(plan, unit))
+    settings = config.load(["trials=50", "unit_trials=20"])
+    store.prepare(path, plan, provenance.at_start(settings, plan, ["trials=50"], {}))
+    first = next(plan.units())
+    store.write_unit(path, "test", plan, first, [(plan, unit.measure_unit(plan, first))])
     assert main(["summary", "s.zarr"]) == 0
     printed, said = capsys.readouterr()
     assert ": 20 trials" in printed
@@ -217,7 +217,7 @@ def test_help_and_refusals_import_neither_dask_nor_numba():
 
 
 REFUSED = [
-    ([], "no verb given: choose one of sweep, plan, summary, plot, example"),
+    ([], "no verb given: choose one of sweep, plan, summary, plot, status, verify"),
     (["swep"], "unknown verb 'swep': did you mean sweep?"),
     (["sweep", "--force"], "unknown option --force"),
     (["sweep", "freqs"], "'freqs' is not KEY=VALUE"),
@@ -290,7 +290,7 @@ def test_units_that_fail_give_exit_code_3_and_are_named(elsewhere, monkeypatch, 
     assert main(["sweep", "trials=50", "unit_trials=20", "out=s.zarr"]) == 3
     said = capsys.readouterr().err
     assert "failed: source=uniform block_size=8 trials 20..39: ValueError: no such luck" in said
-    assert "1 of the units failed, all others are stored" in said
+    assert "1 units failed 3 times and are set aside, all others are stored" in said
     assert xr.open_zarr("s.zarr").error.notnull().sum() == 30 * 15
 
 

@@ -78,6 +78,7 @@ def test_the_notation_works_in_yaml(tmp_path, monkeypatch):
         "{selection: [square]}, _self_]\n"
         "freqs: 0..4..2,9\nblock_size: [4, 8..10..2]\nmethod: asm,apx\n"
         "trials: 1e6\nseed: 10_000\nunit_trials: 1e3\nresults: r\nout: null\n"
+        "precision: 1e-3\nstore_trials: none\nextend: false\n"
     )
     settings = config.load([])
     assert settings.freqs == [0, 2, 4, 9]
@@ -85,6 +86,7 @@ def test_the_notation_works_in_yaml(tmp_path, monkeypatch):
     assert settings.trials == [1_000_000]
     assert settings.seed == 10_000
     assert settings.method == ["apx", "asm"]
+    assert (settings.precision, settings.store_trials) == (1e-3, 0)
 
 
 def test_composing_twice_in_one_process_works():

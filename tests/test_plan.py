@@ -1,14 +1,18 @@
 """Planning: units partition the grid, identity decides, impossible combinations are refused."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import UserError, config
-from pipeline.plan import Source, differences, make_plan, store_path
+from pipeline import UserError, config, cost
+from pipeline.boxes import boxes
+from pipeline.entries import Source
+from pipeline.identity import differences
+from pipeline.plan import make_plan, store_path
 
 
 def endless(name, entry, block_sizes):
@@ -130,10 +134,46 @@ def test_all_trials_of_a_source_are_counted_for_each_block_size():
 def test_missing_units_are_those_whose_row_lists_too_few_trials():
     made = plan("trials=250", "unit_trials=100")
     assert [u.number for u in made.missing(None)] == [0, 1, 2]
-    assert [u.number for u in made.missing(np.array([[[100, 0, 0]]]))] == [1, 2]
-    assert [u.number for u in made.missing(np.array([[[100, 50]]]))] == [1, 2]
-    assert made.missing(np.array([[[100, 100, 50]]])) == []
-    assert made.missing(np.array([[[100, 100, 100, 100]]])) == []
+    for listed, missing in [
+        ([100, 0, 0], [1, 2]),
+        ([100, 50], [1, 2]),
+        ([100, 100, 50], []),
+        ([100, 100, 100, 100], []),
+    ]:
+        counts = np.array(listed).reshape(1, 1, -1, 1, 1, 1, 1) * np.ones(15, int)
+        found = made.missing(counts)
+        assert [u.number for u in found] == missing
+        assert all(u.boxes == () for u in found)
+
+
+def test_of_a_unit_that_has_some_points_only_the_others_are_missing():
+    made = plan("trials=250", "unit_trials=100", "method=asm,apx", "freqs=0..3")
+    counts = np.zeros((1, 1, 3, 1, 1, 2, 4), int)
+    counts[:, :, :2, :, :, 0, :2] = 100
+    counts[:, :, 2] = 50
+    assert [(u.number, u.boxes) for u in made.missing(counts)] == [
+        (0, (((0,), (0,), (0,), (2, 3)), ((0,), (0,), (1,), (0, 1, 2, 3)))),
+        (1, (((0,), (0,), (0,), (2, 3)), ((0,), (0,), (1,), (0, 1, 2, 3)))),
+    ]
+    part = made.only(((0,), (0,), (1,), (2, 3)))
+    assert (part.methods, part.freqs) == (("asm",), (2, 3))
+
+
+@given(st.data())
+def test_boxes_hold_every_chosen_point_once_and_no_other(data):
+    shape = data.draw(st.tuples(*[st.integers(0, 4)] * 3))
+    flags = data.draw(st.lists(st.booleans(), min_size=math.prod(shape), max_size=math.prod(shape)))
+    chosen = np.array(flags, bool).reshape(shape)
+    held = np.zeros(shape, int)
+    for box in boxes(chosen):
+        held[np.ix_(*box)] += 1
+    assert np.array_equal(held, chosen.astype(int))
+
+
+def test_what_grew_along_one_axis_is_one_box():
+    chosen = np.zeros((2, 3, 4), bool)
+    chosen[:, :, 1:] = True
+    assert list(boxes(chosen)) == [((0, 1), (0, 1, 2), (1, 2, 3))]
 
 
 def test_bytes_are_those_of_the_arrays():
@@ -141,14 +181,14 @@ def test_bytes_are_those_of_the_arrays():
         "trials=1000", "block_size=4,8", "method=asm,apx", "operation=max_pool,relu", "freqs=0..4"
     )
     errors, accuracies, regrets = 2 * 2 * 5, 2 * 5, 2 * 5
-    assert made.stored_bytes == 4 * 2 * 1000 * (errors + accuracies + regrets)
+    assert cost.stored_bytes(made) == 4 * 2 * 1000 * (errors + accuracies + regrets)
     assert made.unit_bytes == 4 * errors * 131072
 
 
 def test_the_estimate_grows_with_trials_and_block_size():
-    base = plan("trials=1000").core_seconds
-    assert plan("trials=10000").core_seconds == pytest.approx(10 * base)
-    assert plan("trials=1000", "block_size=16").core_seconds > 2 * base
+    base = cost.core_seconds(plan("trials=1000"))
+    assert cost.core_seconds(plan("trials=10000")) == pytest.approx(10 * base)
+    assert cost.core_seconds(plan("trials=1000", "block_size=16")) > 2 * base
 
 
 def test_a_plan_cannot_be_changed():

@@ -15,7 +15,19 @@ import xarray as xr
 
 import asm_core
 from asm_core.sources import uniform
-from pipeline import UserError, cluster, config, open_results, run, sources, store, summarize, sweep
+from pipeline import (
+    UserError,
+    cluster,
+    config,
+    layout,
+    ledger,
+    loop,
+    open_results,
+    run,
+    sources,
+    summarize,
+    sweep,
+)
 from pipeline.plan import make_plan
 
 CURVES = ["block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..14..3"]
@@ -215,6 +227,11 @@ def test_a_scheduler_without_workers_is_refused(tmp_path):
     assert not (tmp_path / "s.zarr").exists()
 
 
+def listed(path):
+    """Trials that the ledger lists for each unit of the first cell."""
+    return ledger.counts(layout.open_group(path), path).min(axis=(3, 4, 5, 6))[0, 0]
+
+
 class Counting(run.Silent):
     """Counts what a run says it computes."""
 
@@ -250,6 +267,7 @@ def test_more_trials_compute_only_what_is_missing(tmp_path):
     assert (more.todo, more.done) == (320, 200)
     whole = sweep(["trials=520", "unit_trials=100", f"out={tmp_path}/whole.zarr"])
     assert_same(whole, open_results(f"{tmp_path}/s.zarr"))
+    assert listed(f"{tmp_path}/s.zarr").tolist() == [100, 100, 100, 100, 100, 20]
 
 
 def test_fewer_trials_lose_nothing_and_give_the_prefix(tmp_path):
@@ -306,7 +324,7 @@ def test_a_unit_that_fails_is_reported_the_others_are_stored_and_it_is_tried_aga
             RuntimeError, match=r"1 units failed.*trials 100\.\.199: ValueError: no such luck"
         ):
             sweep(arguments)
-    assert store.counts(f"{tmp_path}/s.zarr").tolist() == [[[100, 0, 100]]]
+    assert listed(f"{tmp_path}/s.zarr").tolist() == [100, 0, 100]
     repaired = sweep(arguments)
     assert_same(repaired, sweep(["trials=300", f"out={tmp_path}/whole.zarr"]))
 
@@ -321,20 +339,20 @@ def test_ctrl_c_stores_what_is_in_flight_and_the_same_command_goes_on(tmp_path, 
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        rows = tmp_path / "s.zarr" / "ledger" / "error" / "c"
-        wait_for(lambda: rows.exists() and len(list((rows / "0" / "0").iterdir())) > 5)
+        rows = tmp_path / "s.zarr" / "journal" / "rows"
+        wait_for(lambda: rows.exists() and len(list(rows.iterdir())) > 5)
         # To the whole group, as a terminal does.
         os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped. The same command goes on where this one stopped." in said
     assert "Traceback" not in said
-    counts = store.counts(f"{tmp_path}/s.zarr")
+    counts = listed(f"{tmp_path}/s.zarr")
     assert 0 < (counts > 0).sum() < 400
     # What the ledger lists is there, and right.
-    listed = int(np.flatnonzero(counts[0, 0])[-1])
-    part = xr.open_zarr(f"{tmp_path}/s.zarr").error[..., listed * 4000 : listed * 4000 + 100]
-    expected = asm_core.errors_by_frequency(uniform(0, 8, listed * 4000, 100), range(15))
+    last = int(np.flatnonzero(counts)[-1])
+    part = xr.open_zarr(f"{tmp_path}/s.zarr").error[..., last * 4000 : last * 4000 + 100]
+    expected = asm_core.errors_by_frequency(uniform(0, 8, last * 4000, 100), range(15))
     assert np.array_equal(part.to_numpy().squeeze(), expected.astype(np.float32))
     more = counted(["trials=1.6e6", f"out={tmp_path}/s.zarr"])
     assert more.done == counts.sum()
@@ -369,7 +387,7 @@ def read_until(stream, word):
     raise AssertionError(f"the process ended before it said {word}")
 
 
-def test_a_unit_that_the_cluster_cancels_is_a_failure_and_not_a_result(monkeypatch):
+def test_a_unit_that_the_cluster_cancels_is_tried_again(monkeypatch):
     settings = config.load(["trials=6", "unit_trials=1", "cluster.threads=1"])
     plan = make_plan(settings, sources.resolve)
     with cluster.connect(settings.cluster) as client:
@@ -381,10 +399,13 @@ def test_a_unit_that_the_cluster_cancels_is_a_failure_and_not_a_result(monkeypat
 
         original = client.submit
         monkeypatch.setattr(client, "submit", submit)
-        ended = run.map_units(
-            client, lambda plan, unit: time.sleep(0.3), plan, plan.units(), lambda units: None
+        ended = loop.map_units(
+            client, lambda plan, unit: time.sleep(0.3), plan, plan.units(), lambda line: None
         )
-        assert next(ended)[1] is None
+        first, failure = next(ended)
+        assert failure is None
         client.cancel(submitted[3:4])
-        failures = [failure for _, failure in ended if failure]
-    assert failures == ["source=uniform block_size=8 trials 3..3: cancelled by the cluster"]
+        rest = list(ended)
+    assert sorted([first.number, *(unit.number for unit, _ in rest)]) == [0, 1, 2, 3, 4, 5]
+    assert [failure for _, failure in rest if failure] == []
+    assert len(submitted) == 7
