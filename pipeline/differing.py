@@ -12,6 +12,8 @@ from pipeline.moments import MOMENTS, add_moments
 from pipeline.opened import Opened
 
 _COUNT = MOMENTS.index("count")
+# What results are made of.  The low halves of the sums, 106 bits behind, know how units were cut.
+_RESULTS = [MOMENTS.index(name) for name in ("count", "mean", "M2", "min", "max")]
 
 
 def differing(path: str, other: str) -> tuple[int, list[str]]:
@@ -90,7 +92,7 @@ def _totals_differ(one: Opened, two: Opened, common: dict[str, list[Any]]) -> tu
         a, c = ours[name], theirs[name]
         same = (a[..., _COUNT] == c[..., _COUNT]) & (a[..., _COUNT] > 0)
         compared += int(name == "error" and same.any())
-        if a[same].tobytes() != c[same].tobytes():
+        if a[same][:, _RESULTS].tobytes() != c[same][:, _RESULTS].tobytes():
             found.append(
                 f"source={common['source'][0]} block_size={common['block_size'][0]}: the ledger's "
                 f"moments of {name}"

@@ -67,12 +67,14 @@ def look(path: str) -> Status:
     cells = []
     for (source, size), (wanted, lacking) in sorted(units.items()):
         complete = set(np.flatnonzero((wanted > 0) & (lacking == 0)).tolist())
-        begun = {unit["number"] for unit in running if _of(unit, source, size)} - complete
-        bad = {unit["number"] for unit in quarantined if _of(unit, source, size)}
+        bad = {unit["number"] for unit in quarantined if _of(unit, source, size)} - complete
+        # As many as were in flight when the sweep last told: others may be by now.
+        begun = sum(_of(unit, source, size) for unit in running)
+        begun = min(begun, int((wanted > 0).sum()) - len(complete) - len(bad))
         cells.append(
             Cell(
-                source, size, int((wanted > 0).sum()), len(complete), len(begun),
-                len(bad - complete - begun), int(wanted.sum()), int((wanted - lacking).sum()),
+                source, size, int((wanted > 0).sum()), len(complete), begun,
+                len(bad), int(wanted.sum()), int((wanted - lacking).sum()),
             )
         )  # fmt: skip
     return Status(cells, holder, _rate(holder or attributes), quarantined)

@@ -19,6 +19,7 @@ from pipeline import (
     UserError,
     cluster,
     config,
+    differing,
     layout,
     ledger,
     loop,
@@ -357,6 +358,10 @@ def test_ctrl_c_stores_what_is_in_flight_and_the_same_command_goes_on(tmp_path, 
     more = counted(["trials=1.6e6", f"out={tmp_path}/s.zarr"])
     assert more.done == counts.sum()
     assert more.advanced == 1_600_000 - counts.sum()
+    sweep(["trials=1.6e6", "unit_trials=100_000", f"out={tmp_path}/whole.zarr"])
+    compared, found = differing.differing(f"{tmp_path}/s.zarr", f"{tmp_path}/whole.zarr")
+    # 400 units, and the ledger.
+    assert (compared, found) == (401, [])
 
 
 @pytest.mark.parametrize("cluster", ["local", "processes"])
