@@ -123,7 +123,7 @@ def _coordinates(
         except Exception as error:
             same, words = False, f"{name} cannot be read ({type(error).__name__}: {error})"
         if not same:
-            yield Finding(words, files=_allforeign_files(root, name))
+            yield Finding(words, files=_all_files(root, name))
 
 
 def _counts_up(trial: Any, length: int | None) -> bool:
@@ -139,7 +139,7 @@ def _counts_up(trial: Any, length: int | None) -> bool:
     )
 
 
-def _allforeign_files(root: Any, name: str) -> tuple[str, ...]:
+def _all_files(root: Any, name: str) -> tuple[str, ...]:
     folder = Path(str(root.store_path).removeprefix("file://"), name, "c")
     return tuple(str(file) for file in folder.rglob("*") if file.is_file())
 

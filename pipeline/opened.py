@@ -33,7 +33,7 @@ class Opened:
             f"trials {start}..{start + self.unit_trials - 1}"
         )
 
-    def chunkforeign_files(self, place: Place) -> tuple[str, ...]:
+    def chunk_files(self, place: Place) -> tuple[str, ...]:
         """The files that have, or may have, the trials of a unit and its row in the journal."""
         s, b, number = place
         files = [

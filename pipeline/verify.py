@@ -84,7 +84,7 @@ def verify(
     bad = {unit for finding in report.findings for unit in finding.units}
     for k, (n, finding) in enumerate(_recomputed(opened, counts, rows, sample, bad)):
         seen("computing again", k, n)
-        report.recomputed += 1
+        report.recomputed += int(n > 0)
         if finding:
             report.findings.append(finding)
     return report
@@ -175,7 +175,7 @@ def _unit(opened: Opened, place: Place, rows: dict[str, NDArray[np.float64]]) ->
         said = " ".join(str(error).split())
         yield Finding(
             f"{opened.describe(place)}: cannot be read ({type(error).__name__}: {said})",
-            units=(place,), files=opened.chunkforeign_files(place),
+            units=(place,), files=opened.chunk_files(place),
         )  # fmt: skip
         return
     known = ~np.isnan(rows["error"][place][..., _COUNT])
@@ -185,7 +185,7 @@ def _unit(opened: Opened, place: Place, rows: dict[str, NDArray[np.float64]]) ->
         if np.isnan(row[..., _COUNT][listed]).any() or not _sums_up(row, values):
             yield Finding(
                 f"{opened.describe(place)}: the ledger's row of {name} is not that of its trials",
-                units=(place,), files=opened.chunkforeign_files(place),
+                units=(place,), files=opened.chunk_files(place),
             )  # fmt: skip
             return
 
@@ -222,7 +222,7 @@ def _recomputed(
             _check_same(opened, plan)
         except UserError as error:
             words = f"cannot compute again what {run['overrides']!r} asked for: {error}"
-            yield 1, Finding(words, mendable=False)
+            yield 0, Finding(words, mendable=False)
             continue
         units += [
             (plan, unit)
@@ -285,6 +285,6 @@ def _differs(
         ):
             return Finding(
                 f"{plan.describe(unit)}: computed again, {name} has other bits",
-                units=(place,), files=opened.chunkforeign_files(place),
+                units=(place,), files=opened.chunk_files(place),
             )  # fmt: skip
     return None

@@ -12,6 +12,7 @@ import numpy as np
 import oracles
 import pytest
 import xarray as xr
+from faults import wait_for
 
 import asm_core
 from asm_core.sources import uniform
@@ -170,13 +171,6 @@ def scheduler(tmp_path_factory):
             for process in reversed(processes):
                 process.terminate()
                 process.wait()
-
-
-def wait_for(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_running_cluster_gives_the_same_bits(tmp_path, scheduler, photograph):
