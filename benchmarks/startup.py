@@ -32,20 +32,20 @@ def around(module, function, after, before=None):
 
 
 mark("import Hydra, NumPy and numba")
-from pipeline import results, tables  # noqa: E402
-
-mark("import xarray, pandas, SciPy and rich")
 from pipeline import run, store, unit  # noqa: E402
 
 mark("import distributed and zarr")
+from pipeline import curves, tables  # noqa: E402
+
+mark("import rich")
 around(config, "load", "compose the configuration")
 around(sources, "resolve", "plan")
 around(store, "prepare", "create the store")
 around(unit, "measure_unit", "load or compile the kernel, compute", "start the cluster")
 around(store, "write_unit", "write")
 around(run, "execute", "close the cluster")
-around(results, "summarize_store", "read the ledger")
-around(tables, "print_summary", "print the table")
+around(curves, "of_store", "read the ledger")
+around(tables, "print_curves", "print the table")
 result = __main__.main()
 mark("clear up")
 # The peak of this process alone, and not of the one that started it as wait4 has it.

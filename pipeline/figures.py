@@ -1,28 +1,27 @@
 """Pictures: the curve of a sweep, and the worked example of one block."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pipeline.claims import Claim
+from pipeline.curves import AXES, Curve, Curves, in_range
 from pipeline.report import claims_page
-from pipeline.results import AXES, changed_settings, curves, in_range, varying
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 
 
-def plot_curves(summary: xr.Dataset, *, log: bool = False) -> Figure:
+def plot_curves(curves: Curves, *, log: bool = False) -> Figure:
     """Mean error against the number of frequencies, one line per curve, with its 95 % interval.
 
     Block sizes are drawn at equal n / (2N - 2), selections at equal numbers of coefficients kept,
@@ -30,19 +29,25 @@ def plot_curves(summary: xr.Dataset, *, log: bool = False) -> Figure:
 
     Parameters
     ----------
-    summary
-        As `summarize` gives it, without a `trials` dimension.
+    curves
+        Of a store, or of a summary: `curves.of_store`, `results.curves_of`.
     log
         Draw errors on a logarithmic axis, which leaves those of 0 out.
     """
-    differing = varying(summary)
-    shown = [(name, in_range(curve)) for name, curve in curves(summary)]
-    shown = [(name, curve) for name, curve in shown if int(curve["count"].max()) > 0]
+    differing = curves.varying
+    shown = [
+        (name, in_range(curve, name["block_size"]))
+        for name, curve in curves
+        if curve["count"].max() > 0
+    ]
     operations = list(dict.fromkeys(name["operation"] for name, _ in shown))
     # A panel each: operations differ in what an error is, and in its size.
     columns = min(len(operations), 3)
     rows = -(-len(operations) // columns) if operations else 1
     named = [axis for axis in differing if axis != "operation"]
+    # Whether curves compare at the coefficients kept: n / (2N - 2) is of triangle alone.
+    of_triangle = curves.labels["selection"] == ["triangle"]
+    by_cost = "selection" in named or ("block_size" in named and not of_triangle)
     labels = list(dict.fromkeys(_label(name, named) for name, _ in shown))
     styles = _styles(labels)
     wide = 2.5 * (len(labels) > 6)
@@ -52,8 +57,10 @@ def plot_curves(summary: xr.Dataset, *, log: bool = False) -> Figure:
         lines = [(name, curve) for name, curve in shown if name["operation"] == operation]
         for name, curve in lines:
             label = _label(name, named)
-            _draw(axes, _place(curve, named), curve, styles[label], label)
-        axes.set_xlabel(_place_name(summary, named))
+            _draw(
+                axes, _place(curve, name["block_size"], by_cost, named), curve, styles[label], label
+            )
+        axes.set_xlabel(_place_name(by_cost, named))
         axes.set_ylabel("mean error (RMSE per block)")
         if "block_size" not in named:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -74,9 +81,9 @@ def plot_curves(summary: xr.Dataset, *, log: bool = False) -> Figure:
     fixed = [axis for axis in AXES if axis not in differing]
     counts = sorted({int(curve["count"].max()) for _, curve in shown})
     trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
-    described = ", ".join(_value(axis, np.atleast_1d(summary[axis])[0]) for axis in fixed)
+    described = ", ".join(_value(axis, curves.labels[axis][0]) for axis in fixed)
     title = f"{described}\n{trials} trials, shaded: 95 % interval of the mean"
-    if settings := changed_settings(summary.attrs):
+    if settings := curves.changed_settings:
         title += "\n" + textwrap.fill(settings, 60 * max(columns, 1))
     figure.suptitle(title, fontsize="medium")
     return figure
@@ -103,7 +110,7 @@ def _styles(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
 
 
 def _draw(
-    axes: Axes, x: NDArray[Any], line: xr.Dataset, style: tuple[str, str], label: str
+    axes: Axes, x: NDArray[Any], line: Mapping[Any, Any], style: tuple[str, str], label: str
 ) -> None:
     """A line with its interval."""
     colour, dashes = style
@@ -119,24 +126,17 @@ def _label(name: dict[str, Any], axes: Sequence[str]) -> str:
     return ", ".join(_value(axis, name[axis]) for axis in axes)
 
 
-def _place(curve: xr.Dataset, differing: Sequence[str]) -> NDArray[Any]:
+def _place(curve: Curve, size: int, by_cost: bool, differing: Sequence[str]) -> NDArray[Any]:
     """Where the points of a curve stand, so that curves compare at equal cost."""
-    size = int(curve["block_size"])
-    if _by_cost(curve, differing):
-        kept = curve["coefficients_kept"].to_numpy()
+    if by_cost:
+        kept = curve["coefficients_kept"]
         return kept / size**2 if "block_size" in differing else kept
-    n = curve["freq"].to_numpy()
+    n = curve["freq"]
     return n / (2 * size - 2) if "block_size" in differing else n
 
 
-def _by_cost(summary: xr.Dataset, differing: Sequence[str]) -> bool:
-    """Whether curves compare at the coefficients kept: n / (2N - 2) is of triangle alone."""
-    of_triangle = set(np.atleast_1d(summary["selection"]).tolist()) == {"triangle"}
-    return "selection" in differing or ("block_size" in differing and not of_triangle)
-
-
-def _place_name(summary: xr.Dataset, differing: Sequence[str]) -> str:
-    if _by_cost(summary, differing):
+def _place_name(by_cost: bool, differing: Sequence[str]) -> str:
+    if by_cost:
         return ("share of" if "block_size" in differing else "number of") + " coefficients kept"
     if "block_size" in differing:
         return "spatial frequencies kept, n / (2N - 2)"

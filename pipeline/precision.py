@@ -26,7 +26,6 @@ mean*, Ann. Math. Statist. 36 (1965); Wald, *Sequential Analysis* (1947), append
 """
 
 import math
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -40,16 +39,17 @@ _MOST_GROWTH = 10
 _COUNT, _M2 = MOMENTS.index("count"), MOMENTS.index("M2")
 
 
-def half_width(count: Any, m2: Any) -> Any:
+def half_width(count: Array, m2: Array) -> Array:
     """Half the width of the mean's 95 % interval (Student's t); NaN for fewer than two trials.
 
     Parameters
     ----------
     count, m2
-        Number of values and sum of their squared deviations: arrays alike, of numpy or xarray.
+        Number of values and sum of their squared deviations, arrays alike.
     """
-    freedom = np.where(np.asarray(count) < 2, np.nan, np.asarray(count) - 1.0)
-    return stdtrit(freedom, 0.5 + CONFIDENCE / 2) * np.sqrt(m2 / freedom / count)
+    freedom = np.where(count < 2, np.nan, count - 1.0)
+    width: Array = stdtrit(freedom, 0.5 + CONFIDENCE / 2) * np.sqrt(m2 / freedom / count)
+    return width
 
 
 def trials_for(width: float, count: int, precision: float) -> int:

@@ -1,4 +1,4 @@
-"""Text for a terminal, without xarray: progress of a run and of a check, and a store's status."""
+"""Text for a terminal: progress of a run and of a check, and a store's status."""
 
 import sys
 import time

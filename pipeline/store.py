@@ -17,6 +17,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from asm_core import Measures
 from pipeline import layout, ledger, overrides
@@ -169,13 +170,18 @@ def read_trials(
 
     Read through the arrays themselves: a damaged chunk is an error.
     """
+    return Measures(
+        **{name: read_values(root, identity, name, wanted, start, stop)[0, 0] for name in METRICS}
+    )
+
+
+def read_values(
+    root: Any, identity: Identity, metric: str, wanted: dict[str, list[Any]], start: int, stop: int
+) -> NDArray[np.float32]:
+    """Trials of one metric, for some values of the axes, (source, block_size, curve ..., trial)."""
     at = places(identity, wanted)
-    found = {}
-    for name, curve in METRICS.items():
-        places_of = (at[axis] for axis in ("source", "block_size", *curve))
-        chosen = (*map(_span, places_of), slice(start, stop))
-        found[name] = np.asarray(root[name].oindex[chosen])[0, 0]
-    return Measures(**found)
+    chosen = [_span(at[axis]) for axis in ("source", "block_size", *METRICS[metric])]
+    return np.asarray(root[metric].oindex[(*chosen, slice(start, stop))])
 
 
 def discard_empty(path: str) -> None:

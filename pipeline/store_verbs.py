@@ -40,11 +40,11 @@ def plot(words: list[str], show: bool) -> int:
     path, own = store_and_keys(words, {"to": None, "log": "false"})
     if show:
         return print_config(path)
-    from pipeline import figures, listing, results
+    from pipeline import curves, figures, listing
 
     stem = path.removesuffix(".zarr") if own["to"] is None else own["to"]
     figure = figures.plot_curves(
-        results.summarize_store(path, listing.measured_trials(path)),
+        curves.of_store(path, listing.measured_trials(path)),
         log=overrides.truth("log", own["log"]),
     )
     return save(figure, stem)
@@ -199,10 +199,10 @@ def print_table(
     wanted: dict[str, list[Any]] | None = None,
 ) -> None:
     """The table of a store, at each of some numbers of trials."""
-    from pipeline import results, tables
+    from pipeline import curves, tables
 
-    summaries = [results.summarize_store(path, prefix, wanted) for prefix in prefixes]
-    if settings := results.changed_settings(summaries[0].attrs):
+    found = [curves.of_store(path, prefix, wanted) for prefix in prefixes]
+    if settings := found[0].changed_settings:
         print(settings)
-    for summary in summaries:
-        tables.print_summary(summary, precision)
+    for each in found:
+        tables.print_curves(each, precision)

@@ -1,9 +1,8 @@
-"""Text for a terminal: tables of a summary and of a plan, matrices, and the progress of a run."""
+"""Text for a terminal: tables of curves and of a plan, and matrices."""
 
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
@@ -11,38 +10,36 @@ from rich.text import Text
 
 from pipeline import cost
 from pipeline.cost import in_bytes
+from pipeline.curves import AXES, Curve, Curves, in_range
 from pipeline.plan import Plan
 from pipeline.precision import trials_for
 from pipeline.progress import console, duration
-from pipeline.results import AXES, curves, in_range, varying
 
 
-def print_summary(summary: xr.Dataset, precision: float | None = None) -> None:
+def print_curves(curves: Curves, precision: float | None = None) -> None:
     """Table of every curve: n, coefficients kept, mean error and its interval, mask, regret.
 
     With a precision, also whether each curve has reached it, and what it would take.
     """
     out = console()
-    differing = varying(summary)
-    for name, curve in curves(summary):
+    for name, curve in curves:
         count = int(curve["count"].max())
         if not count:
             # A corner of a grid that grew for the sake of others.
             continue
-        values = differing or AXES
-        title = ", ".join(f"{axis}={name[axis]}" for axis in values)
+        title = ", ".join(f"{axis}={name[axis]}" for axis in curves.varying or AXES)
         out.print(Text(f"{title}: {count:,} trials", style="bold"))
-        out.print(_curve_table(in_range(curve)))
+        out.print(_curve_table(in_range(curve, name["block_size"])))
         if precision is not None:
             out.print(_reached(curve, count, precision))
 
 
-def _reached(curve: xr.Dataset, count: int, precision: float) -> str:
-    widths = np.nan_to_num(curve["half_width"].to_numpy(), nan=np.inf)
+def _reached(curve: Curve, count: int, precision: float) -> str:
+    widths = np.nan_to_num(curve["half_width"], nan=np.inf)
     widest = float(widths.max())
     if widest <= precision:
         return f"precision={precision:g} is reached: the widest interval is +-{widest:.3g}"
-    n = int(curve["freq"][int(widths.argmax())])
+    n = curve["freq"][widths.argmax()]
     needed = f", it takes about {trials_for(widest, count, precision):,}" if count > 1 else ""
     return (
         f"precision={precision:g} is NOT reached: the interval at n = {n} is +-{widest:.3g} after "
@@ -50,21 +47,22 @@ def _reached(curve: xr.Dataset, count: int, precision: float) -> str:
     )
 
 
-def _curve_table(curve: xr.Dataset) -> Table:
+def _curve_table(curve: Curve) -> Table:
     table = Table(box=box.SIMPLE)
     # Rectifiers have no regret.
     columns = {"mask accuracy": "mask_accuracy", "regret": "regret"}
-    columns = {heading: name for heading, name in columns.items() if curve[name].notnull().any()}
+    columns = {
+        heading: name for heading, name in columns.items() if not np.isnan(curve[name]).all()
+    }
     for heading in ("n", "kept", "mean error", "95 % interval", *columns):
         table.add_column(heading, justify="right", no_wrap=True)
-    for k in range(curve.sizes["freq"]):
-        point = curve.isel(freq=k)
+    for k, n in enumerate(curve["freq"]):
         table.add_row(
-            str(int(point["freq"])),
-            str(int(point["coefficients_kept"])),
-            _figures(point["mean"]),
-            f"{_figures(point['ci_low'])} .. {_figures(point['ci_high'])}",
-            *(_figures(point[name]) for name in columns.values()),
+            str(n),
+            str(curve["coefficients_kept"][k]),
+            _figures(curve["mean"][k]),
+            f"{_figures(curve['ci_low'][k])} .. {_figures(curve['ci_high'][k])}",
+            *(_figures(curve[name][k]) for name in columns.values()),
         )
     return table
 

@@ -108,7 +108,7 @@ def test_summary_of_an_unfinished_sweep_says_so(elsewhere, capsys):
         ("zarr.json", b"[]"),
         ("zarr.json", b'{"zarr_format": 3, "node_type": "group", "attributes": {"identity": "x"}}'),
         ("ledger/error/c/0/0/0/0/0/0/0/0", b"noise"),
-        ("freq/c/0", b"noise"),
+        ("coefficients_kept/c/0/0/0", b"noise"),
     ],
 )
 @pytest.mark.parametrize("verb", ["sweep", "summary", "plot"])

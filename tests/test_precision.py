@@ -20,7 +20,7 @@ def test_the_half_width_is_that_of_student_s_interval():
     low, high = scipy.stats.t.interval(0.95, 36, values.mean(), scipy.stats.sem(values))
     row = totals(values)[0]
     assert precision.half_width(row[0], row[2]) == pytest.approx((high - low) / 2, rel=1e-6)
-    assert np.isnan(precision.half_width(1.0, 0.0))
+    assert np.isnan(precision.half_width(np.array(1.0), np.array(0.0)))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from pipeline import UserError, open_results, results, summarize, sweep
+from pipeline import UserError, curves, open_results, results, store, summarize, sweep
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +50,36 @@ def test_the_mean_of_rmses_is_not_the_pooled_rmse(path):
 
 @pytest.mark.parametrize("trials", [1, 199, 200, 201, 400, 650, 700])
 def test_the_ledger_and_the_trials_give_the_same_bits(path, trials):
-    by_ledger = results.summarize_store(path, trials)
-    by_trials = summarize(xr.open_zarr(path).isel(trial=slice(0, trials)))
-    assert (by_ledger["count"] == trials).all()
-    for name in by_ledger.data_vars:
-        assert by_ledger[name].to_numpy().tobytes() == by_trials[name].to_numpy().tobytes(), name
+    by_ledger = curves.of_store(path, trials)
+    by_trials = results.curves_of(summarize(xr.open_zarr(path).isel(trial=slice(0, trials))))
+    assert (by_ledger.values["count"] == trials).all()
+    assert by_ledger.labels == by_trials.labels
+    assert by_ledger.coefficients_kept.tolist() == by_trials.coefficients_kept.tolist()
+    assert by_ledger.values.keys() == by_trials.values.keys()
+    for name, values in by_ledger.values.items():
+        assert values.shape == by_trials.values[name].shape
+        assert values.tobytes() == by_trials.values[name].tobytes(), name
 
 
 def test_whole_units_come_from_the_ledger_and_only_the_last_from_the_trials(path, monkeypatch):
-    expected = results.summarize_store(path, 650)
+    read = []
 
-    def spoilt(path, **options):
-        dataset = original(path, **options)
-        return dataset.assign(error=dataset.error.where(dataset.trial >= 600, -1.0))
+    def watched(root, identity, metric, wanted, start, stop):
+        read.append((metric, start, stop))
+        return original(root, identity, metric, wanted, start, stop)
 
-    original = results._open
-    monkeypatch.setattr(results, "_open", spoilt)
-    xr.testing.assert_equal(results.summarize_store(path, 650), expected)
+    original = store.read_values
+    monkeypatch.setattr(store, "read_values", watched)
+    curves.of_store(path, 600)
+    assert not read
+    # Not all at once where they are many.
+    monkeypatch.setattr(curves, "VALUES_AT_ONCE", 20 * 2 * 2 * 2 * 4)
+    curves.of_store(path, 650)
+    assert sorted(read) == [
+        ("error", 600, 620), ("error", 620, 640), ("error", 640, 650),
+        ("mask_accuracy", 600, 640), ("mask_accuracy", 640, 650),
+        ("regret", 600, 640), ("regret", 640, 650),
+    ]  # fmt: skip
 
 
 def test_what_was_made_of_a_dataset_is_summarized_and_not_what_is_stored(path):
@@ -105,6 +118,23 @@ def test_any_selection_of_curves_can_be_summarized(path):
         xr.testing.assert_equal(part[name], expected[name])
 
 
+def test_the_curves_of_a_selection_are_those_selected(path):
+    summary = summarize(open_results(path))
+    chosen = {"method": "apx", "block_size": 8, "source": "uniform", "freq": [2, 4]}
+    found = results.curves_of(summary.sel(chosen))
+    assert found.varying == ["operation"]
+    (pooling, relu) = found
+    assert relu[0] == {
+        "source": "uniform", "block_size": 8, "operation": "relu", "selection": "triangle",
+        "method": "apx",
+    }  # fmt: skip
+    expected = summary.sel({**chosen, "operation": "max_pool"}).squeeze()
+    assert pooling[1]["freq"].tolist() == [2, 4]
+    assert pooling[1]["coefficients_kept"].tolist() == [6, 15]
+    for name in summary.data_vars:
+        assert pooling[1][name].tolist() == expected[name].values.tolist(), name
+
+
 def test_prefixes_are_the_summaries_of_shorter_runs(path, tmp_path):
     prefixes = summarize(open_results(path), trials=[1, 50, 700])
     assert prefixes.trials.values.tolist() == [1, 50, 700]
@@ -127,7 +157,7 @@ def test_a_store_opens_lazily_with_sorted_names_and_provenance(path):
         warnings.simplefilter("error")
         dataset = open_results(path)
     assert dataset.error.chunks is not None
-    for axis in results.AXES:
+    for axis in curves.AXES:
         assert dataset.indexes[axis].is_monotonic_increasing
     assert dataset.error.dims[-1] == "trial"
     assert dataset.coefficients_kept.dims == ("selection", "block_size", "freq")
@@ -147,7 +177,7 @@ def test_what_is_not_a_store_is_refused(tmp_path):
 def test_curves_end_where_everything_is_kept(tmp_path):
     dataset = sweep(["block_size=4,8", "freqs=0..20", "trials=10", f"out={tmp_path}/s.zarr"])
     found = {
-        name["block_size"]: results.in_range(curve).freq.values.tolist()
-        for name, curve in results.curves(summarize(dataset))
+        name["block_size"]: curves.in_range(curve, name["block_size"])["freq"].tolist()
+        for name, curve in results.curves_of(summarize(dataset))
     }
     assert found == {4: list(range(7)), 8: list(range(15))}

@@ -14,6 +14,7 @@ import zarr
 from pipeline import (
     UserError,
     config,
+    curves,
     layout,
     ledger,
     open_results,
@@ -161,10 +162,11 @@ def test_axes_that_a_store_holds_unsorted_are_opened_sorted(path):
     stored = xr.open_zarr(path)
     for name in ("error", "mask_accuracy", "coefficients_kept"):
         xr.testing.assert_equal(opened[name].compute(), stored[name].sortby(["freq", "block_size"]))
-    for summary in (summarize(opened), results.summarize_store(path, 30)):
-        mean = float(summary["mean"].sel(freq=2, block_size=8).squeeze())
-        expected = stored.error.sel(freq=2, block_size=8).mean(dtype="float64")
-        assert mean == pytest.approx(float(expected), rel=1e-13)
+    expected = stored.error.sel(freq=2, block_size=8).mean(dtype="float64")
+    for found in (results.curves_of(summarize(opened)), curves.of_store(path, 30)):
+        assert found.labels["freq"] == [2, 5, 9]
+        (curve,) = (curve for name, curve in found if name["block_size"] == 8)
+        assert curve["mean"][0] == pytest.approx(float(expected), rel=1e-13)
 
 
 def test_growing_keeps_what_is_stored_and_shows_the_true_sizes(path):
