@@ -65,9 +65,9 @@ def test_new_values_on_any_axis_are_added_and_no_old_bit_is_touched(tmp_path, wh
 def test_only_what_is_new_is_computed(tmp_path, monkeypatch):
     measured = []
 
-    def measure(plan, each):
+    def measure(plan, each, **options):
         measured.append((plan.methods, plan.freqs, plan.block_sizes[each.block_size]))
-        return original(plan, each)
+        return original(plan, each, **options)
 
     original = unit.measure_unit
     monkeypatch.setattr(unit, "measure_unit", measure)

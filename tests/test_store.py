@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import threading
 import uuid
 import warnings
 from pathlib import Path
@@ -301,3 +302,21 @@ def test_a_url_is_a_place_for_a_store():
 def test_a_url_that_nothing_here_can_open_is_refused(url):
     with pytest.raises(UserError, match=f"cannot open {url}"):
         store.check(url, plan_of())
+
+
+def test_arrays_that_are_used_again_hold_the_same_numbers(monkeypatch):
+    monkeypatch.setattr(unit, "_own", threading.local())
+    small = plan_of("trials=50", "unit_trials=20", "freqs=3")
+    large = plan_of("trials=50", "unit_trials=20", "method=asm,apx", "operation=max_pool,relu")
+    units = [(plan, each) for plan in (small, large, small) for each in plan.units()]
+    before, addresses = None, set()
+    for plan, each in units:
+        expected = unit.measure_unit(plan, each)
+        found = unit.measure_unit(plan, each, reuse=True)
+        for name, values in found._asdict().items():
+            assert values.tobytes() == getattr(expected, name).tobytes()
+        assert before is None or not any(map(np.shares_memory, expected, before))
+        before = expected
+        addresses.add(found.error.ctypes.data)
+    # A larger unit gets new ones, which then serve for all.
+    assert len(addresses) == 2
