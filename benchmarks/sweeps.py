@@ -95,7 +95,7 @@ def whole(trials, drawing_and_kernel):
     """Sweeps of the defaults into a new store, each beside drawing and kernel just then."""
     lines, base = [], None
     for count in ("1e3", *trials):
-        runs = [_sweep(count, drawing_and_kernel) for _ in range(1 if float(count) > 2e7 else 3)]
+        runs = [_sweep(count, drawing_and_kernel) for _ in range(1 if float(count) > 2e7 else 5)]
         wall, memory, alone = (statistics.median(run[k] for run in runs) for k in range(3))
         base = base or wall
         each = 1e6 * (wall - base) / float(count)
@@ -111,7 +111,7 @@ def whole(trials, drawing_and_kernel):
         "peak MiB",
     ]  # fmt: skip
     return (
-        "Whole processes on two cores, stored and in the ledger, medians of three (one of the "
+        "Whole processes on two cores, stored and in the ledger, medians of five (one of the "
         "largest). Limit: 1.5 x (drawing + kernel) / 2 + 4 s.",
         table(headings, lines),
         f"Storing, which the limit does not count, took {_storing():.2f} us of one core a trial "
