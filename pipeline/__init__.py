@@ -12,7 +12,7 @@ __all__ = ["UserError", "compare", "open_results", "summarize", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
-    # xarray, zarr and dask take 1.7 s to import; `--help` and refusals do without (PEP 562).
+    # xarray, zarr, dask and numba take 1 s to import; `--help` and refusals do without (PEP 562).
     if name == "sweep":
         from pipeline.run import sweep
 

@@ -1,6 +1,6 @@
 """The verbs and what they print; no logic.
 
-Each verb imports what it needs when it runs: xarray, zarr, dask and numba take two seconds, and
+Each verb imports what it needs when it runs: xarray, zarr, dask and numba take a second, and
 `--help` and refusals do without them.
 """
 
