@@ -24,7 +24,7 @@ from pipeline.precision import half_width
 # What names a curve; along it go `freq` and the numbers of coefficients kept.
 AXES = ("source", "block_size", "operation", "selection", "method")
 # Values that are read at a time where the ledger cannot serve: 128 MiB of float32.
-VALUES_AT_ONCE = 1 << 25
+_VALUES_AT_ONCE = 1 << 25
 
 Curve = dict[str, NDArray[Any]]
 
@@ -96,7 +96,7 @@ def of_store(path: str, trials: int, wanted: dict[str, list[Any]] | None = None)
         at = places(identity, ordered)
         root = layout.open_group(path)
         moments = {
-            name: _moments(path, root, name, rows, ordered, trials)
+            name: _moments(path, root, name, rows, at, trials)
             for name, rows in listing.ledger_rows(path).items()
         }
         kept = root["coefficients_kept"].oindex[
@@ -106,11 +106,10 @@ def of_store(path: str, trials: int, wanted: dict[str, list[Any]] | None = None)
 
 
 def _moments(
-    path: str, root: Any, metric: str, rows: Array, wanted: dict[str, list[Any]], trials: int
+    path: str, root: Any, metric: str, rows: Array, at: dict[str, list[int]], trials: int
 ) -> Array:
     """Moments of the first trials, (source, block_size, curve ..., moment), of rows of a ledger."""
-    identity, unit_trials = json.loads(root.attrs["identity"]), int(root.attrs["unit_trials"])
-    at = places(identity, wanted)
+    unit_trials = int(root.attrs["unit_trials"])
     units, kept = rows.shape[2], root[metric].shape[-1]
     chosen = [at[axis] for axis in ("source", "block_size", *METRICS[metric])]
     chosen.insert(2, list(range(units)))
@@ -126,14 +125,18 @@ def _moments(
             f"{path} keeps {kept} trials one by one, and the first {trials} end within a unit: "
             f"ask for a multiple of {unit_trials}, or for all {listing.measured_trials(path)}"
         )
-    parts = [rows[:whole]]
-    stop = min(trials, kept)
-    step = max(1, VALUES_AT_ONCE // math.prod(rows.shape[1:-1]))
+    parts = [
+        moments_of(layout.read_values(root, metric, at, first, until))[None]
+        for first, until in pieces(start, min(trials, kept), math.prod(rows.shape[1:-1]))
+    ]
+    return add_moments(np.concatenate([rows[:whole], *parts]))
+
+
+def pieces(start: int, stop: int, points: int) -> Iterator[tuple[int, int]]:
+    """Consecutive trials first .. until - 1 of that many points, as many as are read at once."""
+    step = max(1, _VALUES_AT_ONCE // max(points, 1))
     for first in range(start, stop, step):
-        until = min(first + step, stop)
-        read = store.read_values(root, identity, metric, wanted, first, until)
-        parts.append(moments_of(read)[None])
-    return add_moments(np.concatenate(parts))
+        yield first, min(first + step, stop)
 
 
 def statistics(moments: dict[str, Array]) -> dict[str, NDArray[Any]]:

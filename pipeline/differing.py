@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import ledger, store
+from pipeline import layout, ledger
 from pipeline.identity import NAMED, labels, places
 from pipeline.layout import METRICS
 from pipeline.moments import MOMENTS, add_moments
@@ -69,7 +69,7 @@ def _trials_differ(one: Opened, two: Opened, common: dict[str, list[Any]]) -> tu
         )
         try:
             ours, theirs = (
-                store.read_trials(each.root, each.identity, common, start, stop)
+                layout.read_trials(each.root, each.identity, common, start, stop)
                 for each in (one, two)
             )
         except Exception as error:  # zarr raises whatever it meets

@@ -1,4 +1,4 @@
-"""The arrays of a store: made, and made longer.  (zarr format 3, one group, consolidated metadata)
+"""The arrays of a store: made, grown, and read.  (zarr format 3, one group, consolidated metadata)
 
     error            source, block_size, operation, selection, method, freq, trial    float32
     mask_accuracy, regret    the same without method                                  float32
@@ -21,8 +21,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from asm_core import coefficients_kept, frequency_rank
-from pipeline.identity import Identity, labels
+from asm_core import Measures, coefficients_kept, frequency_rank
+from pipeline.identity import Identity, labels, places
 from pipeline.moments import MOMENTS
 
 CURVE = ("operation", "selection", "method", "freq")
@@ -201,3 +201,28 @@ def consolidate(path: str) -> None:
         # zarr warns that format 3 does not specify consolidated metadata; xarray reads it.
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(path)
+
+
+def read_trials(
+    root: Any, identity: Identity, wanted: dict[str, list[Any]], start: int, stop: int
+) -> Measures:
+    """Trials of one cell that a store keeps, for some values of its axes, as a unit has them.
+
+    Read through the arrays themselves: a damaged chunk is an error.
+    """
+    at = places(identity, wanted)
+    return Measures(**{name: read_values(root, name, at, start, stop)[0, 0] for name in METRICS})
+
+
+def read_values(
+    root: Any, metric: str, at: dict[str, list[int]], start: int, stop: int
+) -> NDArray[np.float32]:
+    """Trials of one metric at some places of its axes, (source, block_size, curve ..., trial)."""
+    chosen = [span(at[axis]) for axis in ("source", "block_size", *METRICS[metric])]
+    return np.asarray(root[metric].oindex[(*chosen, slice(start, stop))])
+
+
+def span(places: list[int]) -> slice | list[int]:
+    """Places as a slice where they follow each other, which zarr reads and writes faster."""
+    consecutive = places == list(range(places[0], places[0] + len(places)))
+    return slice(places[0], places[-1] + 1) if consecutive else places

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from pipeline import listing, store
-from pipeline.curves import AXES, VALUES_AT_ONCE, Curves, statistics
+from pipeline.curves import AXES, Curves, pieces, statistics
 from pipeline.identity import labels
 from pipeline.layout import CURVE, METRICS
 from pipeline.moments import MOMENTS, add_moments, moments_of
@@ -229,11 +229,10 @@ def _moments(values: xr.DataArray) -> xr.DataArray:
     """Moments over the trials of `values`, along `moment`."""
     values = values.transpose(..., "trial")
     curve = values.isel(trial=slice(0, 0)).sum("trial")
-    length = values.sizes["trial"]
-    step = max(1, VALUES_AT_ONCE // max(curve.size, 1))
-    parts = [np.empty((0, *curve.shape, len(MOMENTS)))]
-    for start in range(0, length, step):
-        piece = values.isel(trial=slice(start, start + step))
-        parts.append(moments_of(piece.to_numpy())[None])
-    total = add_moments(np.concatenate(parts))
+    parts = [
+        moments_of(values.isel(trial=slice(first, until)).to_numpy())[None]
+        for first, until in pieces(0, values.sizes["trial"], curve.size)
+    ]
+    none = np.empty((0, *curve.shape, len(MOMENTS)))
+    total = add_moments(np.concatenate([none, *parts]))
     return xr.DataArray(total, curve.coords, (*curve.dims, "moment"))

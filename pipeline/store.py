@@ -17,7 +17,6 @@ from typing import Any
 import fsspec
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from asm_core import Measures
 from pipeline import layout, ledger, overrides
@@ -163,27 +162,6 @@ def write_unit(
     ledger.write_row(arrays["journal"], cell, unit.number, row)
 
 
-def read_trials(
-    root: Any, identity: Identity, wanted: dict[str, list[Any]], start: int, stop: int
-) -> Measures:
-    """Trials of one cell that a store keeps, for some values of its axes, as a unit has them.
-
-    Read through the arrays themselves: a damaged chunk is an error.
-    """
-    return Measures(
-        **{name: read_values(root, identity, name, wanted, start, stop)[0, 0] for name in METRICS}
-    )
-
-
-def read_values(
-    root: Any, identity: Identity, metric: str, wanted: dict[str, list[Any]], start: int, stop: int
-) -> NDArray[np.float32]:
-    """Trials of one metric, for some values of the axes, (source, block_size, curve ..., trial)."""
-    at = places(identity, wanted)
-    chosen = [_span(at[axis]) for axis in ("source", "block_size", *METRICS[metric])]
-    return np.asarray(root[metric].oindex[(*chosen, slice(start, stop))])
-
-
 def discard_empty(path: str) -> None:
     """Remove a store in which no unit was ever stored."""
     with reading(path):
@@ -278,16 +256,16 @@ def _put(
 ) -> None:
     # Where they can be, slices: zarr then takes the values as they are, in the shape of a chunk;
     # of lists it makes a table of every number, three times slower than the rest of a unit.
-    region = (slice(cell[0], cell[0] + 1), slice(cell[1], cell[1] + 1), *map(_span, points), trials)
+    region = (
+        slice(cell[0], cell[0] + 1),
+        slice(cell[1], cell[1] + 1),
+        *map(layout.span, points),
+        trials,
+    )
     if all(isinstance(place, slice) for place in region):
         array[region] = values[None, None]
     else:
         array.oindex[region] = values[None, None]
-
-
-def _span(places: list[int]) -> slice | list[int]:
-    consecutive = places == list(range(places[0], places[0] + len(places)))
-    return slice(places[0], places[-1] + 1) if consecutive else places
 
 
 def check_url(url: str) -> None:

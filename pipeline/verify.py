@@ -170,7 +170,7 @@ def _unit(opened: Opened, place: Place, rows: dict[str, NDArray[np.float64]]) ->
              "block_size": [have["block_size"][place[1]]]}  # fmt: skip
     kept = min(start + opened.unit_trials, opened.root["error"].shape[-1])
     try:
-        measures = store.read_trials(opened.root, opened.identity, whole, start, max(start, kept))
+        measures = layout.read_trials(opened.root, opened.identity, whole, start, max(start, kept))
     except Exception as error:
         said = " ".join(str(error).split())
         yield Finding(
@@ -274,7 +274,7 @@ def _differs(
     again = measure_unit(plan, unit)
     kept = min(unit.stop, opened.root["error"].shape[-1])
     stop = max(kept, unit.start)
-    found = store.read_trials(opened.root, opened.identity, wanted, unit.start, stop)
+    found = layout.read_trials(opened.root, opened.identity, wanted, unit.start, stop)
     for name, curve in METRICS.items():
         stored, new = getattr(found, name), getattr(again, name)
         row = rows[name][place][np.ix_(*(at[axis] for axis in curve))]

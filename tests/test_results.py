@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from pipeline import UserError, curves, open_results, results, store, summarize, sweep
+from pipeline import UserError, curves, layout, open_results, results, summarize, sweep
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +64,16 @@ def test_the_ledger_and_the_trials_give_the_same_bits(path, trials):
 def test_whole_units_come_from_the_ledger_and_only_the_last_from_the_trials(path, monkeypatch):
     read = []
 
-    def watched(root, identity, metric, wanted, start, stop):
+    def watched(root, metric, at, start, stop):
         read.append((metric, start, stop))
-        return original(root, identity, metric, wanted, start, stop)
+        return original(root, metric, at, start, stop)
 
-    original = store.read_values
-    monkeypatch.setattr(store, "read_values", watched)
+    original = layout.read_values
+    monkeypatch.setattr(layout, "read_values", watched)
     curves.of_store(path, 600)
     assert not read
     # Not all at once where they are many.
-    monkeypatch.setattr(curves, "VALUES_AT_ONCE", 20 * 2 * 2 * 2 * 4)
+    monkeypatch.setattr(curves, "_VALUES_AT_ONCE", 20 * 2 * 2 * 2 * 4)
     curves.of_store(path, 650)
     assert sorted(read) == [
         ("error", 600, 620), ("error", 620, 640), ("error", 640, 650),
