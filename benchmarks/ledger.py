@@ -13,16 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import config, layout, ledger, listing, open_results, provenance, sources, store
-from pipeline.plan import make_plan
+from pipeline import open_results
+from pipeline.config import compose
+from pipeline.plan.plan import make_plan
+from pipeline.sources import kinds
+from pipeline.store import layout, ledger, listing, provenance, store
 
 MISSING, WAITING = 10, 1000
 
 
 def fill(path: str, arguments: list[str]) -> None:
     """A store whose rows were all made by the first unit."""
-    settings = config.load(arguments)
-    plan = make_plan(settings, sources.resolve)
+    settings = compose.load(arguments)
+    plan = make_plan(settings, kinds.resolve)
     store.prepare(path, plan, provenance.at_start(settings, plan, arguments, {}))
     root = layout.open_group(path, mode="r+")
     first = {

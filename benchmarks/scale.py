@@ -9,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline import cluster, config, sources
-from pipeline.loop import map_units
-from pipeline.plan import Plan, Unit, make_plan
+from pipeline.config import compose
+from pipeline.plan.plan import Plan, Unit, make_plan
+from pipeline.run import cluster
+from pipeline.run.tasks import map_units
+from pipeline.sources import kinds
 
 
 def nothing(plan: Plan, unit: Unit) -> None:
@@ -26,8 +28,8 @@ def resident_mib() -> float:
 
 def main(units: int) -> None:
     """Run so many units, and print a table."""
-    settings = config.load([f"trials={units}", "unit_trials=1"])
-    plan = make_plan(settings, sources.resolve)
+    settings = compose.load([f"trials={units}", "unit_trials=1"])
+    plan = make_plan(settings, kinds.resolve)
     print("| units | units/s | MiB |\n|--:|--:|--:|", flush=True)
     with cluster.connect(settings.cluster) as client:
         step = max(1, units // 10)

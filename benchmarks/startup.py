@@ -9,7 +9,9 @@ BEGAN = time.perf_counter()
 
 import sys  # noqa: E402
 
-from pipeline import __main__, config, sources  # noqa: E402
+from pipeline import __main__  # noqa: E402
+from pipeline.config import compose  # noqa: E402
+from pipeline.sources import kinds  # noqa: E402
 
 
 def mark(name):
@@ -32,18 +34,20 @@ def around(module, function, after, before=None):
 
 
 mark("import Hydra, NumPy and numba")
-from pipeline import run, store, unit  # noqa: E402
+from pipeline.run import rounds, worker  # noqa: E402
+from pipeline.store import store  # noqa: E402
 
 mark("import distributed and zarr")
-from pipeline import curves, tables  # noqa: E402
+from pipeline.analysis import curves  # noqa: E402
+from pipeline.show import tables  # noqa: E402
 
 mark("import rich")
-around(config, "load", "compose the configuration")
-around(sources, "resolve", "plan")
+around(compose, "load", "compose the configuration")
+around(kinds, "resolve", "plan")
 around(store, "prepare", "create the store")
-around(unit, "measure_unit", "load or compile the kernel, compute", "start the cluster")
+around(worker, "measure_unit", "load or compile the kernel, compute", "start the cluster")
 around(store, "write_unit", "write")
-around(run, "execute", "close the cluster")
+around(rounds, "execute", "close the cluster")
 around(curves, "of_store", "read the ledger")
 around(tables, "print_curves", "print the table")
 result = __main__.main()

@@ -10,9 +10,11 @@ from timing import once, process, table
 
 import pipeline
 from asm_core import kernels
-from pipeline import config, sources, store
-from pipeline.plan import make_plan
-from pipeline.unit import measure_unit
+from pipeline.config import compose
+from pipeline.plan.plan import make_plan
+from pipeline.run.worker import measure_unit
+from pipeline.sources import kinds
+from pipeline.store import store
 
 _STARTUP = str(Path(__file__).with_name("startup.py"))
 _RUNS = 5
@@ -130,7 +132,7 @@ def _sweep(count, alone):
 
 def _storing():
     """Microseconds a trial of writing units that are measured already."""
-    plan = make_plan(config.load(["trials=1e6"]), sources.resolve)
+    plan = make_plan(compose.load(["trials=1e6"]), kinds.resolve)
     units = [unit for unit in plan.units() if unit.stop - unit.start == plan.unit_trials]
     parts = [(plan, measure_unit(plan, units[0]))]
     with folder() as path:

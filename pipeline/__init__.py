@@ -2,23 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.exceptions import UserError
+from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.results import compare, open_results, summarize
-    from pipeline.run import sweep
+    from pipeline.api import compare, open_results, summarize, sweep
 
 __all__ = ["UserError", "compare", "open_results", "summarize", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     # xarray, zarr, dask and numba take 1 s to import; `--help` and refusals do without (PEP 562).
-    if name == "sweep":
-        from pipeline.run import sweep
+    if name in __all__:
+        from pipeline import api
 
-        return sweep
-    if name in ("compare", "open_results", "summarize"):
-        from pipeline import results
-
-        return getattr(results, name)
+        return getattr(api, name)
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

@@ -3,7 +3,7 @@
 import gc
 import sys
 
-from pipeline import cli
+from pipeline.cli import main as cli
 
 
 def main() -> int:

@@ -40,7 +40,7 @@ def test_the_console_script_is_declared(installed):
 def test_a_sweep_runs_from_the_wheel_in_any_folder(installed, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     code = (
-        "import pipeline, asm_core, pipeline.config as c;"
+        "import pipeline, asm_core, pipeline.config.compose as c;"
         "print(pipeline.__file__, asm_core.__file__, c.CONF);"
         "print(pipeline.sweep(['trials=10']).sizes['trial'])"
     )

@@ -1,0 +1,1 @@
+"""Numbers from stores: curves, datasets, comparisons, claims."""

@@ -1,0 +1,72 @@
+"""The notebook's worked example: one block through exact and approximated masking."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import asm_core
+from pipeline.config import compose
+from pipeline.errors import UserError
+from pipeline.plan.plan import make_plan
+from pipeline.sources import kinds
+
+
+@dataclass(frozen=True)
+class Example:
+    """Matrices of one block under one operation, and what they say."""
+
+    title: str
+    matrices: dict[str, NDArray[Any]]
+    lines: list[str]
+
+
+def work_out(settings: compose.Config, freq: int, trial: int) -> Example:
+    """Block `trial` of the configured source, with `freq` spatial frequencies kept.
+
+    Raises
+    ------
+    UserError
+        Where the configuration names more than one block, or the source has no such trial.
+    """
+    settings.trials, settings.freqs = [trial + 1], [freq]
+    plan = make_plan(settings, kinds.resolve)
+    for key, values in (
+        ("source", plan.sources),
+        ("block_size", plan.block_sizes),
+        ("operation", plan.operations),
+        ("selection", plan.selections),
+    ):
+        if len(values) > 1:
+            raise UserError(f"example shows one block: choose one {key}, {len(values)} are given")
+    source, size, operation = plan.sources[0], plan.block_sizes[0], plan.operations[0]
+    selection = plan.selections[0]
+    ranks = asm_core.frequency_rank(size, selection.kind, **selection.parameters)
+    blocks, known = kinds.draw_pair(source, plan.seed, size, trial, 1)
+    block = blocks[0]
+    spectrum = asm_core.block_dct(block) if known is None else known[0]
+    approximate = asm_core.approximate(spectrum, freq, ranks)
+    measured = asm_core.Operation(operation.kind, **operation.parameters)
+    true_mask, mask = measured.mask(block), measured.mask(approximate)
+    exact, result = measured.exact(block), measured.masked(block, mask)
+    one = asm_core.measure(blocks, [freq], [measured], selection=ranks, coefficients=known)
+    kept = asm_core.coefficients_kept(size, freq, ranks)
+    lines = [
+        f"mask:      {100 * float(one.mask_accuracy.item()):.1f} % right",
+        f"ASM error: {float(asm_core.rmse(result, exact)):.6f} (RMSE)",
+        f"APX error: {float(asm_core.rmse(measured.exact(approximate), exact)):.6f} (RMSE)",
+    ]
+    return Example(
+        title=f"{operation.name}, {source.name} block {trial} of seed {plan.seed}, {size} x {size},"
+        f" n = {freq} ({kept} of {size * size} coefficients)",
+        matrices={
+            "exact block": block,
+            "approximate block": approximate,
+            "true mask": true_mask.astype(np.float64),
+            "approximate mask": mask.astype(np.float64),
+            f"true {operation.name}": exact,
+            f"approximate {operation.name} (ASM)": result,
+        },
+        lines=lines,
+    )

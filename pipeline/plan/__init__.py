@@ -1,0 +1,1 @@
+"""What is measured, in which units, under which identity: pure, nothing read or written."""

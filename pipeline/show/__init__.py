@@ -1,0 +1,1 @@
+"""Text and pictures of what was computed elsewhere."""

@@ -1,0 +1,82 @@
+"""The claims as a page of Markdown."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import xarray as xr
+
+from pipeline.analysis.claims import Claim
+
+_PREFACE = """\
+`python -m pipeline claims` runs what it needs and prints this; `make claims` also writes it here.
+The notebook is Max Ehrlich's *Max Pooling with Approximated Spatial Masking* (2018), the paper
+Ehrlich and Davis, *Deep Residual Learning in the JPEG Transform Domain*, ICCV 2019
+([arXiv 1812.11690](https://arxiv.org/abs/1812.11690)).
+
+n = 0 .. 14 spatial frequencies are kept, n = 0 is the DC alone. Numbers are means over blocks with
+their 95 % intervals (Student's t, each n by itself); ratios are ratios of means, their intervals by
+the delta method. A test is positive where the claim holds, and its interval decides at each n:
+paired, trial by trial on the same blocks, but for claim 3, which compares different blocks. Tiles
+of the photograph are not independent: their intervals are those of 15 strips of neighbours."""
+
+
+def claims_page(claims: Iterable[Claim], figure: str | None = None) -> str:
+    """All claims as Markdown: what was said, the experiment, numbers, verdict.
+
+    Parameters
+    ----------
+    claims
+        As `pipeline.analysis.claims.settle` gives them.
+    figure
+        Where the picture of claim k is, with {k} for its number; none are linked without it.
+    """
+    parts = ["# The claims of the notebook and the paper, measured", _PREFACE]
+    for k, claim in enumerate(claims, 1):
+        parts += [
+            f"## {k}. {claim.title}",
+            f"**Verdict: {claim.verdict}.**",
+            f"Said by: {claim.said}. {claim.experiment}.",
+        ]
+        if claim.remark:
+            parts.append(claim.remark)
+        if figure:
+            parts.append(f"![Claim {k}]({figure.format(k=k)})")
+        parts.append(_table(claim.unit, claim.curves))
+        if claim.details:
+            parts.append(_table("Behind it", claim.details))
+        parts.append(_table("Tested", claim.tests))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(heading: str, columns: Mapping[str, xr.Dataset]) -> str:
+    """Markdown; a row for every n that any of the columns has."""
+    rows = sorted({int(n) for column in columns.values() for n in column["freq"].to_numpy()})
+    lines = [
+        f"{heading}:\n",
+        "| n | " + " | ".join(columns) + " |",
+        "|--:|" + "--:|" * len(columns),
+    ]
+    for n in rows:
+        cells = [_cell(column, n) for column in columns.values()]
+        lines.append(f"| {n} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(column: xr.Dataset, n: int) -> str:
+    if n not in column["freq"]:
+        return ""
+    point = column.sel(freq=n)
+    mean, low, high = (float(point[name]) for name in ("mean", "ci_low", "ci_high"))
+    width = high - low
+    if not width > 1e-12 * max(abs(mean), 1.0):
+        # Exact, of rounding errors alone, or of a single trial, which has no interval.
+        return f"{_rounded(mean, 12):g}"
+    # As many digits as the interval lets stand, and two of the interval.
+    digits = min(8, max(0, 1 - int(np.floor(np.log10(width)))))
+    shown = [f"{_rounded(value, digits):.{digits}f}" for value in (mean, low, high)]
+    return f"{shown[0]} ({shown[1]} to {shown[2]})"
+
+
+def _rounded(value: float, digits: int) -> float:
+    # Adding 0 makes a negative zero positive.
+    return round(value, digits) + 0.0

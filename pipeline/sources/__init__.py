@@ -1,0 +1,1 @@
+"""Where blocks come from: drawn, or read from files and arrays."""

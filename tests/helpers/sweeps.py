@@ -1,0 +1,118 @@
+"""Sweeps as processes and as calls, and stores compared bit by bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import psutil
+import xarray as xr
+
+from pipeline import summarize
+from pipeline.config import compose
+from pipeline.plan.plan import make_plan
+from pipeline.run import rounds
+from pipeline.sources import kinds
+from pipeline.store import layout, ledger
+
+METRICS = ("error", "mask_accuracy", "regret")
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "pipeline", *map(str, arguments)]
+
+
+def sweep(*arguments, seconds=240):
+    """A sweep as a process of its own: exit code and what it said on standard error."""
+    done = subprocess.run(
+        command("sweep", *arguments), capture_output=True, text=True, timeout=seconds, check=False
+    )
+    return done.returncode, done.stderr
+
+
+@contextmanager
+def sweeping(*arguments):
+    """A sweep that is running, with its standard error to be read."""
+    with subprocess.Popen(
+        command("sweep", *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+
+
+def wait_for(condition, seconds=90.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def rows_of(path):
+    """How many rows of the journal of a store are there by now."""
+    try:
+        return len(os.listdir(path / "journal" / "rows")) - 1
+    except FileNotFoundError:
+        return 0
+
+
+def workers_of(process):
+    """Processes of the workers of a sweep on cluster=processes."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def assert_same_bits(path, other):
+    """Two stores have the same arrays and the same ledger, in every bit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one, two = (xr.open_zarr(p).load() for p in (str(path), str(other)))
+    assert one.sizes == two.sizes
+    for name in METRICS:
+        assert one[name].to_numpy().tobytes() == two[name].to_numpy().tobytes(), name
+    ours, theirs = (ledger.rows(layout.open_group(str(p)), str(p)) for p in (path, other))
+    for name in METRICS:
+        assert ours[name].tobytes() == theirs[name].tobytes(), name
+    assert not np.isnan(ours["error"][..., 0]).any()
+    assert not (path / "journal").exists()
+    assert [str(p) for p in path.parent.glob(f"{path.name}*") if p != path] == []
+    assert [str(p) for p in path.rglob("*.partial")] == []
+
+
+def bits(dataset):
+    """Everything numerical of a dataset, as integers: NaN and the sign of zero included."""
+    return {
+        name: dataset[name].to_numpy().view(np.uint32).tobytes()
+        for name in ("error", "mask_accuracy", "regret")
+    }
+
+
+def assert_same(one, other):
+    assert bits(one) == bits(other)
+    a, b = summarize(one), summarize(other)
+    for name in a.data_vars:
+        assert a[name].to_numpy().tobytes() == b[name].to_numpy().tobytes(), name
+
+
+class Counting(rounds.Silent):
+    """Counts what a run says it computes."""
+
+    def start(self, plan, path, todo, done, dashboard):
+        self.todo, self.done, self.advanced = todo, done, 0
+
+    def advance(self, trials):
+        self.advanced += trials
+
+
+def counted(arguments):
+    settings = compose.load(arguments)
+    report = Counting()
+    rounds.execute(settings, make_plan(settings, kinds.resolve), arguments, report)
+    return report

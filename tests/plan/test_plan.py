@@ -1,0 +1,236 @@
+"""Planning: units partition the grid, identity decides, impossible combinations are refused."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import UserError
+from pipeline.config import compose
+from pipeline.plan import estimate
+from pipeline.plan.boxes import boxes
+from pipeline.plan.entries import Source
+from pipeline.plan.identity import differences
+from pipeline.plan.plan import make_plan, store_path
+
+
+def endless(name, entry, block_sizes):
+    return [Source(name, entry["kind"], {}, dict(entry))]
+
+
+def of_blocks(available):
+    return lambda name, entry, sizes: [Source(name, "images", {}, {"kind": "images"}, available)]
+
+
+def plan(*arguments, resolve=endless):
+    return make_plan(compose.load(arguments), resolve)
+
+
+# Composed once: a hundred examples would spend their time in Hydra.
+NOTEBOOK = compose.load([])
+
+
+@given(
+    st.integers(1, 2000), st.integers(1, 700), st.sets(st.sampled_from([2, 4, 6, 8]), min_size=1)
+)
+def test_units_cover_every_trial_of_every_cell_exactly_once(trials, unit_trials, sizes):
+    made = make_plan(
+        dataclasses.replace(
+            NOTEBOOK, trials=[trials], unit_trials=unit_trials, block_size=sorted(sizes)
+        ),
+        endless,
+    )
+    seen = []
+    for unit in made.units():
+        assert unit.start == unit.number * unit_trials
+        assert 0 < unit.stop - unit.start <= unit_trials
+        seen += [(unit.source, unit.block_size, t) for t in range(unit.start, unit.stop)]
+    assert seen == [(0, b, t) for b in range(len(sizes)) for t in range(trials)]
+    assert made.unit_count == len(list(made.units()))
+    assert made.units_per_cell == -(-trials // unit_trials)
+
+
+def test_axes_are_sorted_so_that_order_does_not_matter():
+    one = plan("block_size=16,4", "freqs=3,1", "method=asm,apx", "operation=relu,max_pool")
+    other = plan("block_size=4,16", "freqs=1,3", "method=apx,asm", "operation=max_pool,relu")
+    assert one == other
+    assert one.block_sizes == (4, 16)
+    assert one.digest == other.digest
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "seed=1", "freqs=0..13", "block_size=4", "method=apx", "operation=relu",
+        "operation.max_pool.window=4", "source.uniform.low=-1", "selection=square",
+        "source.uniform.quality=50",
+    ],
+)  # fmt: skip
+def test_whatever_decides_the_numbers_changes_the_identity(argument):
+    assert plan(argument).digest != plan().digest
+    assert len(differences(plan().identity, plan(argument).identity)) == 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "parameter"),
+    [
+        ("selection=energy", "selection.energy.rho=0.9"),
+        ("operation=leaky_relu", "operation.leaky_relu.slope=0.2"),
+        ("source=autoregressive", "source.autoregressive.rho=0.9"),
+    ],
+)
+def test_every_parameter_of_an_entry_is_part_of_the_identity(chosen, parameter):
+    assert len(differences(plan(chosen).identity, plan(chosen, parameter).identity)) == 1
+
+
+@pytest.mark.parametrize(
+    "argument", ["trials=5", "unit_trials=7", "cluster=processes", "results=x", "out=y"]
+)
+def test_whatever_does_not_decide_the_numbers_leaves_the_identity(argument):
+    assert plan(argument).digest == plan().digest
+
+
+@pytest.mark.parametrize("version", ["KERNEL_VERSION", "STREAM_VERSION", "LAYOUT_VERSION"])
+def test_another_version_of_what_makes_the_bits_is_another_identity(monkeypatch, version):
+    before = plan().identity
+    monkeypatch.setattr(f"pipeline.plan.plan.{version}", 99)
+    key = version.lower()
+    assert differences(before, plan().identity) == [f"{key} is {before[key]} in the store, 99 here"]
+
+
+def test_entries_of_groups_are_sorted_by_name_however_they_were_made():
+    made = plan("source=uniform,early", "source.early.kind=uniform", "operation=relu,a",
+                "operation.a.kind=max_pool")  # fmt: skip
+    assert [source.name for source in made.sources] == ["early", "uniform"]
+    assert [operation.name for operation in made.operations] == ["a", "relu"]
+
+
+def test_the_name_of_a_store_carries_the_identity():
+    settings = compose.load(["results=/a/b/"])
+    made = make_plan(settings, endless)
+    assert store_path(settings, made) == f"/a/b/sweep-{made.digest}.zarr"
+    assert store_path(compose.load(["out=/c/d.zarr"]), made) == "/c/d.zarr"
+    assert store_path(compose.load(["out=file:///c/d.zarr"]), made) == "/c/d.zarr"
+    assert store_path(compose.load(["results=s3://bucket/x"]), made).startswith(
+        "s3://bucket/x/sweep-"
+    )
+
+
+def test_a_list_of_trials_stores_the_largest_and_reports_each():
+    made = plan("trials=1000,10,100")
+    assert made.prefixes == (10, 100, 1000)
+    assert made.trials == 1000
+
+
+def test_all_trials_of_a_source_are_counted_for_each_block_size():
+    made = plan("trials=all", "block_size=4,8", resolve=of_blocks({4: 400, 8: 90}))
+    assert made.cell_trials == ((400, 90),)
+    assert made.trials == 400
+    assert made.prefixes == (400,)
+    assert [(u.block_size, u.start, u.stop) for u in made.units()] == [(0, 0, 400), (1, 0, 90)]
+
+
+def test_missing_units_are_those_whose_row_lists_too_few_trials():
+    made = plan("trials=250", "unit_trials=100")
+    assert [u.number for u in made.missing(None)] == [0, 1, 2]
+    for listed, missing in [
+        ([100, 0, 0], [1, 2]),
+        ([100, 50], [1, 2]),
+        ([100, 100, 50], []),
+        ([100, 100, 100, 100], []),
+    ]:
+        counts = np.array(listed).reshape(1, 1, -1, 1, 1, 1, 1) * np.ones(15, int)
+        found = made.missing(counts)
+        assert [u.number for u in found] == missing
+        assert all(u.boxes == () for u in found)
+
+
+def test_of_a_unit_that_has_some_points_only_the_others_are_missing():
+    made = plan("trials=250", "unit_trials=100", "method=asm,apx", "freqs=0..3")
+    counts = np.zeros((1, 1, 3, 1, 1, 2, 4), int)
+    counts[:, :, :2, :, :, 0, :2] = 100
+    counts[:, :, 2] = 50
+    assert [(u.number, u.boxes) for u in made.missing(counts)] == [
+        (0, (((0,), (0,), (0,), (2, 3)), ((0,), (0,), (1,), (0, 1, 2, 3)))),
+        (1, (((0,), (0,), (0,), (2, 3)), ((0,), (0,), (1,), (0, 1, 2, 3)))),
+    ]
+    part = made.only(((0,), (0,), (1,), (2, 3)))
+    assert (part.methods, part.freqs) == (("asm",), (2, 3))
+
+
+@given(st.data())
+def test_boxes_hold_every_chosen_point_once_and_no_other(data):
+    shape = data.draw(st.tuples(*[st.integers(0, 4)] * 3))
+    flags = data.draw(st.lists(st.booleans(), min_size=math.prod(shape), max_size=math.prod(shape)))
+    chosen = np.array(flags, bool).reshape(shape)
+    held = np.zeros(shape, int)
+    for box in boxes(chosen):
+        held[np.ix_(*box)] += 1
+    assert np.array_equal(held, chosen.astype(int))
+
+
+def test_what_grew_along_one_axis_is_one_box():
+    chosen = np.zeros((2, 3, 4), bool)
+    chosen[:, :, 1:] = True
+    assert list(boxes(chosen)) == [((0, 1), (0, 1, 2), (1, 2, 3))]
+
+
+def test_bytes_are_those_of_the_arrays():
+    made = plan(
+        "trials=1000", "block_size=4,8", "method=asm,apx", "operation=max_pool,relu", "freqs=0..4"
+    )
+    errors, accuracies, regrets = 2 * 2 * 5, 2 * 5, 2 * 5
+    assert estimate.stored_bytes(made) == 4 * 2 * 1000 * (errors + accuracies + regrets)
+    assert made.unit_bytes == 4 * errors * 131072
+
+
+def test_the_estimate_grows_with_trials_and_block_size():
+    base = estimate.core_seconds(plan("trials=1000"))
+    assert estimate.core_seconds(plan("trials=10000")) == pytest.approx(10 * base)
+    assert estimate.core_seconds(plan("trials=1000", "block_size=16")) > 2 * base
+
+
+def test_a_plan_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        plan().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["block_size=7"], "block_size must be even and within 2..256, got 7: use 6"),
+        (["block_size=258"], "got 258: use 256"),
+        (["operation.max_pool.window=3"], "window=3 does not divide block_size=8"),
+        (["block_size=4,6", "operation.max_pool.window=4"], "does not divide block_size=6"),
+        (["operation.max_pool.window=0"], "window must be at least 1, got 0"),
+        (["selection=energy", "selection.energy.rho=1"], "selection.energy.rho must be between 0"),
+        (["selection=energy", "selection.energy.rho=0"], "exclusive, got 0"),
+        (["operation=leaky_relu", "operation.leaky_relu.slope=-0.1"], "slope must be within 0..1"),
+        (["method=amp"], "unknown method 'amp'"),
+        (["freqs=1e19"], "freqs must be at most 65535"),
+        (["trials=all"], "trials=all needs a source with an end"),
+        (["trials=1e12"], "at most 1000000 are allowed"),
+    ],
+)
+def test_an_impossible_combination_is_refused_with_the_remedy(arguments, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        plan(*arguments)
+    assert "\n" not in str(refusal.value)
+
+
+def test_units_are_as_large_as_asked_for_and_no_larger_than_fits():
+    assert plan("unit_trials=4194304").unit_trials == 4194304
+    assert plan("unit_trials=1e9").unit_trials == 4194304
+    many = plan("selection=triangle,square,zigzag,energy", "freqs=0..63", "method=asm,apx")
+    assert many.unit_trials == 131072
+    more = plan("selection=triangle,square,zigzag,energy", "freqs=0..255", "method=asm,apx")
+    assert more.unit_trials == 32768
+    assert more.unit_bytes == 4 * 4 * 256 * 2 * 32768
+
+
+def test_more_trials_than_blocks_are_refused():
+    with pytest.raises(UserError, match="trials=91 is more than the 90 blocks of 8 x 8"):
+        plan("trials=91", resolve=of_blocks({8: 90}))
