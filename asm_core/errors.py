@@ -11,14 +11,14 @@ from asm_core import kernels, lanes, validate
 from asm_core.dct import basis_of, coefficient_terms
 from asm_core.frequencies import Selection, coefficient_order, ranks_of
 from asm_core.operations import Operation
-from asm_core.validate import METHODS, POOLINGS, RECTIFIERS, FloatArray
+from asm_core.validate import ALGORITHMS, POOLINGS, RECTIFIERS, FloatArray
 
 
 class Measures(NamedTuple):
     """What `measure` returns, trials last."""
 
     error: NDArray[np.floating[Any]]
-    """(operations, methods, frequencies, T) RMSE of each block, in the unit of its samples."""
+    """(operations, algorithms, frequencies, T) RMSE of each block, in the unit of its samples."""
     mask_accuracy: NDArray[np.floating[Any]]
     """(operations, frequencies, T) share of right windows (pooling) or signs (ReLU), 0 .. 1."""
     regret: NDArray[np.floating[Any]]
@@ -56,7 +56,7 @@ def errors_by_frequency(
     blocks: ArrayLike,
     freqs: Iterable[int],
     operation: str = "max_pool",
-    method: str = "asm",
+    algorithm: str = "asm",
     selection: Selection = "triangle",
     window: int = 2,
     slope: float = 0.01,
@@ -75,7 +75,7 @@ def errors_by_frequency(
         F numbers of frequencies, each n >= 0; n above the last frequency keeps everything.
     operation
         ``max_pool``, ``min_pool``, ``relu`` or ``leaky_relu``.
-    method
+    algorithm
         ``asm``: the mask of the approximate block is applied to the exact one; ``apx``: the
         operation is applied to the approximate block.
     selection
@@ -106,7 +106,7 @@ def errors_by_frequency(
     out = empty_measures(1, 1, len(wanted), len(batch))
     # Without rows for them, mask accuracies and regrets are not computed.
     out = Measures(out.error, out.mask_accuracy[:0], out.regret[:0])
-    measure_into(out, batch, wanted, [Operation(operation, window, slope)], [method], selection)
+    measure_into(out, batch, wanted, [Operation(operation, window, slope)], [algorithm], selection)
     errors = np.asarray(out.error[0, 0, :, : len(batch)], dtype=np.float64)
     return errors.reshape(len(wanted), *lead)
 
@@ -115,7 +115,7 @@ def measure(
     blocks: ArrayLike,
     freqs: Iterable[int],
     operations: Sequence[Operation],
-    methods: Sequence[str] = METHODS,
+    algorithms: Sequence[str] = ALGORITHMS,
     selection: Selection = "triangle",
     coefficients: ArrayLike | None = None,
 ) -> Measures:
@@ -129,8 +129,8 @@ def measure(
         Numbers of frequencies, each n >= 0, in any order.
     operations
         As in `errors_by_frequency`.
-    methods
-        Any of METHODS.
+    algorithms
+        Any of ALGORITHMS.
     selection
         As in `errors_by_frequency`.
     coefficients
@@ -160,18 +160,18 @@ def measure(
                 f"{coefficients.shape}"
             )
     wanted = list(freqs)
-    out = empty_measures(len(operations), len(methods), len(wanted), len(samples))
-    measure_into(out, samples, wanted, operations, methods, selection, coefficients)
+    out = empty_measures(len(operations), len(algorithms), len(wanted), len(samples))
+    measure_into(out, samples, wanted, operations, algorithms, selection, coefficients)
     return Measures(*(values[..., : len(samples)] for values in out))
 
 
-def empty_measures(operations: int, methods: int, freqs: int, trials: int) -> Measures:
+def empty_measures(operations: int, algorithms: int, freqs: int, trials: int) -> Measures:
     """Arrays for `measure_into`, not initialised; trials fill up the kernel's groups of lanes."""
     row = -(-trials // lanes.WIDTH) * lanes.WIDTH
     # Rows a multiple of 4 KiB apart would compete for the same places in the first-level cache.
     row += lanes.WIDTH if row % 512 == 0 else 0
     return Measures(
-        np.empty((operations, methods, freqs, row)),
+        np.empty((operations, algorithms, freqs, row)),
         np.empty((operations, freqs, row)),
         np.empty((operations, freqs, row)),
     )
@@ -182,7 +182,7 @@ def measure_into(
     blocks: FloatArray,
     freqs: Sequence[int],
     operations: Sequence[Operation],
-    methods: Sequence[str],
+    algorithms: Sequence[str],
     selection: Selection,
     coefficients: FloatArray | None = None,
 ) -> None:
@@ -197,12 +197,12 @@ def measure_into(
     steps = _steps(size, ranks_of(size, selection).tobytes(), wanted)
     codes = [_code(operation, size) for operation in operations]
     windows = [window for window, _ in codes]
-    for method in methods:
-        validate.choice("method", method, METHODS)
-    asm, apx = (list(methods).index(m) if m in methods else -1 for m in METHODS)
+    for algorithm in algorithms:
+        validate.choice("algorithm", algorithm, ALGORITHMS)
+    asm, apx = (list(algorithms).index(m) if m in algorithms else -1 for m in ALGORITHMS)
     part = out
     if steps.places is not None:
-        part = empty_measures(len(codes), len(methods), len(steps.stops), count)
+        part = empty_measures(len(codes), len(algorithms), len(steps.stops), count)
     finite = kernels.measure(
         kernels.half_of(size),
         kernels.flat(blocks),

@@ -3,7 +3,7 @@
 Letters, here and below:
 
     T = trials, N = block size, H = N / 2, S = N * N samples, W = windows of a block,
-    F = frequencies asked for, O = operations, M = methods, P = T or more, in whole groups,
+    F = frequencies asked for, O = operations, A = algorithms, P = T or more, in whole groups,
     t = trial, i, j = sample (row, column), s = i * N + j, u, v = coefficient (row, column),
     c = u * N + v, k = side of a window, w = window, n = place among the frequencies asked for.
 
@@ -257,14 +257,14 @@ def measure(
     alike in parity, filled up with c = S; stops (F,) how many terms each frequency has, ascending;
     whole: the last frequency keeps everything; windows (O,) pooling window of each operation, 0 for
     a rectifier; factors (O,) sign of a pooling, slope of a rectifier; asm, apx: place of each
-    method among M, or -1; work as of `scratch`; errors (O, M, F, P); accuracy, regrets
+    algorithm among A, or -1; work as of `scratch`; errors (O, A, F, P); accuracy, regrets
     (O, F, P), regrets of rectifiers NaN, or both (0, F, P) and then neither is computed.
     Returns whether all blocks and coefficients are finite.
     """
     T, S = blocks.shape
     N = 2 * len(half)
     F = stops.size
-    M, P = errors.shape[1], errors.shape[3]
+    A, P = errors.shape[1], errors.shape[3]
     # Where each array begins in `work`; after these, extremes and losses of each pooling.
     x, parts, a, f = 0, S, 2 * S, 3 * S
     folded = f + S + 1
@@ -320,10 +320,10 @@ def measure(
                     regret = spread(np.nan)
                 if asm >= 0:
                     error = scale * sqrt(squares / size)
-                    put(errors, ((o * M + asm) * F + n) * P + first, error)
+                    put(errors, ((o * A + asm) * F + n) * P + first, error)
                 if apx >= 0:
                     error = sqrt(squares_apx / size)
-                    put(errors, ((o * M + apx) * F + n) * P + first, error)
+                    put(errors, ((o * A + apx) * F + n) * P + first, error)
                 if accuracy.shape[0]:
                     put(accuracy, (o * F + n) * P + first, (size - wrong) / size)
                     put(regrets, (o * F + n) * P + first, regret)

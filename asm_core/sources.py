@@ -5,7 +5,7 @@ be drawn on its own by jumping there (`PCG64DXSM.advance`), and the bits of bloc
 on who draws it, in which batch or in which order.  The stream is keyed by seed, kind of source and
 block size but not by the source's parameters: sources of one kind see the same random numbers, and
 their curves are paired comparisons.  Normal numbers come from the inverse of their distribution
-function, one word each: a rejection method would take now more words and now fewer.
+function, one word each: a rejection algorithm would take now more words and now fewer.
 """
 
 import math

@@ -12,7 +12,7 @@ FloatArray = NDArray[np.float64]
 POOLINGS = {"max_pool": 1.0, "min_pool": -1.0}
 RECTIFIERS = ("relu", "leaky_relu")
 OPERATIONS = (*POOLINGS, *RECTIFIERS)
-METHODS = ("asm", "apx")
+ALGORITHMS = ("asm", "apx")
 SELECTIONS = ("triangle", "square", "zigzag", "energy")
 
 

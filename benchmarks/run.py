@@ -39,11 +39,11 @@ def blocks_of(N):
 class Measuring:
     """`measure_into` of the same blocks into the same arrays, as a unit of a sweep has it."""
 
-    def __init__(self, blocks, operations, methods=("asm",), selection="triangle", freqs=None):
+    def __init__(self, blocks, operations, algorithms=("asm",), selection="triangle", freqs=None):
         N = blocks.shape[-1]
         self.freqs = list(range(2 * N - 1)) if freqs is None else freqs
-        self.arguments = blocks, self.freqs, operations, methods, selection
-        self.out = empty_measures(len(operations), len(methods), len(self.freqs), len(blocks))
+        self.arguments = blocks, self.freqs, operations, algorithms, selection
+        self.out = empty_measures(len(operations), len(algorithms), len(self.freqs), len(blocks))
 
     def __call__(self):
         """Measure."""
@@ -175,7 +175,7 @@ def where_it_goes(rate, found):
 
 
 def everything_else():
-    """Every operation, method and selection."""
+    """Every operation, algorithm and selection."""
     blocks = blocks_of(8)
     cases = {
         "max_pool, asm": Measuring(blocks, [POOL]),
@@ -255,7 +255,7 @@ def main():
         ratios(found),
         "## Where the kernel's time goes",
         where_it_goes(rate, found),
-        "## Every operation, method and selection",
+        "## Every operation, algorithm and selection",
         everything_else(),
         "## Compiling and starting",
         *sweeps.starting(),

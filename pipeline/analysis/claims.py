@@ -89,8 +89,8 @@ def _asm_beats_apx(drawn: xr.Dataset, paper: xr.Dataset, photograph: xr.Dataset)
     tests: Curves = {}
     for name, errors in measured.items():
         of = interval_of_neighbours if "photograph" in name else interval
-        for method in ("asm", "apx"):
-            curves[f"{name}, {method.upper()}"] = of(errors.sel({"method": method}))
+        for algorithm in ("asm", "apx"):
+            curves[f"{name}, {algorithm.upper()}"] = of(errors.sel(algorithm=algorithm))
         tests[name] = of(_asm_gains(errors))
     return Claim(
         title="ASM is more accurate than using the approximated image directly",
@@ -110,7 +110,7 @@ def _asm_beats_apx(drawn: xr.Dataset, paper: xr.Dataset, photograph: xr.Dataset)
 
 def _asm_gains(errors: xr.DataArray) -> xr.DataArray:
     """Error of APX minus error of ASM, before the last frequency, where both are exact."""
-    difference = errors.sel({"method": "apx"}) - errors.sel({"method": "asm"})
+    difference = errors.sel(algorithm="apx") - errors.sel(algorithm="asm")
     return difference.isel(freq=slice(0, -1))
 
 
@@ -142,7 +142,7 @@ def _error_is_high(drawn: xr.Dataset) -> Claim:
 
 
 def _random_is_worst(drawn: xr.Dataset, photograph: xr.Dataset) -> Claim:
-    photo = photograph.error.sel({"method": "asm"})
+    photo = photograph.error.sel(algorithm="asm")
     relative = {
         "uniform": _relative(_asm(drawn, "uniform", "max_pool").error),
         "shifted upsampled": _relative(_asm(drawn, "upsampled_shifted", "max_pool").error),
@@ -331,8 +331,7 @@ def _squeezed(dataset: xr.Dataset) -> xr.Dataset:
 def _asm(drawn: xr.Dataset, source: str, operation: str) -> xr.Dataset:
     """Error and mask accuracy of ASM on one kind of block."""
     chosen = drawn[["error", "mask_accuracy"]].sel(source=source, operation=operation)
-    # A mapping, because `method` is an option of sel.
-    return chosen.sel({"method": "asm"})
+    return chosen.sel(algorithm="asm")
 
 
 def _on_signed(drawn: xr.Dataset, operation: str) -> xr.Dataset:

@@ -22,7 +22,7 @@ from pipeline.store import layout, listing, store
 from pipeline.store.layout import METRICS
 
 # What names a curve; along it go `freq` and the numbers of coefficients kept.
-AXES = ("source", "block_size", "operation", "selection", "method")
+AXES = ("source", "block_size", "operation", "selection", "algorithm")
 # Values that are read at a time where the ledger cannot serve: 128 MiB of float32.
 _VALUES_AT_ONCE = 1 << 25
 
@@ -38,8 +38,8 @@ class Curves:
     coefficients_kept: NDArray[np.int64]
     """(selection, block_size, freq)"""
     values: dict[str, NDArray[Any]]
-    """As `statistics` gives them, (source, block_size, operation, selection, method, freq); what
-    is of masks has no method."""
+    """As `statistics` gives them, (source, block_size, operation, selection, algorithm, freq); what
+    is of masks has no algorithm."""
     attributes: dict[str, Any]
     """Of the store."""
 
@@ -150,10 +150,10 @@ def statistics(moments: dict[str, Array]) -> dict[str, NDArray[Any]]:
     Returns
     -------
     dict
-        `mean`, `standard_error`, `half_width`, `ci_low`, `ci_high` (95 %, Student's t),
-        `pooled_rmse` (root of the mean square over all trials), `standard_deviation`, `min`, `max`,
-        `count`, and the means of the other metrics under their names; NaN where there are too few
-        trials.
+        `mean_error`, `standard_error`, `half_width`, `ci_low`, `ci_high` (95 %, Student's t),
+        `pooled_rmse` (root of the mean square over all trials), `standard_deviation`,
+        `min_error`, `max_error`, `measured` (how many trials), and the means of the other metrics
+        under their names; NaN where there are too few trials.
     """
     error = dict(zip(MOMENTS, np.moveaxis(moments["error"], -1, 0), strict=True))
     count, mean, m2 = error["count"], error["mean"], error["M2"]
@@ -161,16 +161,16 @@ def statistics(moments: dict[str, Array]) -> dict[str, NDArray[Any]]:
     with np.errstate(invalid="ignore", divide="ignore"):
         deviation = np.sqrt(m2 / np.where(count < 2, np.nan, count - 1))
         found: dict[str, NDArray[Any]] = {
-            "mean": mean,
+            "mean_error": mean,
             "standard_error": deviation / np.sqrt(count),
             "half_width": width,
             "ci_low": mean - width,
             "ci_high": mean + width,
             "pooled_rmse": np.sqrt(error["squares"] / count),
             "standard_deviation": deviation,
-            "min": error["min"],
-            "max": error["max"],
-            "count": count.astype(np.int64),
+            "min_error": error["min"],
+            "max_error": error["max"],
+            "measured": count.astype(np.int64),
         }
     of_masks = (name for name in moments if name != "error")
     return found | {name: moments[name][..., MOMENTS.index("mean")] for name in of_masks}

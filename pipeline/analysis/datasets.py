@@ -26,9 +26,9 @@ def open_results(path: str) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        `error` (source, block_size, operation, selection, method, freq, trial) float32, RMSE per
-        trial in the unit of the samples; `mask_accuracy` without method, 0 .. 1, and `regret`, in
-        the unit of the samples (NaN for ReLU, which has none); NaN = not measured.
+        `error` (source, block_size, operation, selection, algorithm, freq, trial) float32, RMSE
+        per trial in the unit of the samples; `mask_accuracy` without algorithm, 0 .. 1, and
+        `regret`, in the unit of the samples (NaN for ReLU, which has none); NaN = not measured.
         Coordinates are sorted; the attributes hold the provenance.  Of a store that keeps only some
         trials (`store_trials`), `ledger_error` and so on have the moments of all that were
         measured, without trial and with `moment`, which `summarize` then uses.
@@ -82,11 +82,11 @@ def summarize(dataset: xr.Dataset, trials: int | Sequence[int] | None = None) ->
     Returns
     -------
     xarray.Dataset
-        Without the trial dimension: `mean` of the per-trial RMSE (the notebook's curve),
+        Without the trial dimension: `mean_error`, of the per-trial RMSE (the notebook's curve),
         `standard_error` of it, `ci_low` and `ci_high` (95 %, Student's t), `pooled_rmse` (root of
-        the mean square over all trials; another number), `standard_deviation`, `min`, `max`,
-        `count`, and the means of `mask_accuracy` and `regret` (if the dataset has them), all in
-        float64.
+        the mean square over all trials; another number), `standard_deviation`,
+        `min_error`, `max_error`, `measured` (how many trials), and the means of `mask_accuracy` and
+        `regret` (if the dataset has them), all in float64.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def compare(
     dataset
         As in `summarize`.
     axis, first, second
-        The difference is `variable` at axis=first minus axis=second: ``"method", "asm", "apx"``.
+        The difference is `variable` at axis=first minus axis=second: ``"algorithm", "asm", "apx"``.
         Within a (source, block_size) all curves are measured on the same blocks, so the interval
         of the difference is much narrower than those of the two curves.  Sources of one kind share
         their random numbers and are paired too; other sources and block sizes are independent.
@@ -221,7 +221,7 @@ def _statistics(moments: dict[str, xr.DataArray], attributes: dict[str, Any]) ->
         {name: first.get(name, first["error"]).copy(data=values) for name, values in found.items()},
         attrs=attributes,
     )
-    summary["mean"].attrs["long_name"] = "mean error (RMSE per block)"
+    summary["mean_error"].attrs["long_name"] = "mean error (RMSE per block)"
     return summary
 
 

@@ -13,7 +13,7 @@ _STRIPS = 15
 
 def interval(values: xr.DataArray) -> xr.Dataset:
     """Mean and 95 % interval over trials."""
-    return summarize(xr.Dataset({"error": values}))[["mean", "ci_low", "ci_high", "count"]]
+    return summarize(xr.Dataset({"error": values}))[["mean_error", "ci_low", "ci_high", "measured"]]
 
 
 def interval_of_neighbours(values: xr.DataArray) -> xr.Dataset:
@@ -28,10 +28,10 @@ def interval_of_neighbours(values: xr.DataArray) -> xr.Dataset:
 
 def apart(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     """Difference of the means of independent samples; half-widths add as variances do."""
-    mean = one["mean"] - other["mean"]
+    mean = one["mean_error"] - other["mean_error"]
     halves = [(curve["ci_high"] - curve["ci_low"]) / 2 for curve in (one, other)]
     half = np.sqrt(halves[0] ** 2 + halves[1] ** 2)
-    return xr.Dataset({"mean": mean, "ci_low": mean - half, "ci_high": mean + half})
+    return xr.Dataset({"mean_error": mean, "ci_low": mean - half, "ci_high": mean + half})
 
 
 def signs(test: xr.Dataset) -> str:

@@ -37,7 +37,7 @@ from pipeline.store.layout import CURVE, METRICS
 from pipeline.store.listing import on_axes_of
 
 _COUNT = MOMENTS.index("count")
-_METHOD = CURVE.index("method")
+_ALGORITHM = CURVE.index("algorithm")
 
 
 @dataclass
@@ -183,7 +183,7 @@ def _unit(opened: Opened, place: Place, rows: dict[str, NDArray[np.float64]]) ->
     known = ~np.isnan(rows["error"][place][..., _COUNT])
     for name in METRICS:
         row, values = rows[name][place], getattr(measures, name)
-        listed = known if name == "error" else known.any(axis=_METHOD)
+        listed = known if name == "error" else known.any(axis=_ALGORITHM)
         if np.isnan(row[..., _COUNT][listed]).any() or not _sums_up(row, values):
             yield Finding(
                 f"{opened.describe(place)}: the ledger's row of {name} is not that of its trials",

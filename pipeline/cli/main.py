@@ -247,7 +247,7 @@ def _example(words: list[str], show: bool) -> int:
     for key in given:
         if key.partition(".")[0] in (
             "trials",
-            "method",
+            "algorithm",
             "out",
             "results",
             "unit_trials",

@@ -37,7 +37,7 @@ class Config:
 
     freqs: list[int]
     block_size: list[int]
-    method: list[str]
+    algorithm: list[str]
     trials: list[int] | str
     precision: float | None
     seed: int
@@ -259,7 +259,7 @@ def _checked(raw: dict[str, Any]) -> Config:
     config = Config(
         freqs=notation.integers("freqs", raw["freqs"]),
         block_size=notation.integers("block_size", raw["block_size"], minimum=2),
-        method=notation.names("method", raw["method"]),
+        algorithm=notation.names("algorithm", raw["algorithm"]),
         trials=ALL if trials == ALL else notation.integers("trials", trials, minimum=1),
         precision=None if raw["precision"] in _NONE else _precision(raw["precision"]),
         seed=notation.integer("seed", raw["seed"]),

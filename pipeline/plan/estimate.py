@@ -15,7 +15,7 @@ _COMPRESSED = 0.56
 
 def stored_values(plan: Plan) -> int:
     """Errors, mask accuracies and regrets of one trial of a cell."""
-    return plan.curve_points + 2 * (plan.curve_points // len(plan.methods))
+    return plan.curve_points + 2 * (plan.curve_points // len(plan.algorithms))
 
 
 def stored_bytes(plan: Plan) -> int:

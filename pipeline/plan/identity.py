@@ -10,8 +10,8 @@ from typing import Any
 from pipeline.errors import UserError
 
 NAMED = ("source", "operation", "selection")
-LISTED = ("block_size", "method", "freq")
-AXES = ("source", "block_size", "operation", "selection", "method", "freq")
+LISTED = ("block_size", "algorithm", "freq")
+AXES = ("source", "block_size", "operation", "selection", "algorithm", "freq")
 
 Identity = dict[str, Any]
 

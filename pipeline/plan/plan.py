@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pipeline.config.compose import Config
 
 # Raised whenever the arrays of a store change their meaning or layout.
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 
 # Bytes that one unit may hold as float32 errors: a worker thread holds two to three times that
 # while it compresses, and blosc takes at most 2 GiB at once.
@@ -68,7 +68,7 @@ class Plan:
     block_sizes: tuple[int, ...]
     operations: tuple[Choice, ...]
     selections: tuple[Choice, ...]
-    methods: tuple[str, ...]
+    algorithms: tuple[str, ...]
     freqs: tuple[int, ...]
     cell_trials: tuple[tuple[int, ...], ...]
     prefixes: tuple[int, ...]
@@ -103,12 +103,12 @@ class Plan:
 
     def only(self, box: Box) -> "Plan":
         """The plan of a part of the curves."""
-        operations, selections, methods, freqs = box
+        operations, selections, algorithms, freqs = box
         return dataclasses.replace(
             self,
             operations=tuple(self.operations[k] for k in operations),
             selections=tuple(self.selections[k] for k in selections),
-            methods=tuple(self.methods[k] for k in methods),
+            algorithms=tuple(self.algorithms[k] for k in algorithms),
             freqs=tuple(self.freqs[k] for k in freqs),
         )
 
@@ -128,7 +128,7 @@ class Plan:
         return {
             "operation": len(self.operations),
             "selection": len(self.selections),
-            "method": len(self.methods),
+            "algorithm": len(self.algorithms),
             "freq": len(self.freqs),
         }
 
@@ -160,7 +160,7 @@ class Plan:
             "block_size": list(self.block_sizes),
             "operation": {operation.name: operation.identity for operation in self.operations},
             "selection": {selection.name: selection.identity for selection in self.selections},
-            "method": list(self.methods),
+            "algorithm": list(self.algorithms),
             "freq": list(self.freqs),
             "dtype": "float32",
             "stream_version": STREAM_VERSION,
@@ -189,7 +189,7 @@ class Plan:
     def missing(self, counts: NDArray[np.int64] | None) -> list[Unit]:
         """Units, or the parts of them, of which the ledger lists fewer trials than are wanted.
 
-        `counts` (source, block_size, unit, operation, selection, method, freq) on the plan's own
+        `counts` (source, block_size, unit, operation, selection, algorithm, freq) on the plan's own
         axes; None where there is no store.
         """
         if counts is None:
@@ -249,9 +249,11 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
         entries.operation(name, entry, block_sizes) for name, entry in config.operation.items()
     )
     selections = tuple(entries.selection(name, entry) for name, entry in config.selection.items())
-    for method in config.method:
-        if method not in validate.METHODS:
-            raise UserError(f"unknown method {method!r}: {did_you_mean(method, validate.METHODS)}")
+    for algorithm in config.algorithm:
+        if algorithm not in validate.ALGORITHMS:
+            raise UserError(
+                f"unknown algorithm {algorithm!r}: {did_you_mean(algorithm, validate.ALGORITHMS)}"
+            )
     found = (resolve(name, entry, block_sizes) for name, entry in config.source.items())
     sources = sorted(itertools.chain.from_iterable(found), key=lambda source: source.name)
     for source, following in itertools.pairwise(sources):
@@ -266,7 +268,7 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
         else tuple(config.trials)
     )
     plan = Plan(
-        config.seed, tuple(sources), block_sizes, operations, selections, tuple(config.method),
+        config.seed, tuple(sources), block_sizes, operations, selections, tuple(config.algorithm),
         tuple(config.freqs), cell_trials, prefixes, config.unit_trials, config.store_trials,
     )  # fmt: skip
     fitting = MAX_UNIT_BYTES // (4 * plan.curve_points)

@@ -62,24 +62,24 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
     Returns
     -------
     Measures
-        error (operations, selections, methods, freqs, T), mask_accuracy and regret without methods,
-        as float32: computed in float64 and rounded once, to half the size.
+        error (operations, selections, algorithms, freqs, T), mask_accuracy and regret without
+        algorithms, as float32: computed in float64 and rounded once, to half the size.
     """
     source, size = plan.sources[unit.source], plan.block_sizes[unit.block_size]
     operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
     ranks = [frequency_rank(size, s.kind, **s.parameters) for s in plan.selections]
     lead = (len(plan.operations), len(plan.selections))
     of_masks = (*lead, len(plan.freqs), unit.stop - unit.start)
-    of_methods = (*lead, len(plan.methods), *of_masks[2:])
-    error, accuracy, regret = _empty([of_methods, of_masks, of_masks], reuse)
+    of_algorithms = (*lead, len(plan.algorithms), *of_masks[2:])
+    error, accuracy, regret = _empty([of_algorithms, of_masks, of_masks], reuse)
     batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
-    part = empty_measures(len(operations), len(plan.methods), len(plan.freqs), batch)
+    part = empty_measures(len(operations), len(plan.algorithms), len(plan.freqs), batch)
     for first in range(unit.start, unit.stop, batch):
         take = min(batch, unit.stop - first)
         blocks, known = kinds.draw_pair(source, plan.seed, size, first, take)
         place = slice(first - unit.start, first - unit.start + take)
         for s, selection in enumerate(ranks):
-            measure_into(part, blocks, plan.freqs, operations, plan.methods, selection, known)
+            measure_into(part, blocks, plan.freqs, operations, plan.algorithms, selection, known)
             error[:, s, ..., place] = part.error[..., :take]
             accuracy[:, s, ..., place] = part.mask_accuracy[..., :take]
             regret[:, s, ..., place] = part.regret[..., :take]

@@ -38,7 +38,7 @@ def plot_curves(curves: Curves, *, log: bool = False) -> Figure:
     shown = [
         (name, in_range(curve, name["block_size"]))
         for name, curve in curves
-        if curve["count"].max() > 0
+        if curve["measured"].max() > 0
     ]
     operations = list(dict.fromkeys(name["operation"] for name, _ in shown))
     # A panel each: operations differ in what an error is, and in its size.
@@ -79,7 +79,7 @@ def plot_curves(curves: Curves, *, log: bool = False) -> Figure:
         )
         panels[max(columns, 1) - 1].legend(fontsize="small", frameon=False, **beside)
     fixed = [axis for axis in AXES if axis not in differing]
-    counts = sorted({int(curve["count"].max()) for _, curve in shown})
+    counts = sorted({int(curve["measured"].max()) for _, curve in shown})
     trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
     described = ", ".join(_value(axis, curves.labels[axis][0]) for axis in fixed)
     title = f"{described}\n{trials} trials, shaded: 95 % interval of the mean"
@@ -115,7 +115,7 @@ def _draw(
     """A line with its interval."""
     colour, dashes = style
     axes.plot(
-        x, line["mean"], dashes, color=colour, marker="o", markersize=2.5, linewidth=1.4,
+        x, line["mean_error"], dashes, color=colour, marker="o", markersize=2.5, linewidth=1.4,
         label=label,
     )  # fmt: skip
     axes.fill_between(x, line["ci_low"], line["ci_high"], color=colour, alpha=0.25, linewidth=0)

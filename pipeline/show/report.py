@@ -66,7 +66,7 @@ def _cell(column: xr.Dataset, n: int) -> str:
     if n not in column["freq"]:
         return ""
     point = column.sel(freq=n)
-    mean, low, high = (float(point[name]) for name in ("mean", "ci_low", "ci_high"))
+    mean, low, high = (float(point[name]) for name in ("mean_error", "ci_low", "ci_high"))
     width = high - low
     if not width > 1e-12 * max(abs(mean), 1.0):
         # Exact, of rounding errors alone, or of a single trial, which has no interval.

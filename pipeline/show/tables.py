@@ -23,7 +23,7 @@ def print_curves(curves: Curves, precision: float | None = None) -> None:
     """
     out = console()
     for name, curve in curves:
-        count = int(curve["count"].max())
+        count = int(curve["measured"].max())
         if not count:
             # A corner of a grid that grew for the sake of others.
             continue
@@ -60,7 +60,7 @@ def _curve_table(curve: Curve) -> Table:
         table.add_row(
             str(n),
             str(curve["coefficients_kept"][k]),
-            _figures(curve["mean"][k]),
+            _figures(curve["mean_error"][k]),
             f"{_figures(curve['ci_low'][k])} .. {_figures(curve['ci_high'][k])}",
             *(_figures(curve[name][k]) for name in columns.values()),
         )
@@ -92,7 +92,7 @@ def print_plan(plan: Plan, path: str, missing: int, threads: int) -> None:
         "block_size": ", ".join(map(str, plan.block_sizes)),
         "operation": ", ".join(operation.name for operation in plan.operations),
         "selection": ", ".join(selection.name for selection in plan.selections),
-        "method": ", ".join(plan.methods),
+        "algorithm": ", ".join(plan.algorithms),
         "freq": ", ".join(map(str, plan.freqs)),
         "trial": f"0 .. {plan.trials - 1:,}",
         "units": f"{plan.unit_count:,} of up to {plan.unit_trials:,} trials, {cells} cells; "

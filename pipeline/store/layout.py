@@ -1,7 +1,7 @@
 """The arrays of a store: made, grown, and read.  (zarr format 3, one group, consolidated metadata)
 
-    error            source, block_size, operation, selection, method, freq, trial    float32
-    mask_accuracy, regret    the same without method                                  float32
+    error            source, block_size, operation, selection, algorithm, freq, trial    float32
+    mask_accuracy, regret    the same without algorithm                                  float32
     one coordinate array per dimension; coefficients_kept (selection, block_size, freq)
     ledger/error, ledger/mask_accuracy, ledger/regret
                      source, block_size, unit, the curve's dimensions, moment         float64
@@ -25,8 +25,8 @@ from asm_core import Measures, coefficients_kept, frequency_rank
 from asm_core.moments import MOMENTS
 from pipeline.plan.identity import Identity, labels, places
 
-CURVE = ("operation", "selection", "method", "freq")
-_MASK_CURVE = tuple(name for name in CURVE if name != "method")
+CURVE = ("operation", "selection", "algorithm", "freq")
+_MASK_CURVE = tuple(name for name in CURVE if name != "algorithm")
 METRICS = {
     # The first is written last: its ledger row says that the unit is complete.
     "error": CURVE,

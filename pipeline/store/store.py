@@ -144,8 +144,8 @@ def write_unit(
     plan
         Of the unit, whose numbers count its sources and block sizes.
     parts
-        Of the plan's curves: with error (operations, selections, methods, freqs, T), mask_accuracy
-        and regret without methods.
+        Of the plan's curves: with error (operations, selections, algorithms, freqs, T),
+        mask_accuracy and regret without algorithms.
     """
     arrays, identity = _writable(path, session)
     row = {name: np.full(arrays[f"ledger/{name}"].shape[3:], np.nan) for name in METRICS}

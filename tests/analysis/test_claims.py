@@ -69,13 +69,13 @@ def test_all_six_claims_are_settled(settled):
     assert settled[5].verdict.startswith("refuted on each kind of block")
 
 
-def trials_of(dataset, name, source, operation, method, n):
+def trials_of(dataset, name, source, operation, algorithm, n):
     """What is stored, as float64, by plain indexing."""
     at = {"block_size": 0, "selection": 0}
     for axis, value in (("source", source), ("operation", operation), ("freq", n)):
         at[axis] = dataset[axis].values.tolist().index(value)
     if name == "error":
-        at["method"] = dataset["method"].values.tolist().index(method)
+        at["algorithm"] = dataset["algorithm"].values.tolist().index(algorithm)
     return dataset[name].isel(at).to_numpy().astype(np.float64)
 
 
@@ -94,7 +94,7 @@ def ratio_of_means(a, b):
 
 def assert_point(test, n, mean, half):
     point = test.sel(freq=n)
-    assert float(point["mean"]) == pytest.approx(mean, rel=1e-5, abs=1e-9)
+    assert float(point["mean_error"]) == pytest.approx(mean, rel=1e-5, abs=1e-9)
     assert float(point["ci_high"] - point["ci_low"]) / 2 == pytest.approx(half, rel=1e-4)
 
 
@@ -106,8 +106,8 @@ def test_claim_1_is_the_mean_of_paired_differences(datasets, settled, n):
         ("ReLU, upsampled", "paper_relu", "upsampled", "relu"),
     ):
         asm, apx = (
-            trials_of(datasets[dataset], "error", source, operation, method, n)
-            for method in ("asm", "apx")
+            trials_of(datasets[dataset], "error", source, operation, algorithm, n)
+            for algorithm in ("asm", "apx")
         )
         assert_point(settled[0].tests[name], n, (apx - asm).mean(), half_width(apx - asm))
 
@@ -141,9 +141,9 @@ def test_claim_3_compares_independent_samples(datasets, settled, n):
     )
     ratio, half = ratio_of_means(error, nothing)
     shown = settled[2].curves["photograph"].sel(freq=n)
-    assert float(shown["mean"]) == pytest.approx(ratio, rel=0.01)
+    assert float(shown["mean_error"]) == pytest.approx(ratio, rel=0.01)
     assert float(shown["ci_high"] - shown["ci_low"]) / 2 > 1.2 * half
-    assert int(shown["count"]) == 15
+    assert int(shown["measured"]) == 15
 
 
 @pytest.mark.parametrize("n", [0, 6, 13])
@@ -162,9 +162,9 @@ def test_claims_4_and_5_are_the_decomposition_on_the_same_blocks(datasets, settl
     total, half = ratio_of_means(squares["max_pool"], squares["relu"])
     assert_point(curves["mean square error"], n, total, half)
     cost = total / ratio
-    assert float(curves["cost of a wrong choice"].sel(freq=n)["mean"]) == pytest.approx(cost)
+    assert float(curves["cost of a wrong choice"].sel(freq=n)["mean_error"]) == pytest.approx(cost)
     # 16 result samples against 64: a wrong one weighs four times its cost.
-    weight = float(tests["weight of a wrong choice"].sel(freq=n)["mean"])
+    weight = float(tests["weight of a wrong choice"].sel(freq=n)["mean_error"])
     assert weight == pytest.approx(4 * cost - 1, rel=1e-5)
     if n:
         difference = skill["relu"] - skill["max_pool"]
@@ -220,10 +220,10 @@ def test_intervals_hold_the_truth_in_95_of_100(coverage):
 
 def test_paired_differences_are_those_of_numpy(datasets):
     chosen = datasets["claims"].sel(source="uniform", operation="max_pool", freq=7).squeeze()
-    asm, apx = (chosen.error.sel({"method": name}).to_numpy() for name in ("asm", "apx"))
+    asm, apx = (chosen.error.sel(algorithm=name).to_numpy() for name in ("asm", "apx"))
     difference = asm.astype(float) - apx.astype(float)
-    compared = compare(chosen, "method", "asm", "apx")
-    assert float(compared["mean"]) == pytest.approx(difference.mean(), rel=1e-6)
+    compared = compare(chosen, "algorithm", "asm", "apx")
+    assert float(compared["mean_error"]) == pytest.approx(difference.mean(), rel=1e-6)
     spread = difference.std(ddof=1) / np.sqrt(len(difference))
     assert float(compared["standard_error"]) == pytest.approx(spread, rel=1e-6)
     # Less than the error of two curves that were measured on different blocks.
@@ -249,7 +249,8 @@ def test_share_wrong_times_cost_is_the_mean_square_error(datasets, settled):
     for operation, name in (("max_pool", "max pooling"), ("relu", "ReLU")):
         errors = trials_of(datasets["claims"], "error", "uniform_signed", operation, "asm", 6)
         share, cost = (
-            float(behind[f"{part}, {name}"].sel(freq=6)["mean"]) for part in ("share wrong", "cost")
+            float(behind[f"{part}, {name}"].sel(freq=6)["mean_error"])
+            for part in ("share wrong", "cost")
         )
         assert share * cost == pytest.approx((errors**2).mean(), rel=1e-5)
 
@@ -259,7 +260,7 @@ def test_skill_is_zero_by_chance_and_one_when_right(settled):
     # With the DC alone the first of four is chosen: right in one of four.
     point = skill["max pooling"].sel(freq=0)
     assert float(point["ci_low"]) - 0.01 < 0 < float(point["ci_high"]) + 0.01
-    assert float(skill["ReLU"].sel(freq=13)["mean"]) > 0.9
+    assert float(skill["ReLU"].sel(freq=13)["mean_error"]) > 0.9
 
 
 def test_selections_are_compared_at_equal_numbers_of_coefficients(tmp_path):
@@ -273,7 +274,7 @@ def test_selections_are_compared_at_equal_numbers_of_coefficients(tmp_path):
     ]  # fmt: skip
     errors = dataset.error.squeeze().astype(float)
     expected = errors.sel(selection="triangle", freq=6) - errors.sel(selection="zigzag", freq=27)
-    found = float(compared["mean"].sel(coefficients_kept=28))
+    found = float(compared["mean_error"].sel(coefficients_kept=28))
     assert found == pytest.approx(float(expected.mean()), abs=1e-9)
 
 
@@ -287,7 +288,7 @@ def test_selections_of_several_block_sizes_are_not_compared(tmp_path):
 
 def test_a_rounded_zero_has_no_sign():
     point = {name: ("freq", [value]) for name, value in
-             (("mean", 1e-4), ("ci_low", -1e-6), ("ci_high", 2e-4))}  # fmt: skip
+             (("mean_error", 1e-4), ("ci_low", -1e-6), ("ci_high", 2e-4))}  # fmt: skip
     cell = report._cell(xr.Dataset(point, {"freq": [0]}), 0)
     assert cell == "0.00010 (0.00000 to 0.00020)"
 
@@ -318,7 +319,7 @@ def test_the_command_prints_all_verdicts_and_writes_page_and_pictures(elsewhere,
 @pytest.mark.parametrize(
     "argument",
     ["experiment=notebook", "out=x.zarr", "source=uniform", "block_size=16", "freqs=0..6",
-     "method=asm", "selection=zigzag", "trails=5", "trials=0", "cluster=slrum"],
+     "algorithm=asm", "selection=zigzag", "trails=5", "trials=0", "cluster=slrum"],
 )  # fmt: skip
 def test_what_claims_cannot_take_is_refused_before_anything_runs(elsewhere, capsys, argument):
     assert main(["claims", argument]) == 2
@@ -331,7 +332,7 @@ def test_the_picture_of_a_claim_shows_what_was_measured_and_what_decides(settled
     assert len(left.lines) == 8
     # The tests, and the line at zero.
     assert len(right.lines) == 5
-    expected = settled[0].tests["ReLU, upsampled"]["mean"].values
+    expected = settled[0].tests["ReLU, upsampled"]["mean_error"].values
     assert right.lines[3].get_ydata() == pytest.approx(expected)
     # The level that divides high from not high.
     assert figures.plot_claim(settled[1]).axes[0].lines[-1].get_ydata() == pytest.approx([0.1, 0.1])

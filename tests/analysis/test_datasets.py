@@ -17,7 +17,7 @@ def path(tmp_path_factory):
     path = str(tmp_path_factory.mktemp("results") / "s.zarr")
     sweep(
         ["trials=700", "unit_trials=200", "block_size=4,8", "operation=max_pool,relu",
-         "method=asm,apx", "freqs=0..6..2", f"out={path}"]
+         "algorithm=asm,apx", "freqs=0..6..2", f"out={path}"]
     )  # fmt: skip
     return path
 
@@ -26,7 +26,7 @@ def test_the_mean_and_its_uncertainty_are_those_of_numpy_and_scipy(path):
     dataset = open_results(path)
     summary = summarize(dataset)
     errors = dataset.error.to_numpy().astype(np.float64)
-    np.testing.assert_allclose(summary["mean"], errors.mean(axis=-1), rtol=1e-13)
+    np.testing.assert_allclose(summary["mean_error"], errors.mean(axis=-1), rtol=1e-13)
     deviation = errors.std(axis=-1, ddof=1)
     np.testing.assert_allclose(summary.standard_deviation, deviation, rtol=1e-10)
     standard_error = scipy.stats.sem(errors, axis=-1)
@@ -35,26 +35,26 @@ def test_the_mean_and_its_uncertainty_are_those_of_numpy_and_scipy(path):
     np.testing.assert_allclose(summary.ci_low, errors.mean(axis=-1) - half, rtol=1e-10, atol=1e-16)
     np.testing.assert_allclose(summary.ci_high, errors.mean(axis=-1) + half, rtol=1e-10, atol=1e-16)
     np.testing.assert_allclose(summary.pooled_rmse, np.sqrt((errors**2).mean(axis=-1)), rtol=1e-13)
-    assert np.array_equal(summary["min"], errors.min(axis=-1))
-    assert np.array_equal(summary["max"], errors.max(axis=-1))
-    assert (summary["count"] == 700).all()
+    assert np.array_equal(summary["min_error"], errors.min(axis=-1))
+    assert np.array_equal(summary["max_error"], errors.max(axis=-1))
+    assert (summary["measured"] == 700).all()
     accuracy = dataset.mask_accuracy.to_numpy().astype(np.float64).mean(axis=-1)
     np.testing.assert_allclose(summary.mask_accuracy, accuracy, rtol=1e-13)
-    assert "method" not in summary.mask_accuracy.dims
+    assert "algorithm" not in summary.mask_accuracy.dims
 
 
 def test_the_mean_of_rmses_is_not_the_pooled_rmse(path):
     summary = summarize(open_results(path)).sel(
-        {"operation": "max_pool", "method": "asm", "freq": 0}
+        {"operation": "max_pool", "algorithm": "asm", "freq": 0}
     )
-    assert (summary.pooled_rmse > summary["mean"] * 1.005).all()
+    assert (summary.pooled_rmse > summary["mean_error"] * 1.005).all()
 
 
 @pytest.mark.parametrize("trials", [1, 199, 200, 201, 400, 650, 700])
 def test_the_ledger_and_the_trials_give_the_same_bits(path, trials):
     by_ledger = curves.of_store(path, trials)
     by_trials = datasets.curves_of(summarize(xr.open_zarr(path).isel(trial=slice(0, trials))))
-    assert (by_ledger.values["count"] == trials).all()
+    assert (by_ledger.values["measured"] == trials).all()
     assert by_ledger.labels == by_trials.labels
     assert by_ledger.coefficients_kept.tolist() == by_trials.coefficients_kept.tolist()
     assert by_ledger.values.keys() == by_trials.values.keys()
@@ -88,11 +88,13 @@ def test_what_was_made_of_a_dataset_is_summarized_and_not_what_is_stored(path):
     dataset = open_results(path)
     summary = summarize(dataset)
     doubled = summarize(dataset.assign(error=dataset.error * 2))
-    np.testing.assert_array_equal(doubled["mean"].to_numpy(), 2 * summary["mean"].to_numpy())
+    np.testing.assert_array_equal(
+        doubled["mean_error"].to_numpy(), 2 * summary["mean_error"].to_numpy()
+    )
     later = summarize(dataset.where(dataset.trial >= 10))
-    assert (later["count"] == 690).all()
+    assert (later["measured"] == 690).all()
     alone = summarize(dataset[["error"]])
-    np.testing.assert_array_equal(alone["mean"].to_numpy(), summary["mean"].to_numpy())
+    np.testing.assert_array_equal(alone["mean_error"].to_numpy(), summary["mean_error"].to_numpy())
     assert "mask_accuracy" not in alone
 
 
@@ -105,15 +107,15 @@ def test_any_selection_of_trials_is_summarized_over_those_trials(path, part):
     dataset = open_results(path).isel(trial=part)
     errors = dataset.error.to_numpy().astype(np.float64)
     summary = summarize(dataset)
-    assert (summary["count"] == errors.shape[-1]).all()
-    np.testing.assert_allclose(summary["mean"], errors.mean(axis=-1), rtol=1e-13)
+    assert (summary["measured"] == errors.shape[-1]).all()
+    np.testing.assert_allclose(summary["mean_error"], errors.mean(axis=-1), rtol=1e-13)
 
 
 def test_any_selection_of_curves_can_be_summarized(path):
     dataset = open_results(path)
     whole = summarize(dataset)
-    # In a mapping, because `method` alone is an option of xarray's sel.
-    chosen = {"source": "uniform", "method": "asm", "freq": [2, 4]}
+    # In a mapping, because `algorithm` alone is an option of xarray's sel.
+    chosen = {"source": "uniform", "algorithm": "asm", "freq": [2, 4]}
     part = summarize(dataset.sel(chosen).isel(block_size=1))
     expected = whole.sel(chosen).isel(block_size=1)
     for name in whole.data_vars:
@@ -122,13 +124,13 @@ def test_any_selection_of_curves_can_be_summarized(path):
 
 def test_the_curves_of_a_selection_are_those_selected(path):
     summary = summarize(open_results(path))
-    chosen = {"method": "apx", "block_size": 8, "source": "uniform", "freq": [2, 4]}
+    chosen = {"algorithm": "apx", "block_size": 8, "source": "uniform", "freq": [2, 4]}
     found = datasets.curves_of(summary.sel(chosen))
     assert found.varying == ["operation"]
     (pooling, relu) = found
     assert relu[0] == {
         "source": "uniform", "block_size": 8, "operation": "relu", "selection": "triangle",
-        "method": "apx",
+        "algorithm": "apx",
     }  # fmt: skip
     expected = summary.sel({**chosen, "operation": "max_pool"}).squeeze()
     assert pooling[1]["freq"].tolist() == [2, 4]
@@ -140,15 +142,15 @@ def test_the_curves_of_a_selection_are_those_selected(path):
 def test_prefixes_are_the_summaries_of_shorter_runs(path, tmp_path):
     prefixes = summarize(open_results(path), trials=[1, 50, 700])
     assert prefixes.trials.values.tolist() == [1, 50, 700]
-    assert (prefixes["count"].sel(trials=50) == 50).all()
+    assert (prefixes["measured"].sel(trials=50) == 50).all()
     short = sweep(
-        ["trials=50", "block_size=4,8", "operation=max_pool,relu", "method=asm,apx",
+        ["trials=50", "block_size=4,8", "operation=max_pool,relu", "algorithm=asm,apx",
          "freqs=0..6..2", f"out={tmp_path}/s.zarr"]
     )  # fmt: skip
-    assert np.array_equal(prefixes["mean"].sel(trials=50), summarize(short)["mean"])
+    assert np.array_equal(prefixes["mean_error"].sel(trials=50), summarize(short)["mean_error"])
     # One trial has a mean and no spread.
     assert np.isnan(prefixes.standard_error.sel(trials=1)).all()
-    assert (summarize(open_results(path), trials=50)["count"] == 50).all()
+    assert (summarize(open_results(path), trials=50)["measured"] == 50).all()
     for wrong in (0, 701):
         with pytest.raises(ValueError, match=f"at least 1 and at most 700, got {wrong}"):
             summarize(open_results(path), trials=[50, wrong])

@@ -20,7 +20,7 @@ def uniform_blocks(count, size=8, seed=0):
     return np.random.default_rng(seed).random((count, size, size))
 
 
-@pytest.mark.parametrize("method", ["asm", "apx"])
+@pytest.mark.parametrize("algorithm", ["asm", "apx"])
 @pytest.mark.parametrize(
     ("operation", "size", "window"),
     [
@@ -31,31 +31,31 @@ def uniform_blocks(count, size=8, seed=0):
         *itertools.product(["leaky_relu"], [2, 6, 8], [2]), ("min_pool", 8, 4),
     ],
 )  # fmt: skip
-def test_errors_are_those_of_nested_loops(operation, size, window, method):
+def test_errors_are_those_of_nested_loops(operation, size, window, algorithm):
     blocks = np.random.default_rng(size).normal(size=(3, size, size))
     freqs = range(2 * size - 1)
-    errors = asm_core.errors_by_frequency(blocks, freqs, operation, method, window=window)
+    errors = asm_core.errors_by_frequency(blocks, freqs, operation, algorithm, window=window)
     assert errors.shape == (len(freqs), 3)
     assert errors.dtype == np.float64
     for t, block in enumerate(blocks):
         coefficients = oracles.dct(block)
         for row, n in zip(errors, freqs, strict=True):
             approximate = oracles.approximate(coefficients, n)
-            expected = oracles.error(block, approximate, operation, method, window)
+            expected = oracles.error(block, approximate, operation, algorithm, window)
             assert row[t] == pytest.approx(expected, abs=1e-13)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
-@pytest.mark.parametrize("method", ["asm", "apx"])
+@pytest.mark.parametrize("algorithm", ["asm", "apx"])
 @pytest.mark.parametrize("operation", ["max_pool", "relu"])
-def test_large_blocks_agree_with_nested_loops_at_some_frequencies(size, operation, method):
+def test_large_blocks_agree_with_nested_loops_at_some_frequencies(size, operation, algorithm):
     block = np.random.default_rng(size).normal(size=(size, size))
     freqs = [1, size // 2, size, 2 * size - 3]
-    errors = asm_core.errors_by_frequency(block, freqs, operation, method)
+    errors = asm_core.errors_by_frequency(block, freqs, operation, algorithm)
     coefficients = asm_core.block_dct(block)
     for error, n in zip(errors, freqs, strict=True):
         approximate = oracles.approximate(coefficients, n)
-        expected = oracles.error(block, approximate, operation, method, 2)
+        expected = oracles.error(block, approximate, operation, algorithm, 2)
         assert error == pytest.approx(expected, abs=1e-13)
 
 
@@ -71,8 +71,8 @@ def test_every_selection_measures_what_nested_loops_measure(size, selection):
         for f, n in enumerate(freqs):
             approximate = oracles.approximate(coefficients, n, selection)
             for o, operation in enumerate(["max_pool", "relu"]):
-                for m, method in enumerate(["asm", "apx"]):
-                    expected = oracles.error(block, approximate, operation, method)
+                for m, algorithm in enumerate(["asm", "apx"]):
+                    expected = oracles.error(block, approximate, operation, algorithm)
                     assert measures.error[o, m, f, t] == pytest.approx(expected, abs=1e-13)
                 expected = oracles.mask_accuracy(block, approximate, operation)
                 assert measures.mask_accuracy[o, f, t] == expected
@@ -93,26 +93,26 @@ def test_ranks_of_ones_own_are_a_selection():
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.2, 1.0])
-@pytest.mark.parametrize("method", ["asm", "apx"])
-def test_a_leaky_relu_has_the_slope_that_is_asked_for(method, slope):
+@pytest.mark.parametrize("algorithm", ["asm", "apx"])
+def test_a_leaky_relu_has_the_slope_that_is_asked_for(algorithm, slope):
     block = np.random.default_rng(8).normal(size=(8, 8))
-    errors = asm_core.errors_by_frequency(block, range(15), "leaky_relu", method, slope=slope)
+    errors = asm_core.errors_by_frequency(block, range(15), "leaky_relu", algorithm, slope=slope)
     for n, error in enumerate(errors):
         approximate = oracles.approximate(oracles.dct(block), n)
-        expected = oracles.error(block, approximate, "leaky_relu", method, slope=slope)
+        expected = oracles.error(block, approximate, "leaky_relu", algorithm, slope=slope)
         assert error == pytest.approx(expected, abs=1e-13)
     if slope == 0.0:
         assert np.array_equal(
-            errors, asm_core.errors_by_frequency(block, range(15), "relu", method)
+            errors, asm_core.errors_by_frequency(block, range(15), "relu", algorithm)
         )
 
 
-@pytest.mark.parametrize("method", ["asm", "apx"])
-def test_min_pooling_is_max_pooling_upside_down(method):
+@pytest.mark.parametrize("algorithm", ["asm", "apx"])
+def test_min_pooling_is_max_pooling_upside_down(algorithm):
     blocks = np.random.default_rng(5).normal(size=(50, 8, 8))
     assert np.array_equal(
-        asm_core.errors_by_frequency(blocks, range(15), "min_pool", method),
-        asm_core.errors_by_frequency(-blocks, range(15), "max_pool", method),
+        asm_core.errors_by_frequency(blocks, range(15), "min_pool", algorithm),
+        asm_core.errors_by_frequency(-blocks, range(15), "max_pool", algorithm),
     )
 
 
@@ -203,8 +203,8 @@ def test_coefficients_that_are_known_are_taken_as_they_are():
         for f, n in enumerate([0, 3, 9, 13]):
             approximate = oracles.approximate(known[t], n)
             for o, operation in enumerate(["max_pool", "relu"]):
-                for m, method in enumerate(["asm", "apx"]):
-                    expected = oracles.error(blocks[t], approximate, operation, method)
+                for m, algorithm in enumerate(["asm", "apx"]):
+                    expected = oracles.error(blocks[t], approximate, operation, algorithm)
                     assert measures.error[o, m, f, t] == pytest.approx(expected, abs=1e-13)
     with pytest.raises(ValueError, match=r"shape of the blocks, \(70, 8, 8\), got \(1, 8, 8\)"):
         asm_core.measure(blocks, [0], BOTH, coefficients=known[:1])
@@ -297,19 +297,19 @@ def test_signed_uniform_blocks_have_exactly_twice_the_error():
 
 def test_relu_errors_scale_with_the_block_and_not_with_its_sign():
     blocks = np.random.default_rng(2).normal(size=(200, 8, 8))
-    for method in ("asm", "apx"):
-        single = asm_core.errors_by_frequency(blocks, range(15), "relu", method)
+    for algorithm in ("asm", "apx"):
+        single = asm_core.errors_by_frequency(blocks, range(15), "relu", algorithm)
         assert np.array_equal(
-            asm_core.errors_by_frequency(4 * blocks, range(15), "relu", method), 4 * single
+            asm_core.errors_by_frequency(4 * blocks, range(15), "relu", algorithm), 4 * single
         )
 
 
 def test_the_bits_of_a_trial_do_not_depend_on_its_batch():
     blocks = np.random.default_rng(3).normal(size=(600, 8, 8))
-    for operation, method in itertools.product(["max_pool", "relu"], ["asm", "apx"]):
-        whole = asm_core.errors_by_frequency(blocks, range(15), operation, method)
+    for operation, algorithm in itertools.product(["max_pool", "relu"], ["asm", "apx"]):
+        whole = asm_core.errors_by_frequency(blocks, range(15), operation, algorithm)
         for start, stop in [(0, 1), (599, 600), (17, 300), (255, 258)]:
-            part = asm_core.errors_by_frequency(blocks[start:stop], range(15), operation, method)
+            part = asm_core.errors_by_frequency(blocks[start:stop], range(15), operation, algorithm)
             assert np.array_equal(part, whole[:, start:stop])
 
 
@@ -344,10 +344,10 @@ def test_measure_gives_operations_and_methods_in_the_order_asked_for():
     operations = MEASURED[::-1]
     error, accuracy, regret = asm_core.measure(blocks, [3, 5], operations, ["apx", "asm"])
     for o, operation in enumerate(operations):
-        for m, method in enumerate(["apx", "asm"]):
+        for m, algorithm in enumerate(["apx", "asm"]):
             kind, window, slope = operation
             alone = asm_core.errors_by_frequency(
-                blocks, [3, 5], kind, method, window=window, slope=slope
+                blocks, [3, 5], kind, algorithm, window=window, slope=slope
             )
             assert np.array_equal(error[o, m], alone)
         _, alone_accuracy, alone_regret = asm_core.measure(blocks, [3, 5], [operation])
@@ -375,7 +375,7 @@ def test_rmse_is_over_the_last_two_axes():
         ({"selection": np.ones((8, 8), int)}, "that of the DC 0, got 1 and 1"),
         ({"selection": np.zeros((4, 4), int)}, r"integers of shape \(8, 8\), .* \(4, 4\)"),
         ({"selection": np.zeros((8, 8))}, "got float64"),
-        ({"method": "exact"}, "method must be one of asm, apx, got 'exact'"),
+        ({"algorithm": "exact"}, "algorithm must be one of asm, apx, got 'exact'"),
         ({"selection": "circle"}, "selection must be one of"),
         ({"blocks": np.full((1, 8, 8), np.inf)}, "blocks must be finite, got inf"),
         ({"blocks": np.zeros((1, 8, 4))}, r"\(1, 8, 4\)"),

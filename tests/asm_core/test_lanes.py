@@ -155,11 +155,11 @@ def test_threads_at_the_same_time_give_the_bits_of_one_alone():
 def test_arrays_that_are_used_again_hold_the_last_batch():
     blocks = np.random.default_rng(0).normal(size=(21, 8, 8))
     # 40 keeps everything as 14 does: two frequencies in one step.
-    freqs, methods = [3, 14, 40], ["apx", "asm"]
+    freqs, algorithms = [3, 14, 40], ["apx", "asm"]
     out = asm_core.empty_measures(len(OPERATIONS), 2, 3, 21)
     for part in (blocks, blocks[:5]):
-        asm_core.measure_into(out, part, freqs, OPERATIONS, methods, "triangle")
-        expected = asm_core.measure(part, freqs, OPERATIONS, methods)
+        asm_core.measure_into(out, part, freqs, OPERATIONS, algorithms, "triangle")
+        expected = asm_core.measure(part, freqs, OPERATIONS, algorithms)
         for values, wanted in zip(out, expected, strict=True):
             assert np.array_equal(values[..., : len(part)], wanted, equal_nan=True)
 

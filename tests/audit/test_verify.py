@@ -18,7 +18,7 @@ from pipeline.audit import difference, status, verify
 from pipeline.cli.main import main
 from pipeline.store import lock, store
 
-SWEEP = ["block_size=4,8", "freqs=0..5", "method=asm,apx", "trials=250", "unit_trials=100"]
+SWEEP = ["block_size=4,8", "freqs=0..5", "algorithm=asm,apx", "trials=250", "unit_trials=100"]
 CHUNK = "error/c/0/1/0/0/0/0/1"
 NAMED = "source=uniform block_size=8 trials 100..199"
 
@@ -74,7 +74,7 @@ def test_a_damaged_chunk_names_its_unit_and_is_computed_again(path, whole, metri
         CHUNK if metric == "error" else CHUNK.replace("error", metric).replace("0/0/0/0", "0/0/0")
     )
     damage(path / chunk)
-    # Both methods share a chunk, or have one each.
+    # Both algorithms share a chunk, or have one each.
     found = words(path)
     assert found
     assert all(word.startswith(NAMED) for word in found)
@@ -213,7 +213,9 @@ def test_two_stores_are_compared_by_bits_whatever_their_units(path, tmp_path):
 def test_rerun_makes_the_same_store_again_and_verify_says_so(path, tmp_path, capsys):
     # With a history: more trials, and then more frequencies.
     sweep([*SWEEP[:3], "trials=300", f"out={path}"])
-    sweep([*SWEEP[:1], "freqs=0..7", "method=asm,apx", "trials=280", "extend=true", f"out={path}"])
+    sweep(
+        [*SWEEP[:1], "freqs=0..7", "algorithm=asm,apx", "trials=280", "extend=true", f"out={path}"]
+    )
     again = tmp_path / "again.zarr"
     assert main(["rerun", str(path), f"out={again}"]) == 0
     assert f"The same to the bit as {path}" in capsys.readouterr().out
@@ -288,7 +290,9 @@ def test_files_that_have_changed_since_are_no_reason_to_compute_anything_again(t
 
 
 def test_after_an_extension_repair_names_every_command_that_is_needed(path, capsys):
-    sweep([*SWEEP[:1], "freqs=6..7", "method=asm,apx", "trials=250", "extend=true", f"out={path}"])
+    sweep(
+        [*SWEEP[:1], "freqs=6..7", "algorithm=asm,apx", "trials=250", "extend=true", f"out={path}"]
+    )
     before = bits(open_results(str(path)))
     flip(path / CHUNK)
     assert main(["verify", str(path), "repair=true"]) == 0

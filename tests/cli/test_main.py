@@ -145,7 +145,7 @@ def test_plot_writes_png_and_svg_beside_the_store(swept, monkeypatch, capsys):
 
 
 def test_plan_shows_axes_units_bytes_and_time_and_writes_nothing(elsewhere, capsys):
-    assert main(["plan", "block_size=4,8", "trials=1e6", "method=asm,apx"]) == 0
+    assert main(["plan", "block_size=4,8", "trials=1e6", "algorithm=asm,apx"]) == 0
     printed = capsys.readouterr().out
     for text in ("4, 8", "apx, asm", "0 .. 999,999", "16 of up to 131,072 trials, 2 cells",
                  "16 to compute",
@@ -308,7 +308,9 @@ def test_a_reader_who_has_seen_enough_is_no_error(swept):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("argument", ["trials=5", "method=apx", "out=x.zarr", "cluster.threads=1"])
+@pytest.mark.parametrize(
+    "argument", ["trials=5", "algorithm=apx", "out=x.zarr", "cluster.threads=1"]
+)
 def test_what_an_example_has_no_use_for_is_refused(elsewhere, capsys, argument):
     assert main(["example", argument]) == 2
     assert f"leave {argument.partition('=')[0]} out" in capsys.readouterr().err

@@ -16,7 +16,7 @@ def test_the_defaults_are_the_sweep_of_the_notebook():
     assert settings.trials == [1000]
     assert settings.block_size == [8]
     assert settings.selection == {"triangle": {"kind": "triangle"}}
-    assert settings.method == ["asm"]
+    assert settings.algorithm == ["asm"]
     assert settings.seed == 0
     assert settings.unit_trials == 131072
     assert settings.results == "results"
@@ -29,12 +29,12 @@ def test_the_defaults_are_the_sweep_of_the_notebook():
 
 def test_axes_take_every_notation():
     settings = compose.load(
-        ["freqs=0..2,8", "trials=1e2,1e4", "block_size=[4,8]", "method=asm,apx", "seed=1_000"]
+        ["freqs=0..2,8", "trials=1e2,1e4", "block_size=[4,8]", "algorithm=asm,apx", "seed=1_000"]
     )
     assert settings.freqs == [0, 1, 2, 8]
     assert settings.trials == [100, 10_000]
     assert settings.block_size == [4, 8]
-    assert settings.method == ["apx", "asm"]
+    assert settings.algorithm == ["apx", "asm"]
     assert settings.seed == 1000
 
 
@@ -78,7 +78,7 @@ def test_the_notation_works_in_yaml(tmp_path, monkeypatch):
     (tmp_path / "config.yaml").write_text(
         "defaults: [{cluster: local}, {source: [uniform]}, {operation: [relu]}, "
         "{selection: [square]}, _self_]\n"
-        "freqs: 0..4..2,9\nblock_size: [4, 8..10..2]\nmethod: asm,apx\n"
+        "freqs: 0..4..2,9\nblock_size: [4, 8..10..2]\nalgorithm: asm,apx\n"
         "trials: 1e6\nseed: 10_000\nunit_trials: 1e3\nresults: r\nout: null\n"
         "precision: 1e-3\nstore_trials: none\nextend: false\n"
     )
@@ -87,7 +87,7 @@ def test_the_notation_works_in_yaml(tmp_path, monkeypatch):
     assert settings.block_size == [4, 8, 10]
     assert settings.trials == [1_000_000]
     assert settings.seed == 10_000
-    assert settings.method == ["apx", "asm"]
+    assert settings.algorithm == ["apx", "asm"]
     assert (settings.precision, settings.store_trials) == (1e-3, 0)
 
 
@@ -192,7 +192,7 @@ def test_an_experiment_sets_what_it_names_and_the_command_line_has_the_last_word
     settings = compose.load(["experiment=paper_relu", "trials=7", "operation=max_pool"])
     assert list(settings.operation) == ["max_pool"]
     assert settings.trials == [7]
-    assert settings.method == ["apx", "asm"]
+    assert settings.algorithm == ["apx", "asm"]
 
 
 def test_an_experiment_may_set_parameters_of_entries_that_are_then_replaced():

@@ -159,19 +159,19 @@ def leaky_relu(X, slope):
     return result
 
 
-def error(X, A, operation, method, k=2, slope=0.01):
+def error(X, A, operation, algorithm, k=2, slope=0.01):
     """Error of one trial, given the approximate block A."""
     if operation == "max_pool":
         exact = max_pool(X, k)
-        if method == "asm":
+        if algorithm == "asm":
             return rmse(masked_max_pool(X, local_maximum_mask(A, k), k), exact)
         return rmse(max_pool(A, k), exact)
     if operation == "min_pool":
         # The smallest is the largest of the opposites.
-        return error(-X, -A, "max_pool", method, k)
+        return error(-X, -A, "max_pool", algorithm, k)
     slope = slope if operation == "leaky_relu" else 0.0
     exact = leaky_relu(X, slope)
-    if method == "asm":
+    if algorithm == "asm":
         mask = nonnegative_mask(A)
         return rmse(X * mask + slope * X * (1 - mask), exact)
     return rmse(leaky_relu(A, slope), exact)

@@ -54,8 +54,8 @@ def test_units_cover_every_trial_of_every_cell_exactly_once(trials, unit_trials,
 
 
 def test_axes_are_sorted_so_that_order_does_not_matter():
-    one = plan("block_size=16,4", "freqs=3,1", "method=asm,apx", "operation=relu,max_pool")
-    other = plan("block_size=4,16", "freqs=1,3", "method=apx,asm", "operation=max_pool,relu")
+    one = plan("block_size=16,4", "freqs=3,1", "algorithm=asm,apx", "operation=relu,max_pool")
+    other = plan("block_size=4,16", "freqs=1,3", "algorithm=apx,asm", "operation=max_pool,relu")
     assert one == other
     assert one.block_sizes == (4, 16)
     assert one.digest == other.digest
@@ -64,7 +64,7 @@ def test_axes_are_sorted_so_that_order_does_not_matter():
 @pytest.mark.parametrize(
     "argument",
     [
-        "seed=1", "freqs=0..13", "block_size=4", "method=apx", "operation=relu",
+        "seed=1", "freqs=0..13", "block_size=4", "algorithm=apx", "operation=relu",
         "operation.max_pool.window=4", "source.uniform.low=-1", "selection=square",
         "source.uniform.quality=50",
     ],
@@ -149,7 +149,7 @@ def test_missing_units_are_those_whose_row_lists_too_few_trials():
 
 
 def test_of_a_unit_that_has_some_points_only_the_others_are_missing():
-    made = plan("trials=250", "unit_trials=100", "method=asm,apx", "freqs=0..3")
+    made = plan("trials=250", "unit_trials=100", "algorithm=asm,apx", "freqs=0..3")
     counts = np.zeros((1, 1, 3, 1, 1, 2, 4), int)
     counts[:, :, :2, :, :, 0, :2] = 100
     counts[:, :, 2] = 50
@@ -158,7 +158,7 @@ def test_of_a_unit_that_has_some_points_only_the_others_are_missing():
         (1, (((0,), (0,), (0,), (2, 3)), ((0,), (0,), (1,), (0, 1, 2, 3)))),
     ]
     part = made.only(((0,), (0,), (1,), (2, 3)))
-    assert (part.methods, part.freqs) == (("asm",), (2, 3))
+    assert (part.algorithms, part.freqs) == (("asm",), (2, 3))
 
 
 @given(st.data())
@@ -180,7 +180,11 @@ def test_what_grew_along_one_axis_is_one_box():
 
 def test_bytes_are_those_of_the_arrays():
     made = plan(
-        "trials=1000", "block_size=4,8", "method=asm,apx", "operation=max_pool,relu", "freqs=0..4"
+        "trials=1000",
+        "block_size=4,8",
+        "algorithm=asm,apx",
+        "operation=max_pool,relu",
+        "freqs=0..4",
     )
     errors, accuracies, regrets = 2 * 2 * 5, 2 * 5, 2 * 5
     assert estimate.stored_bytes(made) == 4 * 2 * 1000 * (errors + accuracies + regrets)
@@ -209,7 +213,7 @@ def test_a_plan_cannot_be_changed():
         (["selection=energy", "selection.energy.rho=1"], "selection.energy.rho must be between 0"),
         (["selection=energy", "selection.energy.rho=0"], "exclusive, got 0"),
         (["operation=leaky_relu", "operation.leaky_relu.slope=-0.1"], "slope must be within 0..1"),
-        (["method=amp"], "unknown method 'amp'"),
+        (["algorithm=amp"], "unknown algorithm 'amp'"),
         (["freqs=1e19"], "freqs must be at most 65535"),
         (["trials=all"], "trials=all needs a source with an end"),
         (["trials=1e12"], "at most 1000000 are allowed"),
@@ -224,9 +228,9 @@ def test_an_impossible_combination_is_refused_with_the_remedy(arguments, message
 def test_units_are_as_large_as_asked_for_and_no_larger_than_fits():
     assert plan("unit_trials=4194304").unit_trials == 4194304
     assert plan("unit_trials=1e9").unit_trials == 4194304
-    many = plan("selection=triangle,square,zigzag,energy", "freqs=0..63", "method=asm,apx")
+    many = plan("selection=triangle,square,zigzag,energy", "freqs=0..63", "algorithm=asm,apx")
     assert many.unit_trials == 131072
-    more = plan("selection=triangle,square,zigzag,energy", "freqs=0..255", "method=asm,apx")
+    more = plan("selection=triangle,square,zigzag,energy", "freqs=0..255", "algorithm=asm,apx")
     assert more.unit_trials == 32768
     assert more.unit_bytes == 4 * 4 * 256 * 2 * 32768
 

@@ -75,7 +75,7 @@ def test_every_point_of_the_curve_reaches_the_precision(tmp_path, capsys):
     summary = summarize(open_results(f"{tmp_path}/s.zarr"))
     widths = (summary.ci_high - summary.ci_low) / 2
     assert float(widths.max()) <= 1e-3
-    count = int(summary["count"].max())
+    count = int(summary["measured"].max())
     # Enough, and not much more: the widest point would not do with a tenth less.
     assert float(widths.max()) > 1e-3 * 0.9
     assert count >= precision.MIN_TRIALS
@@ -89,7 +89,7 @@ def test_cells_that_are_done_stop_early(tmp_path):
     dataset = sweep(
         ["precision=1e-3", "trials=1e6", "block_size=4,32", f"out={tmp_path}/s.zarr", "freqs=0..6"]
     )
-    count = summarize(dataset)["count"].max("freq").squeeze()
+    count = summarize(dataset)["measured"].max("freq").squeeze()
     assert count.sel(block_size=32) == precision.MIN_TRIALS
     assert count.sel(block_size=4) > 2 * precision.MIN_TRIALS
 
@@ -108,8 +108,8 @@ def test_the_count_depends_on_neither_unit_size_nor_threads_nor_what_is_kept(tmp
     small = sweep([*arguments, "unit_trials=700", "cluster.threads=1", f"out={tmp_path}/b.zarr"])
     assert_same(base, small)
     none = sweep([*arguments, "store_trials=none", f"out={tmp_path}/c.zarr"])
-    assert summarize(none)["mean"].to_numpy().tobytes() == (
-        summarize(base)["mean"].to_numpy().tobytes()
+    assert summarize(none)["mean_error"].to_numpy().tobytes() == (
+        summarize(base)["mean_error"].to_numpy().tobytes()
     )
 
 

@@ -22,7 +22,7 @@ from pipeline.run import worker
 from pipeline.sources import kinds
 from pipeline.store import layout, ledger, lock, store
 
-BASE = ["block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..5,9",
+BASE = ["block_size=4,8", "operation=max_pool,relu", "algorithm=asm,apx", "freqs=0..5,9",
         "selection=triangle,square", "source=uniform,gaussian"]  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     "first",
-    ["block_size=8", "operation=relu", "method=asm", "freqs=1..4", "selection=square",
+    ["block_size=8", "operation=relu", "algorithm=asm", "freqs=1..4", "selection=square",
      "source=uniform"],
 )  # fmt: skip
 def test_new_values_on_any_axis_are_added_and_no_old_bit_is_touched(tmp_path, whole, first):
@@ -58,7 +58,7 @@ def test_only_what_is_new_is_computed(tmp_path, monkeypatch):
     measured = []
 
     def measure(plan, each, **options):
-        measured.append((plan.methods, plan.freqs, plan.block_sizes[each.block_size]))
+        measured.append((plan.algorithms, plan.freqs, plan.block_sizes[each.block_size]))
         return original(plan, each, **options)
 
     original = worker.measure_unit
@@ -66,7 +66,7 @@ def test_only_what_is_new_is_computed(tmp_path, monkeypatch):
     out = f"out={tmp_path}/s.zarr"
     sweep(["freqs=0..7", "trials=50", out])
     sweep(["freqs=0..14", "trials=50", "extend=true", out])
-    sweep(["freqs=0..14", "method=asm,apx", "trials=50", "extend=true", out])
+    sweep(["freqs=0..14", "algorithm=asm,apx", "trials=50", "extend=true", out])
     sweep(["freqs=3", "block_size=4", "trials=50", "extend=true", out])
     assert measured == [
         (("asm",), tuple(range(8)), 8),
@@ -130,16 +130,16 @@ def test_a_growth_that_was_cut_short_is_finished_by_any_next_sweep(tmp_path, mon
     with monkeypatch.context() as patch:
         patch.setattr(layout, "consolidate", lambda path: 1 / 0)
         with pytest.raises(UserError, match="ZeroDivisionError"):
-            sweep(["freqs=0..9", "method=asm,apx", "trials=70", "extend=true", out])
+            sweep(["freqs=0..9", "algorithm=asm,apx", "trials=70", "extend=true", out])
     # Whoever reads sees the store as it was.
     assert xr.open_zarr(path).sizes["freq"] == 4
-    assert int(summarize(open_results(path))["count"].min()) == 50
+    assert int(summarize(open_results(path))["measured"].min()) == 50
     assert status.look(path).cells[0].complete == 1
     assert ["cut short" in f.words for f in verifying.verify(path, 0.0).findings] == [True]
     sweep(["freqs=0..3", "trials=60", out])
     assert xr.open_zarr(path).sizes["freq"] == 10
-    grown = sweep(["freqs=0..9", "method=asm,apx", "trials=70", "extend=true", out])
-    assert_same(grown, sweep(["freqs=0..9", "method=asm,apx", "trials=70",
+    grown = sweep(["freqs=0..9", "algorithm=asm,apx", "trials=70", "extend=true", out])
+    assert_same(grown, sweep(["freqs=0..9", "algorithm=asm,apx", "trials=70",
                               f"out={tmp_path}/w.zarr"]))  # fmt: skip
 
 
@@ -157,14 +157,14 @@ def test_what_is_not_kept_is_still_in_the_ledger(tmp_path, keep):
         assert one[name].to_numpy().tobytes() == two[name].to_numpy().tobytes(), name
     # What is selected has the moments of all, what is computed only those of what there is.
     part = summarize(some.sel(freq=[2], operation="relu"))
-    assert int(part["count"].min()) == 430
+    assert int(part["measured"].min()) == 430
     if 2 < kept < 430:
-        assert int(summarize(some.isel(trial=slice(0, 2)))["count"].max()) == 2
-        assert int(summarize(some[["error"]] * 2)["count"].max()) == kept
-        assert int(summarize(some, trials=kept)["count"].max()) == kept
+        assert int(summarize(some.isel(trial=slice(0, 2)))["measured"].max()) == 2
+        assert int(summarize(some[["error"]] * 2)["measured"].max()) == kept
+        assert int(summarize(some, trials=kept)["measured"].max()) == kept
     assert verifying.verify(path, 1.0).findings == []
     more = sweep([*arguments[:2], "trials=520", f"store_trials={keep}", f"out={path}"])
-    assert int(summarize(more)["count"].max()) == 520
+    assert int(summarize(more)["measured"].max()) == 520
 
 
 def test_a_store_keeps_what_it_was_made_to_keep(tmp_path):
@@ -286,7 +286,7 @@ def test_a_growth_cut_between_its_last_two_writes_is_read_as_it_was_and_finished
 ):
     out, path = f"out={tmp_path}/s.zarr", str(tmp_path / "s.zarr")
     before = sweep(["freqs=0..3", "trials=50", out]).load()
-    more = ["freqs=0..9", "method=asm,apx", "trials=70", "extend=true", out]
+    more = ["freqs=0..9", "algorithm=asm,apx", "trials=70", "extend=true", out]
     real = layout.set_attributes
     with monkeypatch.context() as patch:
         patch.setattr(
@@ -299,7 +299,7 @@ def test_a_growth_cut_between_its_last_two_writes_is_read_as_it_was_and_finished
     assert main(["summary", path]) == 0
     # The old command finds nothing to compute, and finishes the growth.
     again = sweep(["freqs=0..3", "trials=50", out])
-    assert bits(again.sel({"freq": range(4), "method": ["asm"]})) == bits(before)
+    assert bits(again.sel({"freq": range(4), "algorithm": ["asm"]})) == bits(before)
     assert verifying.verify(path, 1.0).findings == []
     assert_same(sweep(more), sweep([*more[:3], f"out={tmp_path}/w.zarr"]))
 

@@ -63,7 +63,13 @@ def test_a_client_killed_at_20_random_moments_loses_nothing(path, tmp_path):
 def test_an_extension_killed_on_the_way_is_completed_by_the_same_command(path, tmp_path):
     moments = random.Random(5)
     first = ["block_size=16", "freqs=0..3", "unit_trials=500", "trials=40_000"]
-    more = ["block_size=16,32", "freqs=0..9", "method=asm,apx", "unit_trials=500", "trials=40_000"]
+    more = [
+        "block_size=16,32",
+        "freqs=0..9",
+        "algorithm=asm,apx",
+        "unit_trials=500",
+        "trials=40_000",
+    ]
     assert sweep(*first, f"out={path}")[0] == 0
     for _ in range(5):
         with sweeping(*more, "extend=true", f"out={path}") as process:

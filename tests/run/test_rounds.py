@@ -24,7 +24,7 @@ from pipeline.run import cluster, tasks
 from pipeline.sources import kinds
 from pipeline.store import layout, ledger
 
-CURVES = ["block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..14..3"]
+CURVES = ["block_size=4,8", "operation=max_pool,relu", "algorithm=asm,apx", "freqs=0..14..3"]
 
 
 def test_stored_errors_are_those_of_nested_loops_on_the_documented_stream(tmp_path):
@@ -39,9 +39,9 @@ def test_stored_errors_are_those_of_nested_loops_on_the_documented_stream(tmp_pa
                     at = dataset.sel(
                         source="uniform", block_size=size, operation=operation, freq=n, trial=t
                     ).squeeze()
-                    for method in ("asm", "apx"):
-                        expected = oracles.error(blocks[t], approximate, operation, method, 2)
-                        found = float(at.error.sel({"method": method}))
+                    for algorithm in ("asm", "apx"):
+                        expected = oracles.error(blocks[t], approximate, operation, algorithm, 2)
+                        found = float(at.error.sel(algorithm=algorithm))
                         assert found == pytest.approx(expected, rel=1e-7, abs=1e-14)
                     expected = oracles.mask_accuracy(blocks[t], approximate, operation, 2)
                     assert float(at.mask_accuracy) == pytest.approx(expected, rel=1e-7)
@@ -51,7 +51,7 @@ def test_every_operation_and_selection_is_stored_with_its_own_parameters(tmp_pat
     dataset = sweep(
         ["operation=max_pool_4,min_pool,leaky_relu", "operation.leaky_relu.slope=0.3",
          "selection=square,zigzag,energy,flat", "selection.flat.kind=energy",
-         "selection.flat.rho=0.2", "method=asm,apx", "freqs=0..3,9", "trials=3",
+         "selection.flat.rho=0.2", "algorithm=asm,apx", "freqs=0..3,9", "trials=3",
          f"out={tmp_path}/s.zarr"]
     ).load()  # fmt: skip
     # Name in the store: kind, rho of the selection; kind, window of the operation.
@@ -69,9 +69,9 @@ def test_every_operation_and_selection_is_stored_with_its_own_parameters(tmp_pat
                 for operation, (pooling, window) in kinds.items():
                     name = pooling or operation
                     at = here.sel(operation=operation)
-                    for method in ("asm", "apx"):
-                        expected = oracles.error(block, approximate, name, method, window, 0.3)
-                        found = float(at.error.sel({"method": method}))
+                    for algorithm in ("asm", "apx"):
+                        expected = oracles.error(block, approximate, name, algorithm, window, 0.3)
+                        found = float(at.error.sel(algorithm=algorithm))
                         assert found == pytest.approx(expected, rel=1e-6, abs=1e-14)
                     expected = oracles.mask_accuracy(block, approximate, name, window)
                     assert float(at.mask_accuracy) == pytest.approx(expected, rel=1e-6)
@@ -259,7 +259,7 @@ def test_all_tiles_of_a_photograph_in_several_block_sizes(tmp_path, photograph):
     assert measured.sel(block_size=8).values.tolist() == [4800, 4800]
     assert measured.sel(block_size=20).values.tolist() == [750, 750]
     assert (dataset.error.sel(freq=40).fillna(0) == 0).all()
-    count = summarize(dataset)["count"].squeeze()
+    count = summarize(dataset)["measured"].squeeze()
     assert count.sel(block_size=20, freq=3) == 750
 
 

@@ -28,7 +28,8 @@ def test_colours_are_those_of_the_notebook():
 
 def test_the_plot_has_one_line_a_curve_and_its_interval(tmp_path):
     dataset = sweep(
-        ["block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..14", "trials=50",
+        ["block_size=4,8", "operation=max_pool,relu", "algorithm=asm,apx", "freqs=0..14",
+         "trials=50",
          f"out={tmp_path}/s.zarr"]
     )  # fmt: skip
     summary = summarize(dataset)
@@ -37,16 +38,16 @@ def test_the_plot_has_one_line_a_curve_and_its_interval(tmp_path):
     lines = {line.get_label(): line for line in relu.lines}
     assert len(lines) == len(pooling.lines) == len(relu.collections) == 4
     line = lines["4 x 4 blocks, apx"]
-    curve = summary.sel({"block_size": 4, "operation": "relu", "method": "apx"}).squeeze()
+    curve = summary.sel({"block_size": 4, "operation": "relu", "algorithm": "apx"}).squeeze()
     # Block sizes compare at equal n / (2N - 2).
     assert line.get_xdata().tolist() == [n / 6 for n in range(7)]
-    assert line.get_ydata() == pytest.approx(curve["mean"].values[:7])
+    assert line.get_ydata() == pytest.approx(curve["mean_error"].values[:7])
     styles = [
         {line.get_label(): (line.get_color(), line.get_linestyle()) for line in axes.lines}
         for axes in (pooling, relu)
     ]
     assert styles[0] == styles[1]
-    # The block size shows as colour, the method as dashes.
+    # The block size shows as colour, the algorithm as dashes.
     assert len(set(styles[0].values())) == 4
     assert styles[0]["4 x 4 blocks, apx"][0] == styles[0]["4 x 4 blocks, asm"][0]
     assert styles[0]["4 x 4 blocks, apx"][1] == styles[0]["8 x 8 blocks, apx"][1]
@@ -151,6 +152,6 @@ def test_the_example_shows_a_block_of_a_photograph(elsewhere, photograph, capsys
 
 def test_curves_without_a_trial_are_not_drawn(tmp_path):
     summary = summarize(sweep(["block_size=4,8", "trials=10", f"out={tmp_path}/s.zarr"]))
-    summary["count"].loc[{"block_size": 4}] = 0
+    summary["measured"].loc[{"block_size": 4}] = 0
     (axes,) = figures.plot_curves(datasets.curves_of(summary)).axes
     assert [line.get_label() for line in axes.lines] == ["8 x 8 blocks"]

@@ -55,7 +55,7 @@ def test_ties_of_quantised_blocks_are_those_of_their_coefficients(tmp_path, phot
 
 
 def test_the_exact_result_is_that_of_the_quantised_block(tmp_path):
-    dataset = sweep(["source.uniform.quality=20", "freqs=14", "trials=50", "method=asm,apx",
+    dataset = sweep(["source.uniform.quality=20", "freqs=14", "trials=50", "algorithm=asm,apx",
                      f"out={tmp_path}/s.zarr"])  # fmt: skip
     assert float(dataset.error.max()) < 1e-12
 

@@ -46,21 +46,21 @@ def path(tmp_path):
 
 def test_a_new_store_has_every_axis_in_order_with_its_coordinate(path):
     plan = plan_of(
-        "block_size=4,8", "operation=max_pool,relu", "method=asm,apx", "freqs=0..4", "trials=30"
+        "block_size=4,8", "operation=max_pool,relu", "algorithm=asm,apx", "freqs=0..4", "trials=30"
     )
     store.prepare(path, plan, {"title": "test"})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dataset = xr.open_zarr(path)
-    dimensions = ("source", "block_size", "operation", "selection", "method", "freq", "trial")
+    dimensions = ("source", "block_size", "operation", "selection", "algorithm", "freq", "trial")
     assert dataset.error.dims == dimensions
-    assert dataset.mask_accuracy.dims == tuple(name for name in dimensions if name != "method")
+    assert dataset.mask_accuracy.dims == tuple(name for name in dimensions if name != "algorithm")
     assert dataset.error.shape == (1, 2, 2, 1, 2, 5, 30)
     assert set(dimensions) <= set(dataset.coords)
     assert dataset.source.values.tolist() == ["uniform"]
     assert dataset.block_size.values.tolist() == [4, 8]
     assert dataset.operation.values.tolist() == ["max_pool", "relu"]
-    assert dataset.method.values.tolist() == ["apx", "asm"]
+    assert dataset.algorithm.values.tolist() == ["apx", "asm"]
     assert dataset.trial.values.tolist() == list(range(30))
     assert dataset.error.dtype == dataset.mask_accuracy.dtype == np.float32
     assert dataset.coefficients_kept.sel(selection="triangle", block_size=4).values.tolist() == [
@@ -160,7 +160,7 @@ def test_axes_that_a_store_holds_unsorted_are_opened_sorted(path):
     for found in (datasets.curves_of(summarize(opened)), curves.of_store(path, 30)):
         assert found.labels["freq"] == [2, 5, 9]
         (curve,) = (curve for name, curve in found if name["block_size"] == 8)
-        assert curve["mean"][0] == pytest.approx(float(expected), rel=1e-13)
+        assert curve["mean_error"][0] == pytest.approx(float(expected), rel=1e-13)
 
 
 def test_growing_keeps_what_is_stored_and_shows_the_true_sizes(path):
@@ -212,8 +212,8 @@ def test_another_experiment_is_refused_with_what_differs(path):
     for refuse in (store.check, lambda p, plan: store.prepare(p, plan, {})):
         with pytest.raises(UserError, match="another experiment: seed is 0 in the store, 1 here"):
             refuse(path, plan_of("seed=1"))
-    with pytest.raises(UserError, match=r"freq is \[0, .*; method is \[\"asm\"\] in the store"):
-        store.check(path, plan_of("freqs=0..3", "method=apx"))
+    with pytest.raises(UserError, match=r"algorithm is ..asm.. in the store, .*; freq is .0, "):
+        store.check(path, plan_of("freqs=0..3", "algorithm=apx"))
 
 
 @pytest.mark.parametrize("make", ["file", "folder", "zarr", "damaged"])
@@ -265,7 +265,7 @@ def test_the_attributes_are_plain_text_and_numbers(path):
 def test_a_store_of_another_layout_is_named_with_the_remedy(path, monkeypatch):
     monkeypatch.setattr("pipeline.plan.plan.LAYOUT_VERSION", 1)
     store.prepare(path, plan_of("trials=10"), {})
-    with pytest.raises(UserError, match=r"has layout 1, .* reads layout 3: run the sweep again"):
+    with pytest.raises(UserError, match=r"has layout 1, .* reads layout 4: run the sweep again"):
         open_results(path)
 
 
@@ -300,7 +300,7 @@ def test_a_url_that_nothing_here_can_open_is_refused(url):
 def test_arrays_that_are_used_again_hold_the_same_numbers(monkeypatch):
     monkeypatch.setattr(worker, "_own", threading.local())
     small = plan_of("trials=50", "unit_trials=20", "freqs=3")
-    large = plan_of("trials=50", "unit_trials=20", "method=asm,apx", "operation=max_pool,relu")
+    large = plan_of("trials=50", "unit_trials=20", "algorithm=asm,apx", "operation=max_pool,relu")
     units = [(plan, each) for plan in (small, large, small) for each in plan.units()]
     before, addresses = None, set()
     for plan, each in units:
