@@ -7,7 +7,7 @@ BENCH ?= results 1e6 1e7
 .PHONY: sweep test lint claims bench clean
 
 sweep: .venv/.installed
-	$(BIN)/python -m pipeline sweep $(ARGS)
+	@$(BIN)/python -m pipeline sweep $(ARGS)
 
 test: .venv/.tested
 	$(BIN)/python -m pytest -q
@@ -34,7 +34,8 @@ clean:
 	    { rm -rf .venv; echo "venv is missing: apt-get install python3-venv"; exit 2; }
 
 .venv/.installed: .venv/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@echo "Installing the program and what it needs into .venv: about a minute."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
 .venv/.tested: .venv/.installed

@@ -114,7 +114,10 @@ def block_idct(coefficients: ArrayLike) -> FloatArray:
 
 
 def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
-    """Blocks from the coefficients c = u N + v that `order` lists; `values` are valid."""
+    """Blocks (..., N, N) from those coefficients c = u N + v that `order` lists.
+
+    `values` (..., N, N) have been validated.
+    """
     size = values.shape[-1]
     rows = kernels.flat(values)
     blocks = np.empty_like(rows)
@@ -126,14 +129,14 @@ def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
 def coefficient_terms(
     size: int, order: NDArray[np.int64], kept: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Coefficients as the kernels add them.
+    """The table of coefficients, in the order in which the kernels add them.
 
     Parameters
     ----------
     size, order
-        N, and coefficients c = u N + v in the order in which they are kept.
+        N, and coefficients c = u N + v, those that are kept first coming first.
     kept
-        How many of them each of F steps keeps, ascending.
+        How many coefficients each of F steps keeps, ascending.
 
     Returns
     -------

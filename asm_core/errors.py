@@ -166,7 +166,11 @@ def measure(
 
 
 def empty_measures(operations: int, algorithms: int, freqs: int, trials: int) -> Measures:
-    """Arrays for `measure_into`, not initialised; trials fill up the kernel's groups of lanes."""
+    """Uninitialised float64 arrays for `measure_into`.
+
+    Shapes as `Measures`, with at least `trials` places on the last axis: whole groups of the
+    kernel's lanes.
+    """
     row = -(-trials // lanes.WIDTH) * lanes.WIDTH
     # Rows a multiple of 4 KiB apart would compete for the same places in the first-level cache.
     row += lanes.WIDTH if row % 512 == 0 else 0
@@ -188,8 +192,8 @@ def measure_into(
 ) -> None:
     """`measure` into arrays of `empty_measures` for as many trials or more.
 
-    Arrays that are used again and again need not be allocated, which takes a tenth of the time.
-    Parameters and errors as `measure`; blocks and coefficients are float64.
+    Using the same arrays for many calls saves allocating them, a tenth of the time.  Parameters and
+    errors as `measure`, but blocks and coefficients must be float64 arrays of the right shape.
     """
     count, size, _ = blocks.shape
     known = np.empty((0, size, size)) if coefficients is None else coefficients
@@ -227,14 +231,14 @@ def measure_into(
 
 
 class _Steps(NamedTuple):
-    """Frequencies as the kernel walks through them: upwards once, equal ones in one step."""
+    """Frequencies as the kernel takes them: ascending, one step for all that keep equally many."""
 
     terms: NDArray[np.int64]
     stops: NDArray[np.int64]
     whole: bool
     """Whether the last step keeps everything."""
     places: NDArray[np.int64] | None
-    """The step of each frequency that was asked for; None where these are the steps."""
+    """The step of each frequency that was asked for; None where step k is frequency k."""
 
 
 @lru_cache(maxsize=32)
@@ -249,7 +253,7 @@ def _steps(size: int, ranks: bytes, freqs: tuple[int, ...]) -> _Steps:
 
 
 def _code(operation: Operation, size: int) -> tuple[int, float]:
-    """What the kernel knows of an operation: (window, sign) of a pooling, (0, slope) otherwise."""
+    """An operation as the kernel takes it: (window, sign) for a pooling, else (0, slope)."""
     kind, window, slope = operation.checked(size)
     if kind in POOLINGS:
         return window, POOLINGS[kind]

@@ -92,9 +92,10 @@ def _rank(size: int, selection: str, rho: float) -> Ranks:
 def _energy(size: int, u: int, rho: float) -> float:
     """Expected energy c^T R c of the basis vector c = C[u] under R[i, j] = rho^|i-j|.
 
-    Closed form, in floats of Python: the order of the coefficients must not depend on how a BLAS
-    rounds.  (1 - rho^2) R^-1 is tridiagonal and has c as an eigenvector but for its two corners.
-    The DC has a sum of its own, of positive terms: its closed form cancels as rho approaches 1.
+    A closed form in Python floats, because the order of the coefficients must not depend on how a
+    BLAS rounds.  (1 - rho^2) R^-1 is tridiagonal, and but for its two corners c is an eigenvector.
+    For the DC a sum of positive terms is used instead: the closed form loses its digits as rho
+    approaches 1.
     """
     if u == 0:
         return 1.0 + 2.0 / size * math.fsum((size - d) * rho**d for d in range(1, size))

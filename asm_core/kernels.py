@@ -33,13 +33,13 @@ LARGEST_CONSTANT = 8
 
 
 def half_of(size: int) -> tuple[int, ...] | NDArray[np.float64]:
-    """What has H as its length: a tuple, of which the compiler knows it, or an array."""
+    """Something of length H: for small blocks a tuple, whose length the compiler knows."""
     half = size // 2
     return (0,) * half if size <= LARGEST_CONSTANT else np.empty(half)
 
 
 def flat(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Blocks (..., N, N) as rows (T, S) of the one kind of array that kernels are compiled for."""
+    """Blocks (..., N, N) as (T, S), in the memory layout that kernels are compiled for."""
     samples = blocks.shape[-1] ** 2
     return np.require(blocks.reshape(-1, samples), requirements=("C", "A", "W"))
 

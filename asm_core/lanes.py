@@ -1,4 +1,4 @@
-"""Several trials side by side: the value that the compiled loops of `kernels.py` work on.
+"""`Lanes`, several trials side by side: the type of value that the loops of `kernels.py` work on.
 
 A `Lanes` value is WIDTH doubles, one of each trial, in a processor's vector registers.  Its
 operators act on every lane alike and no lane ever meets another, so that the bits of a trial depend
@@ -11,7 +11,7 @@ Every function here also runs uncompiled, on arrays of WIDTH numbers in place of
 with NUMBA_DISABLE_JIT=1 the kernels are ordinary Python, which a test compares bit by bit.
 
 numba's cache of compiled functions does not see changes of this file: after one, touch the files
-that use it, `kernels.py` and `pipeline/moments.py`.
+that use it, `kernels.py` and `asm_core/moments.py`.
 """
 
 import inspect

@@ -90,7 +90,7 @@ def quantised_coefficients(blocks: ArrayLike, quality: int) -> FloatArray:
 
 
 def from_grey_levels(coefficients: FloatArray) -> FloatArray:
-    """DCT coefficients of samples of 0 .. 1, from those of grey levels of 0 .. 255 less 128.
+    """DCT coefficients of samples 0 .. 1 from those of grey levels minus 128, -128 .. 127.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def from_grey_levels(coefficients: FloatArray) -> FloatArray:
 
     Returns
     -------
-    (..., 8, 8) float64; 0 stays 0, but for the DC.
+    (..., 8, 8) float64 coefficients [u, v]; a coefficient of 0 stays 0, except the DC.
     """
     scaled = coefficients / LEVELS
     scaled[..., 0, 0] += 8 * LEVEL_SHIFT / LEVELS

@@ -56,7 +56,7 @@ def uniform(
             f"low must be less than high by {_SMALLEST_RANGE:g} or more, got {low}, {high}"
         )
     blocks = _unit_words(seed, "uniform", block_size, first, count)
-    # Of 0 .. 1 both would change nothing, and take a fifth of the time.
+    # For 0 .. 1 the two steps would change nothing, and take a fifth of the time.
     if (low, high) != (0.0, 1.0):
         blocks *= high - low
         blocks += low
@@ -191,7 +191,7 @@ def _normal_words(seed: int, kind: str, block_size: int, first: int, count: int)
     from scipy.special import ndtri
 
     words = _unit_words(seed, kind, block_size, first, count)
-    # To the middles of 2^52 equal parts of (0, 1): neither end, both halves alike.
+    # Round to the middles of 2^52 equal parts of (0, 1): symmetric about 1/2, and never 0 or 1.
     words *= 2.0**52
     np.floor(words, out=words)
     words += 0.5
@@ -221,5 +221,5 @@ def _unit_words(
 
 @lru_cache(maxsize=64)
 def _stream(seed: int, kind: str, size: int) -> np.random.SeedSequence:
-    # Half of the time that a draw takes before its first word.
+    # Cached, since it takes half of the time that a draw takes before its first word.
     return np.random.SeedSequence(seed, spawn_key=(*kind.encode(), size))

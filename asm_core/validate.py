@@ -37,7 +37,7 @@ def integer(name: str, value: Any, minimum: int) -> int:
 
 
 def block_size(value: Any) -> int:
-    """An even integer of at least 2: the fast transforms fold each block in half."""
+    """`value` as an even int of at least 2; even because the transforms fold a block in half."""
     size = integer("block size", value, minimum=2)
     if size % 2:
         raise ValueError(f"block size must be even, got {size}: use {size - 1} or {size + 1}")
@@ -45,7 +45,7 @@ def block_size(value: Any) -> int:
 
 
 def window(value: Any, size: int) -> int:
-    """A pooling window that divides the block size."""
+    """`value` as the int side of a pooling window, which must divide the block size."""
     side = integer("window", value, minimum=1)
     if size % side:
         raise ValueError(f"window must divide the block size {size}, got {side}")
@@ -53,7 +53,7 @@ def window(value: Any, size: int) -> int:
 
 
 def quality(value: Any, size: int = 8) -> int:
-    """A quality of JPEG, 1 .. 100, for a block size that JPEG has."""
+    """`value` as an int JPEG quality, 1 .. 100; the block size must be that of JPEG, 8."""
     number = integer("quality", value, minimum=1)
     if number > 100:
         raise ValueError(f"quality must be within 1..100, got {number}")
@@ -71,7 +71,7 @@ def last_frequency(size: int, selection: str) -> int:
 
 
 def slope(value: Any) -> float:
-    """A slope of a leaky ReLU: 0 is ReLU itself, 1 keeps everything."""
+    """`value` as the float slope of a leaky ReLU, 0 (ReLU itself) .. 1 (keeps everything)."""
     return number("slope", value, 0.0, 1.0)
 
 

@@ -13,11 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from asm_core.moments import MOMENTS
 from pipeline import open_results
 from pipeline.config import compose
+from pipeline.plan.axes import METRICS
 from pipeline.plan.plan import make_plan
+from pipeline.run.worker import plan_to_text
 from pipeline.sources import kinds
-from pipeline.store import layout, ledger, listing, provenance, store
+from pipeline.store import layout, ledger, record
+from pipeline.store.location import Location
+from pipeline.store.store import Store
 
 MISSING, WAITING = 10, 1000
 
@@ -26,13 +31,12 @@ def fill(path: str, arguments: list[str]) -> None:
     """A store whose rows were all made by the first unit."""
     settings = compose.load(arguments)
     plan = make_plan(settings, kinds.resolve)
-    store.prepare(path, plan, provenance.at_start(settings, plan, arguments, {}))
-    root = layout.open_group(path, mode="r+")
-    first = {
-        name: np.ones((*root[f"ledger/{name}"].shape[3:-1], len(ledger.MOMENTS)))
-        for name in layout.METRICS
-    }
-    packed = plan.unit_count - MISSING - WAITING
+    start = record.of_sweep(plan, settings, None)
+    store = Store.create(Location.of(path), plan, start)
+    store.begin_round(plan, start, plan_to_text(plan))
+    root = layout.open_root(store.location, "r+")
+    first = {name: np.ones((*root[f"ledger/{name}"].shape[3:-1], len(MOMENTS))) for name in METRICS}
+    packed = plan.grid.unit_count - MISSING - WAITING
     for name, row in first.items():
         root[f"ledger/{name}"][0, 0, :packed] = np.broadcast_to(row, (packed, *row.shape))
     for number in range(packed, packed + WAITING):
@@ -59,7 +63,7 @@ def main(units: int) -> None:
 
         print(f"| {units:,} units | s |\n|---|--:|")
         timed("`open_results`", lambda: open_results(path))
-        timed("counting what is complete", lambda: listing.measured_trials(path))
+        timed("counting what is complete", lambda: Store.open(Location.of(path)).measured_trials())
         timed("`status`, as a process", lambda: process("status", path))
         timed("`sweep` that goes on, as a process", lambda: process("sweep", *arguments))
         timed("`summary`, as a process", lambda: process("summary", path))

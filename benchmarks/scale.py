@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 from pipeline.config import compose
-from pipeline.plan.plan import Plan, Unit, make_plan
+from pipeline.plan.grid import Missing
+from pipeline.plan.plan import make_plan
 from pipeline.run import cluster
 from pipeline.run.tasks import map_units
 from pipeline.sources import kinds
 
 
-def nothing(plan: Plan, unit: Unit) -> None:
+def nothing(missing: Missing) -> None:
     """What a unit does here."""
 
 
@@ -35,7 +36,7 @@ def main(units: int) -> None:
         step = max(1, units // 10)
         began = time.perf_counter()
         for count, (_, failure) in enumerate(
-            map_units(client, nothing, plan, plan.units(), print), start=1
+            map_units(client, nothing, map(Missing, plan.grid.units()), print), start=1
         ):
             assert failure is None
             if count % step == 0:

@@ -35,7 +35,8 @@ def around(module, function, after, before=None):
 
 mark("import Hydra, NumPy and numba")
 from pipeline.run import rounds, worker  # noqa: E402
-from pipeline.store import store  # noqa: E402
+from pipeline.store.store import Store  # noqa: E402
+from pipeline.store.writer import UnitWriter  # noqa: E402
 
 mark("import distributed and zarr")
 from pipeline.analysis import curves  # noqa: E402
@@ -44,9 +45,10 @@ from pipeline.show import tables  # noqa: E402
 mark("import rich")
 around(compose, "load", "compose the configuration")
 around(kinds, "resolve", "plan")
-around(store, "prepare", "create the store")
-around(worker, "measure_unit", "load or compile the kernel, compute", "start the cluster")
-around(store, "write_unit", "write")
+around(Store, "open_journal", "create the store")
+around(rounds, "load_kernels", "load or compile the kernel")
+around(worker, "measure_unit", "compute", "start the cluster")
+around(UnitWriter, "write", "write")
 around(rounds, "execute", "close the cluster")
 around(curves, "of_store", "read the ledger")
 around(tables, "print_curves", "print the table")

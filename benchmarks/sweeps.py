@@ -12,9 +12,12 @@ import pipeline
 from asm_core import kernels
 from pipeline.config import compose
 from pipeline.plan.plan import make_plan
-from pipeline.run.worker import measure_unit
+from pipeline.run.worker import measure_unit, plan_to_text
 from pipeline.sources import kinds
-from pipeline.store import store
+from pipeline.store import record
+from pipeline.store.location import Location
+from pipeline.store.store import Store
+from pipeline.store.writer import UnitWriter
 
 _STARTUP = str(Path(__file__).with_name("startup.py"))
 _RUNS = 5
@@ -33,7 +36,7 @@ def starting():
     with folder() as path:
         cache = {"NUMBA_CACHE_DIR": f"{path}/cache"}
         cold, said = process(_STARTUP, "sweep", f"results={path}/cold", **cache)
-        compiling = _stages(said)["load or compile the kernel, compute"]
+        compiling = _stages(said)["load or compile the kernel"]
         warm = [process(_STARTUP, "sweep", f"results={path}/{k}", **cache) for k in range(_RUNS)]
         helping = statistics.median(process("-m", "pipeline", "--help")[0] for _ in range(_RUNS))
         again = [process("-m", "pipeline", "sweep", f"results={path}/0", **cache)[0]
@@ -73,7 +76,7 @@ def _variants(cache):
     for size in sizes:
         arguments = ("sweep", f"block_size={size}", "trials=8", f"results={cache}/{size}")
         _, said = process(_STARTUP, *arguments, NUMBA_CACHE_DIR=f"{cache}/{size}.cache")
-        times[size] = _stages(said)["load or compile the kernel, compute"]
+        times[size] = _stages(said)["load or compile the kernel"]
     shared = {"NUMBA_CACHE_DIR": f"{cache}/all"}
     for preset in _PRESETS:
         arguments = ["sweep", f"experiment={preset.stem}", f"results={cache}/stores"]
@@ -132,13 +135,16 @@ def _sweep(count, alone):
 
 def _storing():
     """Microseconds a trial of writing units that are measured already."""
-    plan = make_plan(compose.load(["trials=1e6"]), kinds.resolve)
-    units = [unit for unit in plan.units() if unit.stop - unit.start == plan.unit_trials]
-    parts = [(plan, measure_unit(plan, units[0]))]
+    settings = compose.load(["trials=1e6"])
+    plan = make_plan(settings, kinds.resolve)
+    units = [unit for unit in plan.grid.units() if unit.trials == plan.unit_trials]
+    parts = [(plan.labels, measure_unit(plan, units[0]))]
     with folder() as path:
-        stored = f"{path}/sweep.zarr"
-        store.prepare(stored, plan, {})
-        time = once(lambda: [store.write_unit(stored, "", plan, unit, parts) for unit in units])
+        location = Location.of(f"{path}/sweep.zarr")
+        start = record.of_sweep(plan, settings, None)
+        Store.create(location, plan, start).begin_round(plan, start, plan_to_text(plan))
+        writer = UnitWriter(location)
+        time = once(lambda: [writer.write(unit, parts) for unit in units])
     return 1e6 * time / plan.unit_trials / len(units)
 
 

@@ -7,13 +7,26 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.api import compare, open_results, summarize, sweep
 
-__all__ = ["UserError", "compare", "open_results", "summarize", "sweep"]
+    __version__: str
+
+__all__ = ["UserError", "__version__", "compare", "open_results", "summarize", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     # xarray, zarr, dask and numba take 1 s to import; `--help` and refusals do without (PEP 562).
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("asm-sweep")
+        except PackageNotFoundError:
+            return "unknown"
     if name in __all__:
         from pipeline import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,9 +7,9 @@ from pipeline.cli import main as cli
 
 
 def main() -> int:
-    """One command line, from the start of a process to its end."""
-    # A sweep imports a million objects that stay.  Looking through them for garbage, again and
-    # again during the imports and once more at the end, took 0.1 and 0.5 of three seconds.
+    """Run the command line of this process; returns its exit code."""
+    # A sweep imports a million objects that live until the end.  Searching them for garbage took
+    # 0.1 s of three during the imports, and 0.5 s more when the process ended.
     gc.set_threshold(200_000)
     status = cli.main()
     gc.freeze()

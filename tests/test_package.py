@@ -4,9 +4,14 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
+import zarr
+
+import pipeline
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,7 +45,7 @@ def test_the_console_script_is_declared(installed):
 def test_a_sweep_runs_from_the_wheel_in_any_folder(installed, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     code = (
-        "import pipeline, asm_core, pipeline.config.compose as c;"
+        "import pipeline, asm_core, pipeline.config.entries as c;"
         "print(pipeline.__file__, asm_core.__file__, c.CONF);"
         "print(pipeline.sweep(['trials=10']).sizes['trial'])"
     )
@@ -56,3 +61,45 @@ def test_a_sweep_runs_from_the_wheel_in_any_folder(installed, tmp_path):
     assert all(place.startswith(str(installed)) for place in places.split())
     assert trials == "10"
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
+
+
+def test_the_package_lists_its_public_names_and_knows_its_version():
+    assert dir(pipeline) == sorted(pipeline.__all__)
+    for name in dir(pipeline):
+        assert getattr(pipeline, name) is not None
+    assert pipeline.__version__ == version("asm-sweep")
+    with pytest.raises(AttributeError, match="has no attribute 'swep'"):
+        _ = pipeline.swep
+
+
+def test_the_wheel_says_that_it_is_typed(installed):
+    assert (installed / "pipeline" / "py.typed").is_file()
+    assert (installed / "asm_core" / "py.typed").is_file()
+
+
+def test_a_folder_of_the_users_own_adds_entries_to_the_wheel(installed, tmp_path):
+    (tmp_path / "mine" / "source").mkdir(parents=True)
+    (tmp_path / "mine" / "source" / "wide.yaml").write_text("wide: {kind: uniform, low: -2}\n")
+    command = [sys.executable, "-m", "pipeline", "sweep", "--config-dir", "mine", "source=wide",
+               "trials=10", "out=s.zarr"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    attributes = zarr.open_group(tmp_path / "s.zarr", mode="r").attrs
+    assert "low: -2.0" in attributes["config"]
+    # No checkout is about: the version says what made the store.
+    assert f"asm-sweep={version('asm-sweep')}" in attributes["versions"].split()
+    assert attributes["commit"] == "unknown"
+
+
+def test_the_wheel_takes_entries_of_a_folder_of_the_user_s(installed, tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "mine.yaml").write_text("mine: {kind: uniform, low: 0.5}")
+    environment = {
+        **os.environ, "PYTHONPATH": str(installed), "ASM_SWEEP_CONFIG_DIR": str(tmp_path),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "sweep", "source=mine", "--cfg"],
+        capture_output=True, text=True, cwd=tmp_path, env=environment, check=True,
+    )  # fmt: skip
+    mine = yaml.safe_load(done.stdout)["source"]["mine"]
+    assert mine == {"kind": "uniform", "low": 0.5, "high": 1.0, "quality": []}

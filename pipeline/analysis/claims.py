@@ -12,6 +12,7 @@ import xarray as xr
 
 from pipeline.analysis.datasets import ratio_trials
 from pipeline.analysis.verdicts import (
+    Name,
     apart,
     interval,
     interval_of_neighbours,
@@ -20,17 +21,17 @@ from pipeline.analysis.verdicts import (
     verdicts,
 )
 
-# Sweeps of conf/experiment that the claims are decided by.
+# The entries of conf/experiment whose sweeps decide the claims.
 EXPERIMENTS = ("claims", "paper_relu", "photograph")
-# Our reading of "pretty high": more than a tenth of the error of a mask that knows nothing (n = 0);
-# and what a stricter and a milder one would say.
+# Our reading of "pretty high": more than a tenth of the error of a mask that knows nothing (n = 0).
+# Two other readings, a milder and a stricter one, are reported beside it.
 HIGH, OTHER_HIGHS = 0.1, (0.05, 0.2)
 # Our reading of "good": less than half of it.
 GOOD = 0.5
-# Result samples of an 8 x 8 block.
+# How many samples the results of pooling and of ReLU have for an 8 x 8 block.
 _WINDOWS, _SIGNS = 16, 64
 
-Curves = dict[str, xr.Dataset]
+Lines = dict[Name, xr.Dataset]
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,19 @@ class Claim:
     """One claim: what was measured, and what it says.
 
     `curves`, `tests` and `details` hold summaries along `freq` by name.  A test is positive where
-    the claim holds; details are numbers behind the curves.  A name ends with what is compared:
-    "uniform, ASM".
+    the claim holds; details are numbers behind the curves.  The last part of a name is what is
+    compared: ("uniform", "ASM").
     """
 
     title: str
     said: str
     experiment: str
     unit: str
-    curves: Curves
-    tests: Curves
+    curves: Lines
+    tests: Lines
     verdict: str
     remark: str = ""
-    details: Curves = field(default_factory=dict)
+    details: Lines = field(default_factory=dict)
     level: float | None = None
     """Drawn as a line beside the curves."""
 
@@ -79,18 +80,18 @@ def settle(datasets: Mapping[str, xr.Dataset]) -> list[Claim]:
 def _asm_beats_apx(drawn: xr.Dataset, paper: xr.Dataset, photograph: xr.Dataset) -> Claim:
     pooled = drawn.error.sel(operation="max_pool")
     measured = {
-        "max pooling, uniform": pooled.sel(source="uniform"),
-        "max pooling, autoregressive": pooled.sel(source="autoregressive"),
-        "max pooling, photograph": photograph.error,
-        "ReLU, upsampled": paper.error,
+        ("max pooling", "uniform"): pooled.sel(source="uniform"),
+        ("max pooling", "autoregressive"): pooled.sel(source="autoregressive"),
+        ("max pooling", "photograph"): photograph.error,
+        ("ReLU", "upsampled"): paper.error,
     }
     shifted = pooled.sel(source="upsampled_shifted")
-    curves: Curves = {}
-    tests: Curves = {}
+    curves: Lines = {}
+    tests: Lines = {}
     for name, errors in measured.items():
         of = interval_of_neighbours if "photograph" in name else interval
         for algorithm in ("asm", "apx"):
-            curves[f"{name}, {algorithm.upper()}"] = of(errors.sel(algorithm=algorithm))
+            curves[*name, algorithm.upper()] = of(errors.sel(algorithm=algorithm))
         tests[name] = of(_asm_gains(errors))
     return Claim(
         title="ASM is more accurate than using the approximated image directly",
@@ -133,8 +134,8 @@ def _error_is_high(drawn: xr.Dataset) -> Claim:
         "nothing and keeps the first sample of each window. Tested: that ratio minus "
         f"{HIGH:g}, and minus what stricter and milder readings would have",
         unit="error / error at n = 0",
-        curves={"max pooling": interval(relative)},
-        tests=readings,
+        curves={("max pooling",): interval(relative)},
+        tests=_single(readings),
         verdict=verdict(readings[decisive]),
         remark=f"Other readings: {milder}.",
         level=HIGH,
@@ -154,8 +155,8 @@ def _random_is_worst(drawn: xr.Dataset, photograph: xr.Dataset) -> Claim:
         for name, values in relative.items()
     }
     random = relative["uniform"]
-    tests = {
-        name: apart(measured["uniform"], curve).isel(freq=slice(1, -1))
+    tests: Lines = {
+        (name,): apart(measured["uniform"], curve).isel(freq=slice(1, -1))
         for name, curve in measured.items()
         if name != "uniform"
     }
@@ -170,7 +171,7 @@ def _random_is_worst(drawn: xr.Dataset, photograph: xr.Dataset) -> Claim:
         "blocks minus that of the others; the blocks differ, so the samples are independent and "
         "not paired",
         unit="error / error at n = 0",
-        curves=measured,
+        curves=_single(measured),
         tests=tests,
         verdict=f"{verdicts(tests)}, against these three",
     )
@@ -205,14 +206,17 @@ def _a_wrong_choice_weighs_more(drawn: xr.Dataset) -> Claim:
         "pooling to ReLU, and that ratio minus 1",
         unit="max pooling / ReLU",
         curves={
-            "share of wrong choices": interval(often),
-            "cost of a wrong choice": interval(dear),
-            "weight of a wrong choice": interval(weight),
-            "mean square error": interval(total),
+            ("share of wrong choices",): interval(often),
+            ("cost of a wrong choice",): interval(dear),
+            ("weight of a wrong choice",): interval(weight),
+            ("mean square error",): interval(total),
         },
-        tests=tests,
-        details={f"share wrong, {name}": interval(values) for name, values in wrong.items()}
-        | {f"cost, {name}": interval(values) for name, values in costs.items()},
+        tests=_single(tests),
+        details={
+            (part, name): interval(values)
+            for part, each in {"share wrong": wrong, "cost": costs}.items()
+            for name, values in each.items()
+        },
         verdict=f"that a wrong choice weighs more: {weighs}; that the small number of samples "
         "makes the error larger: refuted, it cancels",
         remark="The result of max pooling has a quarter of the samples: each weighs four times as "
@@ -232,7 +236,7 @@ def _order_is_harder_than_sign(drawn: xr.Dataset) -> Claim:
     }
     # The DC alone has a sign, but no order: n = 0 says nothing of what survives.
     difference = (skill["ReLU"] - skill["max pooling"]).isel(freq=slice(1, None))
-    tests = {"ReLU minus max pooling": interval(difference)}
+    tests: Lines = {("ReLU minus max pooling",): interval(difference)}
     return Claim(
         title="Second reason: the order of four samples must survive, not one sign",
         said="notebook",
@@ -241,7 +245,7 @@ def _order_is_harder_than_sign(drawn: xr.Dataset) -> Claim:
         "the largest of four samples and 1/2 for a sign. Tested: that of ReLU minus that of max "
         "pooling",
         unit="mask accuracy corrected for chance",
-        curves={name: interval(values) for name, values in skill.items()},
+        curves={(name,): interval(values) for name, values in skill.items()},
         tests=tests,
         verdict=verdicts(tests),
     )
@@ -260,15 +264,15 @@ def _six_is_good(drawn: xr.Dataset) -> Claim:
     pooling = {k: _relative(_asm(drawn, blocks[k], "max_pool").error) for k in both}
     good = {k: interval(GOOD - values.sel(freq=[5, 6])) for k, values in relu.items()}
     bad = {k: interval(values.sel(freq=[5, 6]) - GOOD) for k, values in pooling.items()}
-    holds = [k for k in both if signs(good[k]) == signs(bad[k]) == "++"]
-    undecided = [k for k in both if "0" in signs(good[k]) + signs(bad[k])]
+    holds = [k for k in both if _all_positive(good[k], bad[k])]
+    undecided = [k for k in both if not (signs(good[k]).all() and signs(bad[k]).all())]
     if holds:
         decided = f"confirmed only for {' and '.join(holds)} blocks"
     elif undecided:
         decided = f"not decided for {' and '.join(undecided)} blocks, refuted on the others"
     else:
         decided = "refuted on each kind of block where both are measured"
-        if signs(good["upsampled"]) == signs(bad["uniform"]) == "++":
+        if _all_positive(good["upsampled"], bad["uniform"]):
             decided += (
                 "; true only of ReLU on the paper's upsampled blocks against max pooling on the "
                 "notebook's uniform ones"
@@ -281,12 +285,18 @@ def _six_is_good(drawn: xr.Dataset) -> Claim:
         f"a kind of block where, at n = 5 and 6, ReLU is good, tested as {GOOD:g} minus its "
         f"relative error, and max pooling is not, tested as its relative error minus {GOOD:g}",
         unit="error / error at n = 0",
-        curves={f"{label}, ReLU": interval(values) for label, values in relu.items()}
-        | {f"{label}, max pooling": interval(values) for label, values in pooling.items()},
-        tests={f"{label}, ReLU is good": test for label, test in good.items()}
-        | {f"{label}, max pooling is not": test for label, test in bad.items()},
+        curves={
+            (label, name): interval(values)
+            for name, errors in {"ReLU": relu, "max pooling": pooling}.items()
+            for label, values in errors.items()
+        },
+        tests={
+            (label, name): test
+            for name, each in {"ReLU is good": good, "max pooling is not": bad}.items()
+            for label, test in each.items()
+        },
         details={
-            f"{label}, max pooling minus ReLU": interval(pooling[label] - relu[label])
+            (label, "max pooling minus ReLU"): interval(pooling[label] - relu[label])
             for label in both
         },
         verdict=decided,
@@ -320,8 +330,17 @@ def _spread(relu: Mapping[str, xr.DataArray], pooling: Mapping[str, xr.DataArray
     return text
 
 
+def _single(lines: Mapping[str, xr.Dataset]) -> Lines:
+    """Lines whose names have one part."""
+    return {(name,): line for name, line in lines.items()}
+
+
+def _all_positive(*tests: xr.Dataset) -> bool:
+    return all(bool((signs(test) > 0).all()) for test in tests)
+
+
 def _squeezed(dataset: xr.Dataset) -> xr.Dataset:
-    """Without the axes of a single value, but with `freq`."""
+    """The dataset without axes of a single value; `freq` and `trial` stay."""
     single = [
         name for name, size in dataset.sizes.items() if size == 1 and name not in ("freq", "trial")
     ]
@@ -335,7 +354,7 @@ def _asm(drawn: xr.Dataset, source: str, operation: str) -> xr.Dataset:
 
 
 def _on_signed(drawn: xr.Dataset, operation: str) -> xr.Dataset:
-    """ASM on uniform blocks of zero mean, before the last frequency."""
+    """Error and mask accuracy of ASM on uniform blocks of zero mean, but for the last frequency."""
     return _asm(drawn, "uniform_signed", operation).isel(freq=slice(0, -1))
 
 

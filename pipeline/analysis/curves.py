@@ -1,73 +1,72 @@
-"""The curves of a store and their statistics, in NumPy: what tables and pictures are made of.
+"""The curves of a store and their statistics, as NumPy arrays, for tables and pictures.
 
-Without xarray, which takes 0.4 s to import with pandas and Dask's arrays, a fifth of a small sweep;
-`results.py` has the same numbers as Datasets.
+Not as xarray Datasets, which `datasets.py` makes of the same numbers: importing xarray with pandas
+and Dask's arrays takes 0.4 s, a fifth of a small sweep.
 """
 
-import json
 import math
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asm_core.moments import MOMENTS, Array, add_moments, moments_of
+from asm_core.intervals import half_width
+from asm_core.moments import MOMENTS, add_moments, moments_of
 from pipeline.errors import UserError
-from pipeline.plan.identity import labels, places
-from pipeline.plan.precision import half_width
-from pipeline.store import layout, listing, store
-from pipeline.store.layout import METRICS
+from pipeline.plan.axes import ALGORITHM, CURVE_NAMES, FREQ, METRICS, NAMES, Labels, shape
+from pipeline.plan.identity import positions
+from pipeline.store.store import Store, naming_damage
 
-# What names a curve; along it go `freq` and the numbers of coefficients kept.
-AXES = ("source", "block_size", "operation", "selection", "algorithm")
-# Values that are read at a time where the ledger cannot serve: 128 MiB of float32.
+# How many values are read at a time where trials are needed, not the ledger: 128 MiB of float32.
 _VALUES_AT_ONCE = 1 << 25
 
+Array = NDArray[np.float64]
 Curve = dict[str, NDArray[Any]]
+# Beginnings of the keys of a sweep whose values no axis of its results shows.
+_UNSHOWN = (*(f"{axis}." for axis in CURVE_NAMES), "experiment", "seed")
 
 
 @dataclass(frozen=True)
 class Curves:
     """Statistics of every curve of a sweep."""
 
-    labels: dict[str, list[Any]]
-    """The values of AXES and of `freq`, each in order."""
+    labels: Labels
+    """The values of each axis, in ascending order."""
     coefficients_kept: NDArray[np.int64]
     """(selection, block_size, freq)"""
     values: dict[str, NDArray[Any]]
-    """As `statistics` gives them, (source, block_size, operation, selection, algorithm, freq); what
-    is of masks has no algorithm."""
-    attributes: dict[str, Any]
-    """Of the store."""
+    """As `statistics` gives them, (source, block_size, operation, selection, algorithm, freq);
+    mask accuracy and regret without algorithm."""
+    settings: str = ""
+    """Settings of the sweep that no axis shows, as parameters and the seed: key=value words."""
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], Curve]]:
         """Each curve, along `freq`, with the axis values that name it."""
-        for place in np.ndindex(*(len(self.labels[axis]) for axis in AXES)):
-            name = {axis: self.labels[axis][k] for axis, k in zip(AXES, place, strict=True)}
-            _, size, _, selection, _ = place
+        for index in np.ndindex(*shape(self.labels, CURVE_NAMES)):
+            place = dict(zip(CURVE_NAMES, index, strict=True))
+            name = {axis: self.labels[axis][k] for axis, k in place.items()}
             curve = {
-                "freq": np.array(self.labels["freq"]),
-                "coefficients_kept": self.coefficients_kept[selection, size],
+                FREQ: np.array(self.labels[FREQ]),
+                "coefficients_kept": self.coefficients_kept[
+                    place["selection"], place["block_size"]
+                ],
             }
+            of_mask = tuple(k for axis, k in place.items() if axis != ALGORITHM)
             for statistic, values in self.values.items():
-                of_masks = values.ndim == len(AXES)
-                curve[statistic] = values[place[:-1] if of_masks else place]
+                curve[statistic] = values[index if values.ndim == len(NAMES) else of_mask]
             yield name, curve
 
     @property
     def varying(self) -> list[str]:
         """Axes on which the curves differ."""
-        return [axis for axis in AXES if len(self.labels[axis]) > 1]
+        return [axis for axis in CURVE_NAMES if len(self.labels[axis]) > 1]
 
-    @property
-    def changed_settings(self) -> str:
-        """The settings of the sweep that no axis shows: parameters and the seed."""
-        words = shlex.split(self.attributes.get("overrides", ""))
-        shown = (*(f"{axis}." for axis in AXES), "experiment=", "seed=")
-        return shlex.join(word for word in words if word.startswith(shown))
+
+def settings_shown(given: Mapping[str, str]) -> str:
+    """The settings that a user gave and that no axis of the results shows, as key=value words."""
+    return " ".join(f"{key}={text}" for key, text in given.items() if key.startswith(_UNSHOWN))
 
 
 def in_range(curve: Curve, block_size: int) -> Curve:
@@ -77,75 +76,72 @@ def in_range(curve: Curve, block_size: int) -> Curve:
     return {statistic: values[:stop] for statistic, values in curve.items()}
 
 
-def of_store(path: str, trials: int, wanted: dict[str, list[Any]] | None = None) -> Curves:
+def of_store(store: Store, trials: int, wanted: Labels | None = None) -> Curves:
     """The curves of the first trials of a store, read from its ledger.
 
-    `wanted` are the values of each axis to be summed up; all where there is none.  Only the unit in
-    which `trials` ends is read trial by trial; the numbers have the same bits as those of
-    `summarize(open_results(path).isel(trial=slice(0, trials)))`, which reads them all.
+    `wanted` are the values of each axis that are taken, None for all.  Only the unit in which
+    `trials` ends is read trial by trial; the numbers have the same bits as those of
+    `summarize(open_results(path).isel(trial=slice(0, trials)))`, which reads all trials.
 
     Raises
     ------
     UserError
-        Where there is no such store.
+        Where the store is damaged, or keeps too few trials to end where `trials` does.
     """
-    with store.reading(path):
-        attributes = store.provenance_of(path)
-        identity = json.loads(attributes["identity"])
-        ordered = {axis: sorted(found) for axis, found in (wanted or labels(identity)).items()}
-        at = places(identity, ordered)
-        root = layout.open_group(path)
-        moments = {
-            name: _moments(path, root, name, rows, at, trials)
-            for name, rows in listing.ledger_rows(path).items()
-        }
-        kept = root["coefficients_kept"].oindex[
-            tuple(at[axis] for axis in ("selection", "block_size", "freq"))
-        ]
-    return Curves(ordered, np.asarray(kept), statistics(moments), attributes)
+    ordered = {axis: sorted(values) for axis, values in (wanted or store.labels).items()}
+    at = positions(store.labels, ordered)
+    moments = {name: _moments(store, name, rows, at, trials) for name, rows in store.rows().items()}
+    runs = store.record.runs
+    settings = settings_shown(runs[-1].given) if runs else ""
+    return Curves(ordered, store.coefficients_kept(at), statistics(moments), settings)
 
 
 def _moments(
-    path: str, root: Any, metric: str, rows: Array, at: dict[str, list[int]], trials: int
+    store: Store, metric: str, rows: Array, at: dict[str, list[int]], trials: int
 ) -> Array:
-    """Moments of the first trials, (source, block_size, curve ..., moment), of rows of a ledger."""
-    unit_trials = int(root.attrs["unit_trials"])
-    units, kept = rows.shape[2], root[metric].shape[-1]
-    chosen = [at[axis] for axis in ("source", "block_size", *METRICS[metric])]
-    chosen.insert(2, list(range(units)))
-    rows = np.moveaxis(rows[np.ix_(*chosen)], 2, 0)
+    """Moments of the first `trials`, (source, block_size, curve ..., moment), from ledger rows."""
+    unit_trials, kept = store.record.unit_trials, store.kept_trials
+    axis = len(METRICS[metric].axes) - len(METRICS[metric].curve)
+    units = rows.shape[axis]
+    chosen = [at[name] for name in METRICS[metric].axes]
+    chosen.insert(axis, list(range(units)))
+    rows = np.moveaxis(rows[np.ix_(*chosen)], axis, 0)
     whole = min(trials // unit_trials, units)
     start = whole * unit_trials
     edge = np.nan_to_num(rows[whole : whole + 1, ..., MOMENTS.index("count")]).max(initial=0)
-    # The unit at the end of the axis is whole, however few trials it has.
+    # The last unit of a cell may have few trials: its row serves if `trials` has all of them.
     if 0 < edge <= trials - start:
         whole, start = whole + 1, trials
     elif edge and max(start, kept) < trials:
         raise UserError(
-            f"{path} keeps {kept} trials one by one, and the first {trials} end within a unit: "
-            f"ask for a multiple of {unit_trials}, or for all {listing.measured_trials(path)}"
+            f"{store} keeps {kept} trials one by one, and the first {trials} end within a unit: "
+            f"ask for a multiple of {unit_trials}, or for all {store.measured_trials()}"
         )
-    parts = [
-        moments_of(layout.read_values(root, metric, at, first, until))[None]
-        for first, until in pieces(start, min(trials, kept), math.prod(rows.shape[1:-1]))
-    ]
+    with naming_damage(store.location):
+        parts = [
+            moments_of(store.read_values(metric, at, first, until))[None]
+            for first, until in pieces(start, min(trials, kept), math.prod(rows.shape[1:-1]))
+        ]
     return add_moments(np.concatenate([rows[:whole], *parts]))
 
 
 def pieces(start: int, stop: int, points: int) -> Iterator[tuple[int, int]]:
-    """Consecutive trials first .. until - 1 of that many points, as many as are read at once."""
+    """Cut trials start .. stop - 1 into spans (first, until), each small enough to read at once.
+
+    `points` is how many values each trial has.
+    """
     step = max(1, _VALUES_AT_ONCE // max(points, 1))
     for first in range(start, stop, step):
         yield first, min(first + step, stop)
 
 
 def statistics(moments: dict[str, Array]) -> dict[str, NDArray[Any]]:
-    """What moments say about the mean of each curve, and about the trials.
+    """The mean of each point of the curves with its uncertainty, from the moments of its trials.
 
     Parameters
     ----------
     moments
-        Of some of METRICS, (curve ..., moment); of `error` at least.
+        By name of METRICS, each (curve ..., moment); `error` is required.
 
     Returns
     -------
@@ -160,7 +156,7 @@ def statistics(moments: dict[str, Array]) -> dict[str, NDArray[Any]]:
     width = half_width(count, m2)
     with np.errstate(invalid="ignore", divide="ignore"):
         deviation = np.sqrt(m2 / np.where(count < 2, np.nan, count - 1))
-        found: dict[str, NDArray[Any]] = {
+        numbers: dict[str, NDArray[Any]] = {
             "mean_error": mean,
             "standard_error": deviation / np.sqrt(count),
             "half_width": width,
@@ -173,4 +169,4 @@ def statistics(moments: dict[str, Array]) -> dict[str, NDArray[Any]]:
             "measured": count.astype(np.int64),
         }
     of_masks = (name for name in moments if name != "error")
-    return found | {name: moments[name][..., MOMENTS.index("mean")] for name in of_masks}
+    return numbers | {name: moments[name][..., MOMENTS.index("mean")] for name in of_masks}

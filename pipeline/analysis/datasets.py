@@ -1,7 +1,7 @@
 """Opening a store in xarray, and statistics over its trials: Dataset -> Dataset."""
 
-import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,13 +9,17 @@ import pandas as pd
 import xarray as xr
 
 from asm_core.moments import MOMENTS, add_moments, moments_of
-from pipeline.analysis.curves import AXES, Curves, pieces, statistics
-from pipeline.plan.identity import labels
-from pipeline.store import listing, store
-from pipeline.store.layout import CURVE, METRICS
+from pipeline.analysis import curves
+from pipeline.analysis.curves import Curves, pieces, statistics
+from pipeline.plan.axes import COST, METRICS, MOMENT, NAMES, TRIAL
+from pipeline.store.location import Location
+from pipeline.store.record import from_attributes, is_of_store
+from pipeline.store.store import Store, naming_damage
+
+Place = str | os.PathLike[str]
 
 
-def open_results(path: str) -> xr.Dataset:
+def open_results(path: Place) -> xr.Dataset:
     """Open the store of a sweep, lazily.
 
     Parameters
@@ -29,52 +33,42 @@ def open_results(path: str) -> xr.Dataset:
         `error` (source, block_size, operation, selection, algorithm, freq, trial) float32, RMSE
         per trial in the unit of the samples; `mask_accuracy` without algorithm, 0 .. 1, and
         `regret`, in the unit of the samples (NaN for ReLU, which has none); NaN = not measured.
-        Coordinates are sorted; the attributes hold the provenance.  Of a store that keeps only some
-        trials (`store_trials`), `ledger_error` and so on have the moments of all that were
-        measured, without trial and with `moment`, which `summarize` then uses.
+        Coordinates are sorted; the attributes hold the provenance, and `store` the path or URL of
+        the store.  Trials that the store does not keep (`store_trials`) are left out, but count in
+        `summarize` of the store's path.
 
     Raises
     ------
     UserError
         Where there is no such store.
     """
-    with store.reading(path):
-        dataset = _open(path)
-        if dataset.attrs["store_trials"] != store.ALL:
-            totals = {
-                f"ledger_{name}": (
-                    (*_dimensions(name), "moment"),
-                    add_moments(np.moveaxis(rows, 2, 0)),
-                )
-                for name, rows in listing.ledger_rows(path).items()
-            }
-            dataset = dataset.assign(totals)
-        unsorted = [a for a in (*AXES, "freq") if not dataset.indexes[a].is_monotonic_increasing]
+    return _opened(Store.open(Location.of(path)))
+
+
+def _opened(store: Store) -> xr.Dataset:
+    with naming_damage(store.location):
+        # xarray would read a million trial numbers to build an index; a range is the same.
+        dataset: xr.Dataset = xr.open_zarr(store.location.url, drop_variables=TRIAL)
+        # A growth that was cut short may have made the axes longer than their labels.
+        lengths = {axis: len(values) for axis, values in store.labels.items()}
+        if any(dataset.sizes[axis] > length for axis, length in lengths.items()):
+            dataset = dataset.isel({axis: slice(length) for axis, length in lengths.items()})
+        numbers = pd.RangeIndex(dataset.sizes[TRIAL], name=TRIAL)
+        dataset = dataset.assign_coords({TRIAL: numbers}).assign_attrs(store=str(store))
+        unsorted = [axis for axis in NAMES if not dataset.indexes[axis].is_monotonic_increasing]
         return dataset.sortby(unsorted) if unsorted else dataset
 
 
-def _open(path: str) -> xr.Dataset:
-    store.provenance_of(path)
-    # A million trial numbers would be read to build an index that a range describes.
-    dataset: xr.Dataset = xr.open_zarr(path, drop_variables="trial")
-    kept = dataset.sizes["trial"]
-    # Without what a growth that was cut short has added.
-    have = labels(json.loads(dataset.attrs["identity"]))
-    long = {axis: slice(len(values)) for axis, values in have.items()}
-    if any(dataset.sizes[axis] > len(values) for axis, values in have.items()):
-        dataset = dataset.isel(long)
-    dataset = dataset.assign_coords(trial=pd.RangeIndex(kept, name="trial"))
-    return dataset.assign_attrs(kept_trials=kept)
-
-
-def summarize(dataset: xr.Dataset, trials: int | Sequence[int] | None = None) -> xr.Dataset:
-    """Mean error of every curve point with its uncertainty, over the trials of a dataset.
+def summarize(source: xr.Dataset | Place, trials: int | Sequence[int] | None = None) -> xr.Dataset:
+    """Mean error of every curve point with its uncertainty.
 
     Parameters
     ----------
-    dataset
-        As `open_results` or `xarray.open_zarr` opens it, or whatever was selected or made of it
-        that still has `error` with a `trial` dimension.  NaN is left out.
+    source
+        The path of a store, whose ledger has the moments of every trial that was measured, kept or
+        not: 10^8 trials take a second.  Or a dataset as `open_results` or `xarray.open_zarr` opens
+        it, or anything selected or computed from it that still has `error` with a `trial`
+        dimension; then exactly its own trials are summed up.  NaN is left out.
     trials
         Give the estimate for the first so many trials, at each of these numbers, along a new
         dimension `trials`.
@@ -91,36 +85,53 @@ def summarize(dataset: xr.Dataset, trials: int | Sequence[int] | None = None) ->
     Raises
     ------
     ValueError
-        For a number of trials that is not positive, or larger than the dataset's.
+        For a number of trials that is not positive, or larger than there are.
+    UserError
+        Where there is no such store, or it keeps too few trials to end where `trials` does.
     """
-    metrics = [name for name in METRICS if name in dataset]
+    if isinstance(source, xr.Dataset):
+        available = source.sizes[TRIAL]
+        prefixes = _prefixes(trials, available)
+        parts = [_of_trials(source.isel({TRIAL: slice(0, count)})) for count in prefixes]
+    else:
+        store = Store.open(Location.of(source))
+        prefixes = _prefixes(trials, store.measured_trials())
+        parts = [_of_curves(store, count) for count in prefixes]
+    return parts[0] if trials is None else xr.concat(parts, pd.Index(prefixes, name="trials"))
 
-    def of_trials(part: xr.Dataset) -> xr.Dataset:
-        return _statistics({name: _moments(part[name]) for name in metrics}, dataset.attrs)
 
-    if trials is None:
-        if _as_opened(dataset):
-            return _statistics({name: dataset[f"ledger_{name}"] for name in metrics}, dataset.attrs)
-        return of_trials(dataset)
-    have = dataset.sizes["trial"]
-    prefixes = [int(count) for count in np.atleast_1d(trials)]
+def _prefixes(trials: int | Sequence[int] | None, available: int) -> list[int]:
+    prefixes = [int(count) for count in np.atleast_1d(available if trials is None else trials)]
     for count in prefixes:
-        if not 1 <= count <= have:
-            raise ValueError(f"trials must be at least 1 and at most {have}, got {count}")
-    parts = [of_trials(dataset.isel(trial=slice(0, count))) for count in prefixes]
-    return xr.concat(parts, pd.Index(prefixes, name="trials"))
+        if trials is not None and not 1 <= count <= available:
+            raise ValueError(f"trials must be at least 1 and at most {available}, got {count}")
+    return prefixes
 
 
-def _as_opened(dataset: xr.Dataset) -> bool:
-    """Whether the moments of a ledger, if there are any, still describe the errors beside them.
+def _of_trials(dataset: xr.Dataset) -> xr.Dataset:
+    """The summary of a dataset's own trials."""
+    moments = {name: _moments(dataset[name]) for name in METRICS if name in dataset}
+    numbers = statistics({name: values.to_numpy() for name, values in moments.items()})
+    axes = {name: values.dims[:-1] for name, values in moments.items()}
+    variables = {name: (axes.get(name, axes["error"]), values) for name, values in numbers.items()}
+    return _summary(variables, moments["error"].coords, dataset.attrs)
 
-    Whatever is computed from an array that was read loses its encoding; what is selected keeps it.
-    """
-    return (
-        "ledger_error" in dataset
-        and "chunks" in dataset["error"].encoding
-        and dataset.sizes["trial"] == dataset.attrs["kept_trials"]
-    )
+
+def _of_curves(store: Store, trials: int) -> xr.Dataset:
+    """The summary of the first trials of a store, by its ledger."""
+    opened = _opened(store)
+    summed = curves.of_store(store, trials)
+    variables = {name: (_axes_of(name), values) for name, values in summed.values.items()}
+    return _summary(variables, opened.drop_vars(TRIAL).coords, opened.attrs)
+
+
+def _summary(
+    variables: dict[str, Any], coordinates: Mapping[Any, Any], attributes: dict[str, Any]
+) -> xr.Dataset:
+    summary = xr.Dataset(variables, attrs=attributes).assign_coords(coordinates)
+    summary["mean_error"].attrs["long_name"] = "mean error (RMSE per block)"
+    # A store's coordinates are lazy; read them now, so that the summary needs the store no more.
+    return summary.compute()
 
 
 def compare(
@@ -156,11 +167,11 @@ def compare(
         For selections of several block sizes, which do not keep the same numbers.
     """
     left, right = (_side(dataset[variable], axis, value) for value in (first, second))
-    return summarize(xr.Dataset({"error": left - right}, attrs=dataset.attrs))
+    return _of_trials(xr.Dataset({"error": left - right}, attrs=dataset.attrs))
 
 
 def _side(values: xr.DataArray, axis: str, value: Any) -> xr.DataArray:
-    # Not float32: the difference of two errors may have many digits fewer than they have.
+    # In float64, since a difference of two errors has fewer significant digits than the errors.
     chosen = values.sel({axis: value}, drop=True).astype(np.float64)
     if axis != "selection":
         return chosen
@@ -172,7 +183,9 @@ def _side(values: xr.DataArray, axis: str, value: Any) -> xr.DataArray:
 
 
 def ratio_trials(numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:
-    """Values by trial whose mean is mean(numerator) / mean(denominator), with the ratio's spread.
+    """Values by trial whose mean and spread are those of the ratio of two means.
+
+    Their mean is mean(numerator) / mean(denominator).
 
     Each trial t has R + (a_t - R b_t) / mean(b), the ratio R linearised (delta method), so that
     `summarize` gives the interval of a ratio, and differences of such values that of a difference
@@ -194,45 +207,40 @@ def ratio_trials(numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataA
 
 
 def curves_of(summary: xr.Dataset) -> Curves:
-    """The curves of what `summarize` gives, or of what was selected of it, to be drawn."""
+    """The curves of a summary by `summarize`, or of a selection from it, to be drawn."""
 
     def whole(values: xr.DataArray, dimensions: Sequence[str]) -> Any:
-        # What was selected by one value has lost its dimension, but not its coordinate.
+        # Selecting a single value drops the dimension, but keeps the coordinate.
         lost = [axis for axis in dimensions if axis not in values.dims]
         return values.expand_dims(lost).transpose(*dimensions).to_numpy()
 
     return Curves(
-        {axis: np.atleast_1d(summary[axis]).tolist() for axis in (*AXES, "freq")},
-        whole(summary["coefficients_kept"], ("selection", "block_size", "freq")),
-        {str(name): whole(summary[name], _dimensions(str(name))) for name in summary.data_vars},
-        summary.attrs,
+        {axis: np.atleast_1d(summary[axis]).tolist() for axis in NAMES},
+        whole(summary["coefficients_kept"], COST),
+        {str(name): whole(summary[name], _axes_of(str(name))) for name in summary.data_vars},
+        _settings_of(summary.attrs),
     )
 
 
-def _dimensions(statistic: str) -> tuple[str, ...]:
-    return ("source", "block_size", *METRICS.get(statistic, CURVE))
+def _settings_of(attributes: dict[str, Any]) -> str:
+    if not is_of_store(attributes):
+        return ""
+    runs = from_attributes("the dataset", attributes).runs
+    return curves.settings_shown(runs[-1].given) if runs else ""
 
 
-def _statistics(moments: dict[str, xr.DataArray], attributes: dict[str, Any]) -> xr.Dataset:
-    """What moments (curve ..., moment) say, with the coordinates of their curves."""
-    found = statistics({name: values.to_numpy() for name, values in moments.items()})
-    first = {name: values.isel(moment=0) for name, values in moments.items()}
-    summary = xr.Dataset(
-        {name: first.get(name, first["error"]).copy(data=values) for name, values in found.items()},
-        attrs=attributes,
-    )
-    summary["mean_error"].attrs["long_name"] = "mean error (RMSE per block)"
-    return summary
+def _axes_of(statistic: str) -> tuple[str, ...]:
+    return METRICS.get(statistic, METRICS["error"]).axes
 
 
 def _moments(values: xr.DataArray) -> xr.DataArray:
     """Moments over the trials of `values`, along `moment`."""
-    values = values.transpose(..., "trial")
-    curve = values.isel(trial=slice(0, 0)).sum("trial")
+    values = values.transpose(..., TRIAL, transpose_coords=False)
+    curve = values.isel({TRIAL: slice(0, 0)}).sum(TRIAL)
     parts = [
-        moments_of(values.isel(trial=slice(first, until)).to_numpy())[None]
-        for first, until in pieces(0, values.sizes["trial"], curve.size)
+        moments_of(values.isel({TRIAL: slice(first, until)}).to_numpy())[None]
+        for first, until in pieces(0, values.sizes[TRIAL], curve.size)
     ]
     none = np.empty((0, *curve.shape, len(MOMENTS)))
     total = add_moments(np.concatenate([none, *parts]))
-    return xr.DataArray(total, curve.coords, (*curve.dims, "moment"))
+    return xr.DataArray(total, curve.coords, (*curve.dims, MOMENT))

@@ -1,5 +1,6 @@
 """The notebook's worked example: one block through exact and approximated masking."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,22 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 import asm_core
-from pipeline.config import compose
 from pipeline.errors import UserError
+from pipeline.plan.axes import CELL, MASK_CURVE
 from pipeline.plan.plan import make_plan
+from pipeline.plan.settings import Settings
 from pipeline.sources import kinds
 
 
 @dataclass(frozen=True)
 class Example:
-    """Matrices of one block under one operation, and what they say."""
+    """One block under one operation: matrices by name, and lines with accuracy and errors."""
 
     title: str
     matrices: dict[str, NDArray[Any]]
     lines: list[str]
 
 
-def work_out(settings: compose.Config, freq: int, trial: int) -> Example:
+def work_out(settings: Settings, freq: int, trial: int) -> Example:
     """Block `trial` of the configured source, with `freq` spatial frequencies kept.
 
     Raises
@@ -30,16 +32,13 @@ def work_out(settings: compose.Config, freq: int, trial: int) -> Example:
     UserError
         Where the configuration names more than one block, or the source has no such trial.
     """
-    settings.trials, settings.freqs = [trial + 1], [freq]
-    plan = make_plan(settings, kinds.resolve)
-    for key, values in (
-        ("source", plan.sources),
-        ("block_size", plan.block_sizes),
-        ("operation", plan.operations),
-        ("selection", plan.selections),
-    ):
-        if len(values) > 1:
-            raise UserError(f"example shows one block: choose one {key}, {len(values)} are given")
+    shown = dataclasses.replace(settings, trials=(trial + 1,), freqs=(freq,))
+    plan = make_plan(shown, kinds.resolve)
+    for axis in (*CELL, *MASK_CURVE):
+        if len(plan.labels[axis]) > 1:
+            raise UserError(
+                f"example shows one block: choose one {axis}, {len(plan.labels[axis])} are given"
+            )
     source, size, operation = plan.sources[0], plan.block_sizes[0], plan.operations[0]
     selection = plan.selections[0]
     ranks = asm_core.frequency_rank(size, selection.kind, **selection.parameters)

@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from pipeline.analysis.datasets import summarize
 
-# Five rows of tiles each, of the photograph that matplotlib ships.
+# What a line of numbers is called, part by part: ("max pooling", "uniform", "ASM").
+Name = tuple[str, ...]
+
+# Each strip is five rows of tiles of the photograph that matplotlib ships.
 _STRIPS = 15
 
 
@@ -34,15 +38,15 @@ def apart(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
     return xr.Dataset({"mean_error": mean, "ci_low": mean - half, "ci_high": mean + half})
 
 
-def signs(test: xr.Dataset) -> str:
-    """At each frequency +, - or 0, by the interval."""
+def signs(test: xr.Dataset) -> NDArray[np.int64]:
+    """At each frequency 1 or -1 where the interval lies on one side of 0, else 0."""
     low, high = test["ci_low"].to_numpy(), test["ci_high"].to_numpy()
-    return "".join("+" if a > 0 else "-" if b < 0 else "0" for a, b in zip(low, high, strict=True))
+    return (low > 0).astype(np.int64) - (high < 0)
 
 
-def verdicts(tests: Mapping[str, xr.Dataset]) -> str:
-    """The verdict of each test; of all together where they agree."""
-    each = {name: verdict(test) for name, test in tests.items()}
+def verdicts(tests: Mapping[Name, xr.Dataset]) -> str:
+    """The verdict of each test by name, or one verdict where all agree."""
+    each = {", ".join(name): verdict(test) for name, test in tests.items()}
     if len(set(each.values())) == 1:
         return next(iter(each.values()))
     return "; ".join(f"{name}: {text}" for name, text in each.items())
@@ -56,15 +60,13 @@ def verdict(test: xr.Dataset) -> str:
     test
         `ci_low` and `ci_high` of what is positive where the claim holds.
     """
-    found = signs(test)
-    n = test["freq"].to_numpy()
-    if set(found) == {"+"}:
+    sign, n = signs(test), test["freq"].to_numpy()
+    if (sign > 0).all():
         return "confirmed"
-    rest = "refuted" if set(found) <= {"+", "-"} else "refuted or not decided"
-    if "+" not in found:
-        return "refuted" if set(found) == {"-"} else f"not confirmed: {rest} at every n"
-    holds = [int(k) for k, sign in zip(n, found, strict=True) if sign == "+"]
-    fails = [int(k) for k, sign in zip(n, found, strict=True) if sign != "+"]
+    rest = "refuted" if sign.all() else "refuted or not decided"
+    if not (sign > 0).any():
+        return "refuted" if sign.all() else f"not confirmed: {rest} at every n"
+    holds, fails = n[sign > 0].tolist(), n[sign <= 0].tolist()
     return f"confirmed only for n = {_runs(holds)} ({rest} for n = {_runs(fails)})"
 
 

@@ -1,1 +1,1 @@
-"""Is a store what it says it is: status, damage, difference from another one."""
+"""Checking a store: how far it is, whether it is damaged, whether another one has the same bits."""

@@ -1,22 +1,22 @@
 """Two stores compared by bits, wherever both have measured."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from asm_core.moments import MOMENTS, add_moments
-from pipeline.audit.opened import Opened
-from pipeline.plan.identity import NAMED, labels, places
-from pipeline.store import layout, ledger
-from pipeline.store.layout import METRICS
+from pipeline.audit.problem import asked_trials
+from pipeline.plan.axes import METRICS, NAMED, Labels
+from pipeline.plan.identity import Identity, positions
+from pipeline.store.store import Store
 
 _COUNT = MOMENTS.index("count")
-# What results are made of.  The low halves of the sums, 106 bits behind, know how units were cut.
+# The moments that results are made of.  The low halves of the sums are left out: their last bits
+# depend on how trials were divided into units.
 _RESULTS = [MOMENTS.index(name) for name in ("count", "mean", "M2", "min", "max")]
+_DECIDE_BITS = ("seed", "kernel_version", "stream_version")
 
 
-def differing(path: str, other: str) -> tuple[int, list[str]]:
+def compare_stores(one: Store, two: Store) -> tuple[int, list[str]]:
     """Compare the bits of what two stores both have measured.
 
     Returns
@@ -24,91 +24,93 @@ def differing(path: str, other: str) -> tuple[int, list[str]]:
     tuple
         How many units, or cells of ledgers, were compared; and where they differ, in words.
     """
-    one, two = Opened(path), Opened(other)
-    fixed = ("seed", "kernel_version", "stream_version")
-    found = [
-        f"{key} is {one.identity[key]} and {two.identity[key]}"
-        for key in fixed
-        if one.identity[key] != two.identity[key]
+    if unlike := _unlike(one.record.identity, two.record.identity):
+        return 0, unlike
+    shared = {
+        axis: [value for value in values if value in two.labels[axis]]
+        for axis, values in one.labels.items()
+    }
+    if not all(shared.values()):
+        return 0, []
+    compared, differences = 0, list[str]()
+    ours, theirs = _Totals(one), _Totals(two)
+    for source in shared["source"]:
+        for size in shared["block_size"]:
+            cell = {**shared, "source": [source], "block_size": [size]}
+            units, words = _compare_trials(one, two, cell)
+            cells, more = _compare_totals(ours, theirs, cell)
+            compared += units + cells
+            differences += words + more
+    return compared, differences
+
+
+def _unlike(one: Identity, two: Identity) -> list[str]:
+    """One phrase for each thing that decides bits and differs between two identities."""
+    unlike = [
+        f"{key} is {one.fixed[key]} and {two.fixed[key]}"
+        for key in _DECIDE_BITS
+        if one.fixed[key] != two.fixed[key]
     ]
     for axis in NAMED:
-        ours, theirs = one.identity[axis], two.identity[axis]
-        found += [
+        ours, theirs = one.axes[axis], two.axes[axis]
+        unlike += [
             f"{axis} {name} is {ours[name]} and {theirs[name]}"
             for name in ours
             if name in theirs and ours[name] != theirs[name]
         ]
-    if found:
-        return 0, found
-    compared = 0
-    have = labels(two.identity)
-    shared = {
-        axis: [value for value in values if value in have[axis]]
-        for axis, values in labels(one.identity).items()
-    }
-    if not all(shared.values()):
-        return 0, []
-    for source in shared["source"]:
-        for size in shared["block_size"]:
-            common = {**shared, "source": [source], "block_size": [size]}
-            units, words = _trials_differ(one, two, common)
-            cells, more = _totals_differ(one, two, common)
-            compared += units + cells
-            found += words + more
-    return compared, found
+    return unlike
 
 
-def _trials_differ(one: Opened, two: Opened, common: dict[str, list[Any]]) -> tuple[int, list[str]]:
-    compared, found = 0, []
-    length = min(one.root["error"].shape[-1], two.root["error"].shape[-1])
-    for start in range(0, length, one.unit_trials):
-        stop = min(start + one.unit_trials, length)
-        words = (
-            f"source={common['source'][0]} block_size={common['block_size'][0]} "
-            f"trials {start}..{stop - 1}"
-        )
+def _compare_trials(one: Store, two: Store, cell: Labels) -> tuple[int, list[str]]:
+    compared, differences = 0, []
+    source, size = cell["source"][0], cell["block_size"][0]
+    asked = (asked_trials(store, source, size) for store in (one, two))
+    length, step = min(one.kept_trials, two.kept_trials, *asked), one.record.unit_trials
+    for start in range(0, length, step):
+        stop = min(start + step, length)
+        where = f"{_name(cell)} trials {start}..{stop - 1}"
         try:
-            ours, theirs = (
-                layout.read_trials(each.root, each.identity, common, start, stop)
-                for each in (one, two)
-            )
+            ours, theirs = (store.read_cell(cell, start, stop) for store in (one, two))
         except Exception as error:  # zarr raises whatever it meets
-            found.append(f"{words}: cannot be read ({error})")
+            differences.append(f"{where}: cannot be read ({error})")
             continue
         for name in METRICS:
             a, c = getattr(ours, name), getattr(theirs, name)
             both = ~np.isnan(a) & ~np.isnan(c)
             compared += int(name == "error" and both.any())
             if not np.array_equal(a[both].view(np.uint32), c[both].view(np.uint32)):
-                found.append(f"{words}: {name}")
-    return compared, found
+                differences.append(f"{where}: {name}")
+    return compared, differences
 
 
-def _totals_differ(one: Opened, two: Opened, common: dict[str, list[Any]]) -> tuple[int, list[str]]:
-    """Points of a cell that count equally many trials in two ledgers, but not to the same sums."""
-    ours, theirs = (_totals(each, common) for each in (one, two))
-    compared, found = 0, []
+class _Totals:
+    """Moments of all units of a cell, from rows that are read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._labels, self._rows = store.labels, store.rows()
+
+    def of_cell(self, name: str, cell: Labels) -> NDArray[np.float64]:
+        """Of a metric, (curve ..., moment)."""
+        at, rows = positions(self._labels, cell), self._rows[name]
+        rows = rows[at["source"][0], at["block_size"][0]]
+        curve = (at[axis] for axis in METRICS[name].curve)
+        return add_moments(rows[np.ix_(range(rows.shape[0]), *curve)])
+
+
+def _compare_totals(one: _Totals, two: _Totals, cell: Labels) -> tuple[int, list[str]]:
+    """Compare the moments of a cell where two ledgers list equally many trials.
+
+    Returns whether any were compared, as 0 or 1, and which metrics differ, in words.
+    """
+    compared, differences = 0, []
     for name in METRICS:
-        a, c = ours[name], theirs[name]
+        a, c = one.of_cell(name, cell), two.of_cell(name, cell)
         same = (a[..., _COUNT] == c[..., _COUNT]) & (a[..., _COUNT] > 0)
         compared += int(name == "error" and same.any())
         if a[same][:, _RESULTS].tobytes() != c[same][:, _RESULTS].tobytes():
-            found.append(
-                f"source={common['source'][0]} block_size={common['block_size'][0]}: the ledger's "
-                f"moments of {name}"
-            )
-    return compared, found
+            differences.append(f"{_name(cell)}: the ledger's moments of {name}")
+    return compared, differences
 
 
-def _totals(opened: Opened, wanted: dict[str, list[Any]]) -> dict[str, NDArray[np.float64]]:
-    """Moments of all units of one cell."""
-    at = places(opened.identity, wanted)
-    rows = ledger.rows(opened.root, opened.path)
-    return {
-        name: add_moments(
-            rows[name][at["source"][0], at["block_size"][0]][
-                np.ix_(range(rows[name].shape[2]), *(at[axis] for axis in curve))
-            ]
-        )
-        for name, curve in METRICS.items()
-    }
+def _name(cell: Labels) -> str:
+    return f"source={cell['source'][0]} block_size={cell['block_size'][0]}"

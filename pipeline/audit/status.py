@@ -1,18 +1,18 @@
-"""How far a store is: what its sweeps asked for, unit by unit, also while one runs."""
+"""How much of what its sweeps asked for a store has, unit by unit, also while one is running."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan.identity import Identity, labels
-from pipeline.store import layout, ledger, listing, lock, store
+from pipeline.store.record import Quarantined
+from pipeline.store.store import Store, chosen_counts
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellStatus:
     """Units and trials of one (source, block size)."""
 
     source: str
@@ -26,18 +26,27 @@ class Cell:
 
     @property
     def missing(self) -> int:
-        """Units that nobody has begun, or that nobody is at any more."""
+        """Units that are not complete, not running and not in quarantine."""
         return self.units - self.complete - self.running - self.quarantined
 
 
 @dataclass(frozen=True)
 class Status:
-    """A store as it is now: its cells, who sweeps it, at what rate (trials a second)."""
+    """The state of a store.
 
-    cells: list[Cell]
-    holder: dict[str, Any] | None
+    `holder` is what the process that sweeps it says of itself, None without one; `rate` is in
+    trials a second, None where it is unknown.
+    """
+
+    cells: list[CellStatus]
+    holder: Mapping[str, Any] | None
     rate: float | None
-    quarantined: list[dict[str, Any]]
+    quarantined: tuple[Quarantined, ...]
+
+    @property
+    def trials(self) -> int:
+        """Trials that were asked for."""
+        return sum(cell.trials for cell in self.cells)
 
     @property
     def trials_left(self) -> int:
@@ -45,75 +54,71 @@ class Status:
         return sum(cell.trials - cell.trials_done for cell in self.cells)
 
 
-def look(path: str) -> Status:
-    """What a store lists of what was ever asked of it.
+def status_of(store: Store, holder: Mapping[str, Any] | None) -> Status:
+    """How much a store has of what was ever asked of it.
 
-    Raises
-    ------
-    UserError
-        Where there is no such store.
+    Parameters
+    ----------
+    holder
+        Who sweeps it (`pipeline.store.lock.holder`), asked before the store was opened: a unit that
+        ends meanwhile is complete and not running.
     """
-    # First the lock, then the ledger: a unit that ends meanwhile is complete and not running.
-    holder = lock.holder(path)
-    attributes = store.provenance_of(path)
-    with store.reading(path):
-        listed = ledger.counts(layout.open_group(path), path)
-        identity = json.loads(attributes["identity"])
-        quarantined = json.loads(attributes.get("quarantined", "[]"))
-        unit_trials = int(attributes["unit_trials"])
-        asked = [run["wanted"] for run in json.loads(attributes.get("runs", "[]"))]
-    units = _units(asked, identity, listed, unit_trials)
+    quarantined = store.record.quarantined
     running = (holder or {}).get("running", [])
     cells = []
-    for (source, size), (wanted, lacking) in sorted(units.items()):
+    for (source, size), (wanted, lacking) in sorted(_units(store).items()):
         complete = set(np.flatnonzero((wanted > 0) & (lacking == 0)).tolist())
-        bad = {unit["number"] for unit in quarantined if _of(unit, source, size)} - complete
-        # As many as were in flight when the sweep last told: others may be by now.
-        begun = sum(_of(unit, source, size) for unit in running)
-        begun = min(begun, int((wanted > 0).sum()) - len(complete) - len(bad))
+        bad = {
+            each.unit.number for each in quarantined
+            if (each.unit.source, each.unit.block_size) == (source, size)
+        } - complete  # fmt: skip
+        units = int((wanted > 0).sum())
+        # How many were in flight when the sweep last published; by now they may be others.
+        begun = sum((unit["source"], unit["block_size"]) == (source, size) for unit in running)
+        begun = min(begun, units - len(complete) - len(bad))
         cells.append(
-            Cell(
-                source, size, int((wanted > 0).sum()), len(complete), begun,
-                len(bad), int(wanted.sum()), int((wanted - lacking).sum()),
+            CellStatus(
+                source, size, units, len(complete), begun, len(bad),
+                int(wanted.sum()), int((wanted - lacking).sum()),
             )
         )  # fmt: skip
-    return Status(cells, holder, _rate(holder or attributes), quarantined)
+    return Status(cells, holder, _rate(store, holder), quarantined)
 
 
-def _units(
-    asked: list[dict[str, Any]], identity: Identity, listed: NDArray[np.int64], unit_trials: int
-) -> dict[tuple[str, int], tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Of each cell the trials of its units that were asked for, and those that are lacking.
+def _units(store: Store) -> dict[tuple[str, int], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """For each cell, how many trials of each of its units were asked for, and how many are lacking.
 
-    What several sweeps asked of a unit is lacking as far as it is for any of them.
+    Both are the largest over all runs.
     """
-    length = listed.shape[2]
-    empty = np.zeros(length, np.int64)
+    counts, labels = store.counts(), store.labels
+    empty = np.zeros(0, np.int64)
     units: dict[tuple[str, int], tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
-    for wish in asked:
-        # What was asked for and never begun, as after a growth that was cut short, has no place.
-        known = {axis: [v for v in wish[axis] if v in identity[axis]] for axis in labels(identity)}
-        if not all(known.values()):
+    for run in store.record.runs:
+        # After a growth that was cut short, a run may have asked for what the store does not have.
+        grid = run.wanted.within(labels)
+        if grid is None:
             continue
-        have = listing.on_axes_of(known, identity, listed).min(axis=(3, 4, 5, 6))
-        for s, source in enumerate(known["source"]):
-            for b, size in enumerate(known["block_size"]):
-                place = wish["source"].index(source), wish["block_size"].index(size)
-                trials = wish["trials"][place[0]][place[1]]
-                need = np.clip(trials - unit_trials * np.arange(length), 0, unit_trials)
-                wanted, lacking = units.get((source, size), (empty, empty))
+        lacking = grid.lacking(chosen_counts(counts, labels, grid.labels))
+        for s, source in enumerate(grid.labels["source"]):
+            for b, size in enumerate(grid.labels["block_size"]):
+                before = units.get((source, size), (empty, empty))
                 units[source, size] = (
-                    np.maximum(wanted, need),
-                    np.maximum(lacking, need - np.minimum(have[s, b], need)),
-                )
+                    _larger(before[0], grid.wanted[s, b]), _larger(before[1], lacking[s, b])
+                )  # fmt: skip
     return units
 
 
-def _of(unit: dict[str, Any], source: str, block_size: int) -> bool:
-    return (unit["source"], unit["block_size"]) == (source, block_size)
+def _larger(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The elementwise maximum, with the shorter array continued by zeros."""
+    length = max(len(a), len(b))
+    larger: NDArray[np.int64] = np.maximum(*(np.pad(x, (0, length - len(x))) for x in (a, b)))
+    return larger
 
 
-def _rate(told: dict[str, Any]) -> float | None:
-    """Trials a second, of the sweep that is running or of the last one."""
-    computed, seconds = told.get("computed", 0), told.get("seconds", 0.0)
+def _rate(store: Store, holder: Mapping[str, Any] | None) -> float | None:
+    """Trials a second of the sweep that is running, else of the last one; None if unknown."""
+    if holder:
+        computed, seconds = holder.get("computed", 0), holder.get("seconds", 0.0)
+    else:
+        computed, seconds = store.record.computed, store.record.seconds
     return computed / seconds if computed and seconds else None

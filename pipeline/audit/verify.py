@@ -1,292 +1,301 @@
-"""Looking through a store for whatever is not as it was written, and queueing it for another run.
+"""Finding damage in a store, and marking damaged units so that the next sweep computes them again.
 
-Four things are held against each other: the arrays against the identity, the files against the
-arrays, every row of the ledger against the trials that it sums up (and both against their
-checksums), and a sample of the units against a new computation.
+Four checks: the arrays against the identity; the files against the arrays; every row of the ledger
+against the trials that it sums up (and both against their checksums); a sample of the units against
+a new computation.
 """
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asm_core.moments import MOMENTS, moments_of
-from pipeline.audit.metadata import (
-    Finding,
-    Place,
+from pipeline.audit.metadata import check_files, check_metadata, consolidated_copy
+from pipeline.audit.problem import (
+    Problem,
+    asked_trials,
+    chunk_files,
     chunk_grid,
-    consolidated_copy,
-    foreign_files,
-    identity_of_arrays,
-    metadata,
+    place_of,
+    unit_at,
 )
-from pipeline.audit.opened import Opened
 from pipeline.config import compose
 from pipeline.errors import UserError
-from pipeline.plan.identity import LISTED, differences, joined, labels, places
-from pipeline.plan.plan import Plan, Unit, make_plan
+from pipeline.plan.axes import CELL, METRICS, NAMED, Labels, most, shape, without_algorithm
+from pipeline.plan.grid import Unit
+from pipeline.plan.identity import Identity, differences, joined, positions
+from pipeline.plan.plan import Plan, make_plan
 from pipeline.run.worker import measure_unit
 from pipeline.sources import kinds
-from pipeline.store import layout, ledger, lock, provenance, store
-from pipeline.store.layout import CURVE, METRICS
-from pipeline.store.listing import on_axes_of
+from pipeline.store import layout, ledger, lock
+from pipeline.store.store import Store, chosen_counts, remove_leftovers
 
 _COUNT = MOMENTS.index("count")
-_ALGORITHM = CURVE.index("algorithm")
+
+Rows = dict[str, NDArray[np.float64]]
+# Called with what is being checked, how many are done, and of how many.
+Observer = Callable[[str, int, int], None]
 
 
 @dataclass
 class Report:
-    """What was looked at, and what was found."""
+    """How many units were checked, how many of them computed again, and what is wrong."""
 
     units: int = 0
     recomputed: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
-def verify(
-    path: str, sample: float, seen: Callable[[str, int, int], None] = lambda what, k, n: None
-) -> Report:
-    """Look through a store.
+def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: None) -> Report:
+    """Check a store.
 
     Parameters
     ----------
-    path
-        Of a store that nobody is writing.
+    store
+        A store that no process is writing.
     sample
         Share of the units that are computed again, 0 .. 1; at least one unless it is 0.
-    seen
-        Is told what is looked at, how far it is, and how far it goes.
+    observe
+        Is told what is being checked, how far it is, and how far it goes.
 
     Raises
     ------
     UserError
-        Where there is no store of this program, or one that is being written.
+        Where the store is being written.
     """
-    lock.check_free(path)
-    report = Report(findings=list(metadata(path)))
-    if any(finding.metadata for finding in report.findings):
-        # Without its shape nothing in an array has a place.
+    lock.check_free(store.location)
+    report = Report(problems=list(check_metadata(store)))
+    if any(problem.metadata for problem in report.problems):
+        # The files of an array cannot be checked while its shape is unknown.
         return report
-    opened = Opened(path)
-    report.findings += foreign_files(path)
-    rows, damaged = _rows(opened)
-    report.findings += damaged
+    report.problems += check_files(store)
+    rows, unreadable = _rows(store)
+    report.problems += unreadable
     counts = np.nan_to_num(rows["error"][..., _COUNT]).astype(np.int64)
-    listed = [(int(s), int(b), int(k)) for s, b, k in np.argwhere(counts.max(axis=(3, 4, 5, 6)))]
-    for k, place in enumerate(listed):
-        seen("ledger against trials", k, len(listed))
-        report.findings += _unit(opened, place, rows)
+    trials = most(counts)
+    listed = [
+        unit_at(store, (s, b, number), int(trials[s, b, number]))
+        for s, b, number in np.argwhere(trials).tolist()
+    ]
+    for k, unit in enumerate(listed):
+        observe("ledger against trials", k, len(listed))
+        report.problems += _check_unit(store, unit, rows)
     report.units = len(listed)
-    bad = {unit for finding in report.findings for unit in finding.units}
-    for k, (n, finding) in enumerate(_recomputed(opened, counts, rows, sample, bad)):
-        seen("computing again", k, n)
+    bad = {(u.source, u.block_size, u.number) for p in report.problems for u in p.units}
+    for k, (n, problem) in enumerate(_recomputed(store, counts, rows, sample, bad)):
+        observe("computing again", k, n)
         report.recomputed += int(n > 0)
-        if finding:
-            report.findings.append(finding)
+        if problem:
+            report.problems.append(problem)
     return report
 
 
-def repair(path: str, findings: list[Finding]) -> None:
-    """Mend what can be mended: bad units count as missing from now on, and leftovers are gone."""
-    with lock.held(path):
-        copy = consolidated_copy(path)
-        for finding in findings:
-            if finding.metadata in copy:
-                text = json.dumps(copy[finding.metadata], indent=2)
-                Path(path, finding.metadata, "zarr.json").write_text(text)
-        # What is to be read from now on is whole once the bad files are away.
-        for finding in findings:
-            for name in finding.files:
+def repair(store: Store, problems: Sequence[Problem]) -> None:
+    """Mend what can be mended: make bad units count as missing, and remove leftovers.
+
+    Raises
+    ------
+    UserError
+        Where another process is writing the store.
+    """
+    with lock.held(store.location):
+        copy = consolidated_copy(store)
+        for problem in problems:
+            if problem.metadata in copy:
+                text = json.dumps(copy[problem.metadata], indent=2)
+                store.location.child(problem.metadata, "zarr.json").write(text.encode())
+        # Bad files go first, so that nothing below meets them.
+        for problem in problems:
+            for name in problem.files:
                 if Path(name).is_dir():
                     shutil.rmtree(name)
                 else:
                     Path(name).unlink(missing_ok=True)
-        root = layout.open_group(path, mode="r+")
-        ledger.close_journal(root, path)
-        for s, b, number in sorted({unit for finding in findings for unit in finding.units}):
-            ledger.forget(root, (s, b), number)
-        if not root.attrs.get("growing"):
-            layout.write_coordinates(root, identity_of_arrays(root))
-            layout.consolidate(path)
-        store.clean(path)
+        root = layout.open_root(store.location, "r+")
+        ledger.close_journal(root, store.location)
+        for place in sorted({place_of(store, u) for problem in problems for u in problem.units}):
+            ledger.forget(root, place[:2], place[2])
+        if not store.record.growing:
+            layout.write_coordinates(root, store.record.identity)
+            layout.consolidate(store.location)
+        remove_leftovers(store.location)
 
 
-def _rows(opened: Opened) -> tuple[dict[str, NDArray[np.float64]], list[Finding]]:
+def _rows(store: Store) -> tuple[Rows, list[Problem]]:
     """The rows of the ledger; where a chunk of them is bad, its units are to be computed again."""
     try:
-        return ledger.rows(opened.root, opened.path), []
-    except Exception:
-        found: list[Finding] = []
-    rows = {name: np.full(opened.root[f"ledger/{name}"].shape, np.nan) for name in METRICS}
-    journal: Any = None
+        return store.rows(), []
+    except UserError:
+        # The good rows of a journal count again once `repair` has removed the bad ones.
+        problems = list(_check_journal(store))
+    rows = {name: np.full(_shape_of_rows(store, name), np.nan) for name in METRICS}
+    for name in METRICS:
+        problems += _read_chunks(store, name, rows[name])
+    return rows, problems
+
+
+def _shape_of_rows(store: Store, name: str) -> tuple[int, ...]:
+    """The shape of a metric's rows for the store's labels alone, without an unfinished growth."""
+    units = store.root[f"ledger/{name}"].shape[len(CELL)]
+    curve = shape(store.labels, METRICS[name].curve)
+    return (*shape(store.labels, CELL), units, *curve, len(MOMENTS))
+
+
+def _check_journal(store: Store) -> Iterator[Problem]:
+    """Rows of the journal that cannot be read."""
     try:
-        if "journal" in opened.root:
-            journal = opened.root["journal/rows"]
-    except Exception as error:
+        if not ledger.is_open(store.root):
+            return
+        journal = store.root["journal/rows"]
+    except Exception as error:  # zarr raises whatever it meets
         words = f"journal/rows/zarr.json is damaged ({error}): its units are computed again"
-        found.append(Finding(words, files=(f"{opened.path}/journal",)))
-    for (s, b), number, file in ledger.journal_files(opened.path) if journal is not None else ():
+        yield Problem(words, files=(str(store.location.child("journal")),))
+        return
+    for (s, b), number in ledger.waiting_rows(store.root, store.location):
         try:
             journal[s, b, number]
-        except Exception as error:
-            words = f"{opened.describe((s, b, number))}: its row cannot be read ({error})"
-            found.append(Finding(words, units=((s, b, number),), files=(file,)))
-    for name in METRICS:
-        array = opened.root[f"ledger/{name}"]
-        step = array.chunks[2]
-        for s, b in opened.cells:
-            for first in range(0, array.shape[2], step):
-                span = slice(first, min(first + step, array.shape[2]))
-                try:
-                    rows[name][s, b, span] = array[s, b, span]
-                except Exception as error:
-                    units = tuple((s, b, k) for k in range(span.start, span.stop))
-                    grid = np.ndindex(*chunk_grid(array)[3:])
-                    files = tuple(
-                        f"{opened.path}/ledger/{name}/c/"
-                        + "/".join(map(str, (s, b, first // step, *index)))
-                        for index in grid
-                    )
-                    found.append(
-                        Finding(
-                            f"ledger/{name}, {opened.describe(units[0])} and up to "
-                            f"{len(units) - 1} units after it: its rows cannot be read ({error})",
-                            units=units, files=files,
-                        )
-                    )  # fmt: skip
-    # Rows that wait in the journal are looked at once the bad ones are away.
-    return rows, found
+        except Exception as error:  # zarr raises whatever it meets
+            unit = unit_at(store, (s, b, number))
+            file = str(ledger.row_file(store.root, store.location, (s, b), number))
+            yield Problem(f"{unit}: its row cannot be read ({error})", (unit,), (file,))
 
 
-def _unit(opened: Opened, place: Place, rows: dict[str, NDArray[np.float64]]) -> Iterator[Finding]:
+def _read_chunks(store: Store, name: str, rows: NDArray[np.float64]) -> Iterator[Problem]:
+    """Read a metric's ledger into `rows`, chunk by chunk; yields a problem for each bad chunk."""
+    array = store.root[f"ledger/{name}"]
+    units, step = array.shape[len(CELL)], array.chunks[len(CELL)]
+    curve = tuple(slice(length) for length in rows.shape[len(CELL) + 1 :])
+    for s, b in np.ndindex(*rows.shape[: len(CELL)]):
+        cell = store.labels["source"][s], store.labels["block_size"][b]
+        # A cell with fewer trials than others has no units in the rest of its chunks.
+        last = -(-asked_trials(store, *cell) // store.record.unit_trials)
+        for first in range(0, units, step):
+            span = slice(first, min(first + step, units))
+            try:
+                rows[s, b, span] = array[(s, b, span, *curve)]
+            except Exception as error:  # zarr raises whatever it meets
+                bad = tuple(
+                    unit_at(store, (s, b, k))
+                    for k in range(first, max(first + 1, min(span.stop, last)))
+                )
+                files = tuple(
+                    str(store.location.child(f"ledger/{name}", array.metadata.encode_chunk_key(
+                        (s, b, first // step, *index)
+                    )))
+                    for index in np.ndindex(*chunk_grid(array)[len(CELL) + 1 :])
+                )  # fmt: skip
+                words = (
+                    f"ledger/{name}, {bad[0]} and up to {len(bad) - 1} units after it: its rows "
+                    f"cannot be read ({error})"
+                )
+                yield Problem(words, bad, files)
+
+
+def _check_unit(store: Store, unit: Unit, rows: Rows) -> Iterator[Problem]:
     """Whether the trials of a unit can be read, and are those that its row sums up."""
-    have = labels(opened.identity)
-    start = place[2] * opened.unit_trials
-    whole = {**have, "source": [have["source"][place[0]]],
-             "block_size": [have["block_size"][place[1]]]}  # fmt: skip
-    kept = min(start + opened.unit_trials, opened.root["error"].shape[-1])
+    place, labels = place_of(store, unit), _of_cell(store.labels, unit)
+    kept = min(unit.start + store.record.unit_trials, store.kept_trials)
     try:
-        measures = layout.read_trials(opened.root, opened.identity, whole, start, max(start, kept))
-    except Exception as error:
-        said = " ".join(str(error).split())
-        yield Finding(
-            f"{opened.describe(place)}: cannot be read ({type(error).__name__}: {said})",
-            units=(place,), files=opened.chunk_files(place),
-        )  # fmt: skip
+        measures = store.read_cell(labels, unit.start, max(unit.start, kept))
+    except Exception as error:  # zarr raises whatever it meets
+        reason = " ".join(str(error).split())
+        words = f"{unit}: cannot be read ({type(error).__name__}: {reason})"
+        yield Problem(words, (unit,), chunk_files(store, unit))
         return
     known = ~np.isnan(rows["error"][place][..., _COUNT])
-    for name in METRICS:
+    for name, metric in METRICS.items():
         row, values = rows[name][place], getattr(measures, name)
-        listed = known if name == "error" else known.any(axis=_ALGORITHM)
+        listed = known if metric.curve == METRICS["error"].curve else without_algorithm(known)
         if np.isnan(row[..., _COUNT][listed]).any() or not _sums_up(row, values):
-            yield Finding(
-                f"{opened.describe(place)}: the ledger's row of {name} is not that of its trials",
-                units=(place,), files=opened.chunk_files(place),
-            )  # fmt: skip
+            words = f"{unit}: the ledger's row of {name} is not that of its trials"
+            yield Problem(words, (unit,), chunk_files(store, unit))
             return
 
 
+def _of_cell(labels: Labels, unit: Unit) -> Labels:
+    return {**labels, "source": [unit.source], "block_size": [unit.block_size]}
+
+
 def _sums_up(row: NDArray[np.float64], values: NDArray[np.float32]) -> bool:
-    """Whether a row has the moments of trials; those that are not kept cannot be looked at."""
+    """Whether a row has the moments of trials; those that are not kept cannot be read."""
     counts = row[..., _COUNT]
     for count in np.unique(counts[~np.isnan(counts)]):
         here = counts == count
         length = int(count)
         if length > values.shape[-1]:
             continue
-        # A point that has no values, as the regret of ReLU, counts none.
+        # Some points have no values, as the regret of ReLU: their count is 0.
         if moments_of(values[here][:, : length or None]).tobytes() != row[here].tobytes():
             return False
     return True
 
 
 def _recomputed(
-    opened: Opened,
+    store: Store,
     counts: NDArray[np.int64],
-    rows: dict[str, NDArray[np.float64]],
+    rows: Rows,
     sample: float,
-    bad: set[Place],
-) -> Iterator[tuple[int, Finding | None]]:
-    """Compute units again, chosen at random of those that are not bad, and compare their bits."""
+    bad: set[tuple[str, int, int]],
+) -> Iterator[tuple[int, Problem | None]]:
+    """Compute units again, chosen at random from those that are not bad, and compare the bits.
+
+    Yields for each unit how many there are in all, and what is wrong; 0 for a run of which none
+    can be computed again.
+    """
     if not sample:
         return
-    units = []
-    for run in provenance.recorded_runs(opened.attributes):
+    units: list[tuple[Plan, Unit]] = []
+    for run in store.record.runs:
         try:
-            settings = compose.recorded(run["config"])
-            plan = make_plan(settings, kinds.resolve).with_unit_trials(opened.unit_trials)
-            _check_same(opened, plan)
+            plan = make_plan(
+                compose.recorded(run.config, config_dirs=run.config_dirs), kinds.resolve
+            )
+            plan = plan.with_unit_trials(store.record.unit_trials)
+            _check_same(store.record.identity, plan.identity)
         except UserError as error:
-            words = f"cannot compute again what {run['overrides']!r} asked for: {error}"
-            yield 0, Finding(words, mendable=False)
+            asked = " ".join(f"{key}={text}" for key, text in run.given.items())
+            words = f"cannot compute again what {asked!r} asked for: {error}"
+            yield 0, Problem(words, mendable=False)
             continue
-        units += [
-            (plan, unit)
-            for unit in _complete(plan, opened, counts)
-            if _place(opened, plan, unit) not in bad
-        ]
+        complete = plan.grid.complete(chosen_counts(counts, store.labels, plan.labels))
+        units += [(plan, u) for u in complete if (u.source, u.block_size, u.number) not in bad]
     if not units:
         return
     size = len(units) if sample >= 1 else max(1, round(sample * len(units)))
     chosen = np.random.default_rng().choice(len(units), size, replace=False)
     for k in sorted(chosen.tolist()):
         plan, unit = units[k]
-        yield size, _differs(opened, plan, unit, rows)
+        yield size, _differs(store, plan, unit, rows)
 
 
-def _check_same(opened: Opened, plan: Plan) -> None:
-    """Refuse to compare with what files, parameters or kernels of today would give."""
-    both = joined(opened.identity, plan.identity)
-    if both != opened.identity:
-        have = {**opened.identity, **{axis: plan.identity[axis] for axis in LISTED}}
-        raise UserError("; ".join(differences(have, plan.identity)) or "its axes are not there")
+def _check_same(stored: Identity, today: Identity) -> None:
+    """Refuse if files, parameters or kernels have changed since: other bits are then no damage."""
+    if joined(stored, today) == stored:
+        return
+    axes = {a: stored.axes[a] if a in NAMED else values for a, values in today.axes.items()}
+    unlike = differences(Identity(axes, stored.fixed), today)
+    raise UserError("; ".join(unlike) or "its axes are not there")
 
 
-def _complete(plan: Plan, opened: Opened, counts: NDArray[np.int64]) -> Iterator[Unit]:
-    listed = on_axes_of(plan.labels, opened.identity, counts)
-    whole = listed.min(axis=(3, 4, 5, 6))
-    for unit in plan.units():
-        if unit.number < whole.shape[-1] and whole[unit.source, unit.block_size, unit.number] >= (
-            unit.stop - unit.start
-        ):
-            yield unit
-
-
-def _place(opened: Opened, plan: Plan, unit: Unit) -> Place:
-    have = labels(opened.identity)
-    return (
-        have["source"].index(plan.sources[unit.source].name),
-        have["block_size"].index(plan.block_sizes[unit.block_size]),
-        unit.number,
-    )
-
-
-def _differs(
-    opened: Opened, plan: Plan, unit: Unit, rows: dict[str, NDArray[np.float64]]
-) -> Finding | None:
-    source, size = plan.sources[unit.source].name, plan.block_sizes[unit.block_size]
-    wanted = {**plan.labels, "source": [source], "block_size": [size]}
-    at, place = places(opened.identity, wanted), _place(opened, plan, unit)
+def _differs(store: Store, plan: Plan, unit: Unit, rows: Rows) -> Problem | None:
+    labels = _of_cell(plan.labels, unit)
+    at, place = positions(store.labels, labels), place_of(store, unit)
     again = measure_unit(plan, unit)
-    kept = min(unit.stop, opened.root["error"].shape[-1])
-    stop = max(kept, unit.start)
-    found = layout.read_trials(opened.root, opened.identity, wanted, unit.start, stop)
-    for name, curve in METRICS.items():
-        stored, new = getattr(found, name), getattr(again, name)
-        row = rows[name][place][np.ix_(*(at[axis] for axis in curve))]
-        same_length = row[..., _COUNT] == unit.stop - unit.start
+    stop = max(min(unit.stop, store.kept_trials), unit.start)
+    measures = store.read_cell(labels, unit.start, stop)
+    for name, metric in METRICS.items():
+        stored, new = getattr(measures, name), getattr(again, name)
+        row = rows[name][place][np.ix_(*(at[axis] for axis in metric.curve))]
+        same_length = row[..., _COUNT] == unit.trials
         if (
             stored.tobytes() != new[..., : stored.shape[-1]].tobytes()
             or moments_of(new)[same_length].tobytes() != row[same_length].tobytes()
         ):
-            return Finding(
-                f"{plan.describe(unit)}: computed again, {name} has other bits",
-                units=(place,), files=opened.chunk_files(place),
-            )  # fmt: skip
+            words = f"{unit}: computed again, {name} has other bits"
+            return Problem(words, (unit,), chunk_files(store, unit))
     return None

@@ -1,1 +1,1 @@
-"""What a person types, and what comes back."""
+"""The command line: words, verbs, help and completion."""

@@ -1,61 +1,74 @@
-"""The verbs that take a store: what they print; no logic."""
+"""The verbs that read a store: what they print.  What they print is computed elsewhere."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.cli import help
+from pipeline.cli.declaration import Request
 from pipeline.config import notation
-from pipeline.errors import UserError
+from pipeline.errors import UserError, command
+
+if TYPE_CHECKING:
+    from pipeline.audit.problem import Problem
+    from pipeline.plan.axes import Labels
+    from pipeline.store.location import Location
+    from pipeline.store.store import Store
 
 
-def summary(words: list[str], show: bool) -> int:
+def open_store(request: Request) -> "Store":
+    """Open the store that a command line is about, and note it as the one last used."""
+    from pipeline.store import recent
+    from pipeline.store.location import Location
+    from pipeline.store.store import Store
+
+    store = Store.open(request.location)
+    recent.note(Location.of(request.own["results"]), store.location)
+    return store
+
+
+def config(request: Request) -> str:
+    """The configuration of the last sweep into a store."""
+    runs = open_store(request).record.runs
+    return runs[-1].config if runs else ""
+
+
+def summary(request: Request) -> int:
     """`summary`: the table of a store."""
-    path, _ = store_and_keys(words, {})
-    if show:
-        return print_config(path)
-    from pipeline.audit import status
-    from pipeline.store import listing, store
+    from pipeline.audit.status import status_of
 
-    with store.reading(path):
-        recorded = _recorded(store.provenance_of(path))
-        asked = recorded["trials"]
-    length = listing.measured_trials(path)
-    prefixes = [length] if asked == "all" else notation.integers("trials", asked)
-    print_table(path, [*prefixes[:-1], length], recorded.get("precision"))
-    found = status.look(path)
-    wanted = sum(cell.trials for cell in found.cells)
-    done = wanted - found.trials_left
-    if done < wanted:
+    store = open_store(request)
+    length = store.measured_trials()
+    asked: Mapping[str, Any] = store.record.runs[-1].asked if store.record.runs else {}
+    trials = asked.get("trials", "all")
+    prefixes = [length] if trials == "all" else list(trials)
+    print_table(store, [*prefixes[:-1], length], asked.get("precision"))
+    status = status_of(store, None)
+    if status.trials_left:
+        done = status.trials - status.trials_left
         print(
-            f"Unfinished: {done:,} of {wanted:,} trials are stored; the same sweep goes on.",
+            f"Unfinished: {done:,} of {status.trials:,} trials are stored; the same sweep goes on.",
             file=sys.stderr,
         )
-    print(f"Store: {path}")
+    print(f"Store: {store}")
     return 0
 
 
-def plot(words: list[str], show: bool) -> int:
+def plot(request: Request) -> int:
     """`plot`: the curves of a store, as pictures."""
-    path, own = store_and_keys(words, {"to": None, "log": "false"})
-    if show:
-        return print_config(path)
     from pipeline.analysis import curves
     from pipeline.show import figures
-    from pipeline.store import listing
 
-    stem = path.removesuffix(".zarr") if own["to"] is None else own["to"]
-    figure = figures.plot_curves(
-        curves.of_store(path, listing.measured_trials(path)),
-        log=notation.truth("log", own["log"]),
-    )
-    return save(figure, stem)
+    store, to = open_store(request), request.own["to"]
+    drawn = curves.of_store(store, store.measured_trials())
+    figure = figures.plot_curves(drawn, log=request.own["log"])
+    name_default_store(request)
+    return save_picture(figure, str(store).removesuffix(".zarr") if to is None else to)
 
 
-def save(figure: Any, stem: str) -> int:
-    """Save a picture, and say where it is."""
+def save_picture(figure: Any, stem: str) -> int:
+    """Save a picture, and print where it is."""
     from pipeline.show import figures
 
     stem = os.path.expanduser(stem).removesuffix(".png").removesuffix(".svg")
@@ -70,147 +83,147 @@ def save(figure: Any, stem: str) -> int:
     return 0
 
 
-def print_config(path: str) -> int:
-    """Print the configuration of the last sweep into a store."""
-    from pipeline.store import store
-
-    print(store.provenance_of(path)["config"], end="")
-    return 0
+def name_default_store(request: Request) -> None:
+    """Print, on standard error, which store was taken where none was given."""
+    if not request.store_is_given:
+        print(f"Store: {request.location}", file=sys.stderr)
 
 
-def _recorded(attributes: dict[str, Any]) -> dict[str, Any]:
-    import yaml
-
-    recorded: dict[str, Any] = yaml.safe_load(attributes["config"])
-    return recorded
-
-
-def status(words: list[str], show: bool) -> int:
+def status(request: Request) -> int:
     """`status`: how far a store is, at once."""
-    path, _ = store_and_keys(words, {})
-    if show:
-        return print_config(path)
-    from pipeline.audit import status
+    from pipeline.audit.status import status_of
     from pipeline.show import progress
+    from pipeline.store import lock
 
-    found = status.look(path)
-    progress.print_status(found)
-    print(f"Store: {path}")
+    # First the lock, then the ledger: a unit that ends in between then counts as complete.
+    holder: Mapping[str, Any] | None = lock.holder(request.location)
+    store = open_store(request)
+    progress.print_status(status_of(store, holder))
+    print(f"Store: {store}")
     return 0
 
 
-def verify(words: list[str], show: bool) -> int:
-    """`verify`: look through a store for whatever is not as it was written."""
-    own = {"sample": "0.01", "repair": "false", "against": None}
-    path, own = store_and_keys(words, own)
-    if show:
-        return print_config(path)
-    share = 1.0 if own["sample"] == "all" else notation.number("sample", own["sample"])
+def share_of_units(key: str, value: str) -> float:
+    """The share of the units that `verify` computes again, 0 .. 1; `all` is 1."""
+    share = 1.0 if value == "all" else notation.number(key, value)
     if not 0 <= share <= 1:
-        raise UserError(f"sample must be within 0..1, or all, got {own['sample']}: try sample=0.01")
-    mend = notation.truth("repair", own["repair"])
-    if mend and "://" in path:
-        raise UserError(f"repair=true needs a folder, got {path}: copy the store to a disk first")
-    from pipeline.audit import status, verify
-    from pipeline.show import progress
-    from pipeline.store import provenance, store
+        raise UserError(f"{key} must be within 0..1, or all, got {value}: try {key}=0.01")
+    return share
 
-    attributes = store.provenance_of(path)
-    other = own["against"] if own["against"] is not None else attributes.get("rerun_of")
-    if own["against"] is not None:
-        if not other:
-            raise UserError("against is empty: give a store, as against=results/sweep-HASH.zarr")
-        store.provenance_of(os.path.expanduser(other))
-    with store.reading(path), progress.Counter() as counter:
-        report = verify.verify(path, share, counter.seen)
-    for finding in report.findings:
-        print(f"bad: {finding.words}")
+
+def verify(request: Request) -> int:
+    """`verify`: check a store for whatever is not as it was written."""
+    repair = request.own["repair"]
+    if repair and not request.location.folder:
+        raise UserError(
+            f"repair=true needs a folder, got {request.location}: copy the store to a disk first"
+        )
+    from pipeline.audit import verify
+    from pipeline.show import progress
+    from pipeline.store.store import naming_damage
+
+    store = open_store(request)
+    other = _compared_store(request.own["against"], store)
+    name_default_store(request)
+    with naming_damage(store.location), progress.CheckProgress() as check:
+        report = verify.verify(store, request.own["sample"], check.observe)
+    for problem in report.problems:
+        print(f"bad: {problem.words}")
     print(
-        f"{report.units:,} units looked at: metadata, files, checksums, the ledger against their "
+        f"{report.units:,} units checked: metadata, files, checksums, the ledger against their "
         f"trials. {report.recomputed:,} computed again."
     )
-    left = report.findings
-    if mend and left:
-        verify.repair(path, left)
-        left = verify.verify(path, 0.0).findings
-        for finding in left:
-            print(f"left: {finding.words}")
-        if not left:
-            print("Repaired: what was bad counts as missing, and is computed again by")
-            print("\n".join(provenance.commands(attributes, path)))
-            return 0
+    if not report.problems:
+        return _print_soundness(store, other)
+    return _repair(store, report.problems) if repair else _refuse(store, report.problems)
+
+
+def _compared_store(against: str | None, store: "Store") -> "Location | None":
+    """The store that `verify` compares with: `against`, which must exist, or a rerun's original."""
+    from pipeline.store.location import Location
+    from pipeline.store.store import Store
+
+    if against is None:
+        return Location(store.record.rerun_of) if store.record.rerun_of else None
+    if not against:
+        raise UserError("against is empty: give a store, as against=results/sweep-HASH.zarr")
+    return Store.open(Location.of(against)).location
+
+
+def _repair(store: "Store", problems: Sequence["Problem"]) -> int:
+    """Repair a store, print what could not be mended, and return the exit code."""
+    from pipeline.audit import verify
+    from pipeline.store.store import Store
+
+    verify.repair(store, problems)
+    store = Store.open(store.location)
+    left = verify.verify(store, 0.0).problems
+    for problem in left:
+        print(f"left: {problem.words}")
     if left:
-        remedy = (
-            f"; {help.PROGRAM} verify {path} repair=true queues them for the next sweep"
-            if any(finding.mendable for finding in left)
-            else ""
-        )
-        print(f"error: {len(left)} findings in {path}{remedy}", file=sys.stderr)
-        return 1
-    if missing := status.look(path).trials_left:
-        print(f"Unfinished: {missing:,} trials are missing; these commands go on:")
-        print("\n".join(provenance.commands(attributes, path)))
-    print("Everything that is there is as it was written, to the bit.")
-    if other and not store.is_store(os.path.expanduser(other)):
-        print(f"{other}, of which this is a rerun, is no longer there to compare with.")
-    elif other:
-        return print_differing(path, os.path.expanduser(other))
+        return _refuse(store, left)
+    print("Repaired: what was bad counts as missing, and is computed again by")
+    print("\n".join(store.record.commands(str(store))))
     return 0
 
 
-def print_differing(path: str, other: str) -> int:
-    """Compare two stores by bits, and say so; an exit code."""
-    from pipeline.audit import difference
+def _refuse(store: "Store", problems: Sequence["Problem"]) -> int:
+    """Print that a store is damaged, and what can be done; returns the exit code."""
+    remedy = (
+        f"; {command('verify', str(store), 'repair=true')} queues them for the next sweep"
+        if any(problem.mendable for problem in problems)
+        else ""
+    )
+    print(f"error: {len(problems)} problems in {store}{remedy}", file=sys.stderr)
+    return 1
 
-    compared, found = difference.differing(path, other)
-    for words in found:
+
+def _print_soundness(store: "Store", other: "Location | None") -> int:
+    """Print that there is no damage, what is missing, and how another store compares."""
+    from pipeline.audit.status import status_of
+    from pipeline.store.store import Store
+
+    if missing := status_of(store, None).trials_left:
+        print(f"Unfinished: {missing:,} trials are missing; these commands go on:")
+        print("\n".join(store.record.commands(str(store))))
+    print("No damage found.")
+    if not other:
+        return 0
+    compared = Store.find(other)
+    if compared is None:
+        print(f"{other}, of which this is a rerun, is no longer there to compare with.")
+        return 0
+    return print_differences(store, compared)
+
+
+def print_differences(store: "Store", other: "Store") -> int:
+    """Compare two stores by bits and print the result; returns the exit code."""
+    from pipeline.audit.difference import compare_stores
+
+    compared, differences = compare_stores(store, other)
+    for words in differences:
         print(f"differs: {words}")
-    if found:
-        print(f"{len(found)} differences from {other}.")
+    if differences:
+        print(f"{len(differences)} differences from {other}.")
     elif compared:
         print(f"The same to the bit as {other}, wherever both have measured.")
     else:
         print(f"Nothing to compare: {other} has measured nothing that this store has.")
-    return int(bool(found) or not compared)
-
-
-def store_and_keys(words: list[str], own: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The STORE of a verb (the newest one if none is given) and the verb's own keys."""
-    stores = [word for word in words if "=" not in word or os.path.exists(word)]
-    given = notation.split_arguments(word for word in words if word not in stores)
-    folder = os.path.expanduser(given.pop("results", "results"))
-    for key in given:
-        if key not in own:
-            hint = notation.did_you_mean(key, [*own, "results"])
-            raise UserError(f"unknown key {key!r}: {hint}")
-    if len(stores) > 1:
-        raise UserError(f"one store at a time, got {len(stores)}: {' '.join(stores)}")
-    if stores:
-        path = os.path.expanduser(stores[0].removeprefix("file://"))
-        if "://" in path:
-            from pipeline.store import store
-
-            store.check_url(path)
-        return path if "://" in path else str(Path(path).absolute()), {**own, **given}
-    found = [path for path in Path(folder).glob("*.zarr") if (path / "zarr.json").is_file()]
-    newest = sorted(found, key=lambda path: path.stat().st_mtime)
-    if not newest:
-        raise UserError(f"no store in {folder}: run {help.PROGRAM} sweep first, or give its path")
-    return str(newest[-1].absolute()), {**own, **given}
+    return int(bool(differences) or not compared)
 
 
 def print_table(
-    path: str,
+    store: "Store",
     prefixes: Sequence[int],
     precision: float | None = None,
-    wanted: dict[str, list[Any]] | None = None,
+    labels: "Labels | None" = None,
 ) -> None:
     """The table of a store, at each of some numbers of trials."""
     from pipeline.analysis import curves
     from pipeline.show import tables
 
-    found = [curves.of_store(path, prefix, wanted) for prefix in prefixes]
-    if settings := found[0].changed_settings:
-        print(settings)
-    for each in found:
+    tabled = [curves.of_store(store, prefix, labels) for prefix in prefixes]
+    if tabled[0].settings:
+        print(tabled[0].settings)
+    for each in tabled:
         tables.print_curves(each, precision)

@@ -1,14 +1,13 @@
-"""Entries of the axes: sources, operations, selections and block sizes, each checked by itself."""
+"""Sources, operations, selections and block sizes of a sweep, each checked on its own."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asm_core import validate
-from pipeline.config.notation import did_you_mean
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean
 
-# Beyond it one block is a picture: N^4 / 4 products a block, minutes for a few thousand trials.
+# A larger block takes N^4 / 4 products, which is minutes for a few thousand trials.
 MAX_BLOCK_SIZE = 256
 
 
@@ -16,9 +15,11 @@ MAX_BLOCK_SIZE = 256
 class Source:
     """One entry of conf/source, resolved: everything a worker needs to draw its blocks.
 
-    `identity` is what of it decides numbers; `available` how many blocks there are of each block
-    size, None where they never end; `quality` that of the JPEG quantisation of the blocks, if any;
-    `seconds` what drawing a sample takes, for the estimate.
+    `parameters` are those of the entry, plain JSON; `identity` is what decides its numbers;
+    `available` is the number of blocks by block size, None where blocks are drawn without end;
+    `quality` is that of JPEG quantisation, 1 .. 100, None without it; `seconds` is the time to draw
+    one sample, for the estimate; `content` describes what lies at its path, as an object of the
+    class that its kind names, None where blocks are drawn.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Source:
     available: dict[int, int] | None = None
     quality: int | None = None
     seconds: float = 5e-9
+    content: Any = None
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,12 @@ class Choice:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it decides numbers: all but its name."""
+        """What decides its numbers: everything but its name."""
         return {"kind": self.kind, **self.parameters}
 
 
 def block_size(size: int) -> int:
-    """A block size, checked."""
+    """`size`, refused unless it is even and within 2 .. MAX_BLOCK_SIZE."""
     if size < 2 or size % 2 or size > MAX_BLOCK_SIZE:
         raise UserError(
             f"block_size must be even and within 2..{MAX_BLOCK_SIZE}, got {size}: "
@@ -55,7 +57,13 @@ def block_size(size: int) -> int:
 
 
 def operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> Choice:
-    """An entry of conf/operation, checked: also against the block sizes it is to work on."""
+    """An entry of conf/operation, checked, also against the block sizes that it is used with.
+
+    Raises
+    ------
+    UserError
+        For an unknown kind, a slope out of range, or a window that divides not every block size.
+    """
     check_kind("operation", name, entry["kind"], validate.OPERATIONS)
     parameters = _parameters(entry)
     if "window" in parameters:
@@ -74,7 +82,13 @@ def operation(name: str, entry: dict[str, Any], block_sizes: Sequence[int]) -> C
 
 
 def selection(name: str, entry: dict[str, Any]) -> Choice:
-    """An entry of conf/selection, checked."""
+    """An entry of conf/selection, checked.
+
+    Raises
+    ------
+    UserError
+        For an unknown kind, or a rho that is not between 0 and 1.
+    """
     check_kind("selection", name, entry["kind"], validate.SELECTIONS)
     parameters = _parameters(entry)
     if "rho" in parameters:
@@ -83,7 +97,7 @@ def selection(name: str, entry: dict[str, Any]) -> Choice:
 
 
 def check_kind(group: str, name: str, kind: str, known: Collection[str]) -> None:
-    """Refuse a kind that conf/ introduces and the program does not have."""
+    """Refuse a kind that an entry names and the program does not have."""
     if kind not in known:
         raise UserError(f"{group}.{name}.kind={kind} is not known: {did_you_mean(kind, known)}")
 
@@ -93,7 +107,7 @@ def _parameters(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _within(key: str, value: float, *, ends: bool) -> None:
-    """A share between 0 and 1, as asm_core itself wants it."""
+    """Refuse a value outside 0 .. 1, by the check that asm_core makes; `ends` allows 0 and 1."""
     try:
         validate.number(key, value, 0.0, 1.0, ends=ends)
     except ValueError as error:

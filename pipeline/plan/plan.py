@@ -1,6 +1,6 @@
-"""Config -> Plan: what is measured, in which units, under which identity.
+"""Settings -> Plan: what is measured, in which units, under which identity.
 
-Pure: no dask, no xarray, no zarr, nothing read or written.
+Nothing is read or written here.
 """
 
 import dataclasses
@@ -8,26 +8,20 @@ import hashlib
 import itertools
 import json
 import math
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import cached_property
+from typing import Any
 
 from asm_core import KERNEL_VERSION, validate
 from asm_core.sources import STREAM_VERSION
-from pipeline.config.notation import did_you_mean
-from pipeline.errors import UserError
+from pipeline.errors import UserError, did_you_mean
 from pipeline.plan import entries
-from pipeline.plan.boxes import Box, boxes
+from pipeline.plan.axes import CURVE, FREQ, METRICS, Labels, shape
 from pipeline.plan.entries import Choice, Source
-from pipeline.plan.identity import labels
-
-if TYPE_CHECKING:
-    from pipeline.config.compose import Config
+from pipeline.plan.grid import Grid, Rectangle
+from pipeline.plan.identity import Identity
+from pipeline.plan.settings import Settings
 
 # Raised whenever the arrays of a store change their meaning or layout.
 LAYOUT_VERSION = 4
@@ -38,25 +32,20 @@ MAX_UNIT_BYTES = 1 << 28
 # A ledger row per unit, read whole when a store is opened.
 MAX_UNITS = 1_000_000
 
-
-@dataclass(frozen=True)
-class Unit:
-    """One cell (source, block size) and consecutive trials: one task, one chunk, one ledger row.
-
-    `boxes` are the parts of its curves that are to be measured; none means all.
-    """
-
-    source: int
-    block_size: int
-    number: int
-    start: int
-    stop: int
-    boxes: tuple[Box, ...] = ()
+# Which field of a plan has the values of an axis.
+_FIELDS = {
+    "source": "sources",
+    "block_size": "block_sizes",
+    "operation": "operations",
+    "selection": "selections",
+    "algorithm": "algorithms",
+    "freq": "freqs",
+}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep, decided: axes in store order, trials per cell, units.
+    """A sweep, decided: the values of its axes, in store order, and the trials of each cell.
 
     `cell_trials[s][b]` is how many trials the cell of source s and block size b wants;
     `prefixes` are the trial counts at which the estimate is reported, the largest last;
@@ -75,24 +64,34 @@ class Plan:
     unit_trials: int
     keep: int | None = None
 
+    @cached_property
+    def labels(self) -> Labels:
+        """The values of each axis."""
+        return self.identity.labels
+
+    @cached_property
+    def grid(self) -> Grid:
+        """What the plan asks of a store."""
+        return Grid(self.labels, self.cell_trials, self.unit_trials)
+
     @property
     def trials(self) -> int:
         """Trials of the largest cell."""
-        return max(max(row) for row in self.cell_trials)
+        return self.grid.trials
 
     @property
     def kept_trials(self) -> int:
-        """Length of the trial axis: what of the trials the store keeps one by one."""
-        return self.trials if self.keep is None else min(self.trials, self.keep)
+        """Length of the trial axis: how many trials of the largest cell are kept one by one."""
+        return self.kept_of(self.trials)
+
+    def kept_of(self, trials: int) -> int:
+        """How many trials the store keeps one by one of a cell that has so many."""
+        return trials if self.keep is None else min(trials, self.keep)
 
     @property
     def units_per_cell(self) -> int:
         """Length of the ledger's unit axis."""
-        return self.units_of(self.trials)
-
-    def units_of(self, trials: int) -> int:
-        """How many units so many trials of a cell take."""
-        return _ceil(trials, self.unit_trials)
+        return self.grid.units_of(self.trials)
 
     def with_unit_trials(self, unit_trials: int) -> "Plan":
         """The same plan, cut into units of another size."""
@@ -101,45 +100,36 @@ class Plan:
         _check_prefixes(plan)
         return plan
 
-    def only(self, box: Box) -> "Plan":
-        """The plan of a part of the curves."""
-        operations, selections, algorithms, freqs = box
-        return dataclasses.replace(
-            self,
-            operations=tuple(self.operations[k] for k in operations),
-            selections=tuple(self.selections[k] for k in selections),
-            algorithms=tuple(self.algorithms[k] for k in algorithms),
-            freqs=tuple(self.freqs[k] for k in freqs),
-        )
-
-    @property
-    def labels(self) -> dict[str, list[Any]]:
-        """The values of each axis but trial."""
-        return labels(self.identity)
-
     def with_trials(self, cell_trials: Sequence[Sequence[int]]) -> "Plan":
         """The same plan, with other numbers of trials."""
         plan = dataclasses.replace(self, cell_trials=tuple(map(tuple, cell_trials)))
         return dataclasses.replace(plan, prefixes=(plan.trials,))
 
-    @property
-    def axis_sizes(self) -> dict[str, int]:
-        """Lengths of the axes of one trial's curves."""
-        return {
-            "operation": len(self.operations),
-            "selection": len(self.selections),
-            "algorithm": len(self.algorithms),
-            "freq": len(self.freqs),
+    def of_part(self, part: Rectangle) -> "Plan":
+        """The plan that has only this part of the curves."""
+        chosen: dict[str, Any] = {
+            _FIELDS[axis]: tuple(getattr(self, _FIELDS[axis])[k] for k in positions)
+            for axis, positions in zip(CURVE, part, strict=True)
         }
+        return dataclasses.replace(self, **chosen)
+
+    def source(self, name: str) -> Source:
+        """The source that has this name."""
+        return next(source for source in self.sources if source.name == name)
 
     @property
     def curve_points(self) -> int:
-        """Errors stored for each trial of a cell."""
-        return math.prod(self.axis_sizes.values())
+        """How many errors each trial of a cell has."""
+        return math.prod(shape(self.labels, CURVE))
+
+    @property
+    def values_per_trial(self) -> int:
+        """How many numbers each trial of a cell has: errors, mask accuracies and regrets."""
+        return sum(math.prod(shape(self.labels, metric.curve)) for metric in METRICS.values())
 
     @property
     def last_frequency(self) -> int:
-        """The n from which on every block keeps everything."""
+        """The smallest n at which every block size and selection keeps all coefficients."""
         return max(
             validate.last_frequency(size, selection.kind)
             for size in self.block_sizes
@@ -148,88 +138,46 @@ class Plan:
 
     @property
     def unit_bytes(self) -> int:
-        """Size of one unit's errors in memory."""
+        """Bytes that the errors of one whole unit take in memory."""
         return 4 * self.curve_points * self.unit_trials
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """Everything that decides the numbers, and nothing else; plain JSON."""
-        return {
-            "seed": self.seed,
+    @cached_property
+    def identity(self) -> Identity:
+        """Everything that decides the numbers, and nothing else."""
+        axes = {
             "source": {source.name: source.identity for source in self.sources},
             "block_size": list(self.block_sizes),
             "operation": {operation.name: operation.identity for operation in self.operations},
             "selection": {selection.name: selection.identity for selection in self.selections},
             "algorithm": list(self.algorithms),
-            "freq": list(self.freqs),
+            FREQ: list(self.freqs),
+        }
+        fixed = {
+            "seed": self.seed,
             "dtype": "float32",
             "stream_version": STREAM_VERSION,
             "kernel_version": KERNEL_VERSION,
             "layout_version": LAYOUT_VERSION,
         }
+        return Identity(axes, fixed)
 
     @property
-    def digest(self) -> str:
-        """Short hash of the identity."""
-        text = json.dumps(self.identity, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-    def units(self) -> Iterator[Unit]:
-        """Every unit, cell by cell and in trial order."""
-        for s, row in enumerate(self.cell_trials):
-            for b, trials in enumerate(row):
-                for number, start in enumerate(range(0, trials, self.unit_trials)):
-                    yield Unit(s, b, number, start, min(start + self.unit_trials, trials))
-
-    @property
-    def unit_count(self) -> int:
-        """How many units there are."""
-        return sum(_ceil(n, self.unit_trials) for row in self.cell_trials for n in row)
-
-    def missing(self, counts: NDArray[np.int64] | None) -> list[Unit]:
-        """Units, or the parts of them, of which the ledger lists fewer trials than are wanted.
-
-        `counts` (source, block_size, unit, operation, selection, algorithm, freq) on the plan's own
-        axes; None where there is no store.
-        """
-        if counts is None:
-            return list(self.units())
-        whole = counts.min(axis=(3, 4, 5, 6))
-        found = []
-        for unit in self.units():
-            place, wanted = (unit.source, unit.block_size, unit.number), unit.stop - unit.start
-            if unit.number >= whole.shape[-1]:
-                found.append(unit)
-            elif whole[place] < wanted:
-                lacking = counts[place] < wanted
-                parts = () if lacking.all() else tuple(boxes(lacking))
-                found.append(dataclasses.replace(unit, boxes=parts))
-        return found
-
-    def name(self, unit: Unit) -> dict[str, Any]:
-        """A unit by the values of its axes, as JSON has it."""
-        return {
-            "source": self.sources[unit.source].name,
-            "block_size": self.block_sizes[unit.block_size],
-            "number": unit.number,
-        }
-
-    def describe(self, unit: Unit) -> str:
-        """A unit, in words for a message."""
-        source, size = self.sources[unit.source], self.block_sizes[unit.block_size]
-        return f"source={source.name} block_size={size} trials {unit.start}..{unit.stop - 1}"
+    def store_name(self) -> str:
+        """The name of a store for which the user gave none; it has a hash of the identity."""
+        text = json.dumps(self.identity.to_json(), sort_keys=True, separators=(",", ":"))
+        return f"sweep-{hashlib.sha256(text.encode()).hexdigest()[:10]}.zarr"
 
 
 Resolver = Callable[[str, dict[str, Any], Sequence[int]], list[Source]]
 
 
-def make_plan(config: "Config", resolve: Resolver) -> Plan:
-    """The plan of a configuration.
+def make_plan(settings: Settings, resolve: Resolver) -> Plan:
+    """The plan of some settings.
 
     Parameters
     ----------
-    config
-        As `pipeline.config.compose.load` gives it.
+    settings
+        As `pipeline.config.compose.load` gives them.
     resolve
         (name, entry, block sizes) -> Sources; looks up the files that an entry names.
 
@@ -239,37 +187,32 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
         For a combination that cannot be: a window that does not divide a block size, more trials
         than a source has blocks, too many units.
     """
-    block_sizes = tuple(entries.block_size(size) for size in config.block_size)
-    if config.freqs[-1] >= entries.MAX_BLOCK_SIZE**2:
+    block_sizes = tuple(entries.block_size(size) for size in settings.block_size)
+    if settings.freqs[-1] >= entries.MAX_BLOCK_SIZE**2:
         raise UserError(
             f"freqs must be at most {entries.MAX_BLOCK_SIZE**2 - 1}, where every block keeps "
-            f"everything, got {config.freqs[-1]}"
+            f"everything, got {settings.freqs[-1]}"
         )
     operations = tuple(
-        entries.operation(name, entry, block_sizes) for name, entry in config.operation.items()
+        entries.operation(name, entry, block_sizes) for name, entry in settings.operation.items()
     )
-    selections = tuple(entries.selection(name, entry) for name, entry in config.selection.items())
-    for algorithm in config.algorithm:
+    selections = tuple(entries.selection(name, entry) for name, entry in settings.selection.items())
+    for algorithm in settings.algorithm:
         if algorithm not in validate.ALGORITHMS:
-            raise UserError(
-                f"unknown algorithm {algorithm!r}: {did_you_mean(algorithm, validate.ALGORITHMS)}"
-            )
-    found = (resolve(name, entry, block_sizes) for name, entry in config.source.items())
-    sources = sorted(itertools.chain.from_iterable(found), key=lambda source: source.name)
-    for source, following in itertools.pairwise(sources):
-        if source.name == following.name:
-            raise UserError(f"two sources are named {source.name}: give one another name")
+            hint = did_you_mean(algorithm, validate.ALGORITHMS)
+            raise UserError(f"unknown algorithm {algorithm!r}: {hint}")
+    sources = _sources(settings.source, resolve, block_sizes)
     cell_trials = tuple(
-        tuple(_trials(config.trials, source, size) for size in block_sizes) for source in sources
+        tuple(_trials(settings.trials, source, size) for size in block_sizes) for source in sources
     )
     prefixes = (
         (max(max(row) for row in cell_trials),)
-        if isinstance(config.trials, str)
-        else tuple(config.trials)
+        if isinstance(settings.trials, str)
+        else tuple(settings.trials)
     )
     plan = Plan(
-        config.seed, tuple(sources), block_sizes, operations, selections, tuple(config.algorithm),
-        tuple(config.freqs), cell_trials, prefixes, config.unit_trials, config.store_trials,
+        settings.seed, sources, block_sizes, operations, selections, tuple(settings.algorithm),
+        tuple(settings.freqs), cell_trials, prefixes, settings.unit_trials, settings.store_trials,
     )  # fmt: skip
     fitting = MAX_UNIT_BYTES // (4 * plan.curve_points)
     if not fitting:
@@ -277,21 +220,32 @@ def make_plan(config: "Config", resolve: Resolver) -> Plan:
             f"one trial has {plan.curve_points} errors, at most {MAX_UNIT_BYTES // 4} fit: sweep "
             "fewer values at a time"
         )
-    # The unit size changes no number, so a sweep of many curves gets smaller units, unasked.
-    return plan.with_unit_trials(min(config.unit_trials, 1 << (fitting.bit_length() - 1)))
+    # The unit size changes no result, so a sweep of many curves is given smaller units silently.
+    return plan.with_unit_trials(min(settings.unit_trials, 1 << (fitting.bit_length() - 1)))
+
+
+def _sources(
+    chosen: Mapping[str, dict[str, Any]], resolve: Resolver, block_sizes: Sequence[int]
+) -> tuple[Source, ...]:
+    resolved = (resolve(name, entry, block_sizes) for name, entry in chosen.items())
+    sources = sorted(itertools.chain.from_iterable(resolved), key=lambda source: source.name)
+    for source, following in itertools.pairwise(sources):
+        if source.name == following.name:
+            raise UserError(f"two sources are named {source.name}: give one another name")
+    return tuple(sources)
 
 
 def _check_count(plan: Plan) -> None:
-    if plan.unit_count > MAX_UNITS:
+    if plan.grid.unit_count > MAX_UNITS:
         raise UserError(
-            f"trials={plan.trials} with unit_trials={plan.unit_trials} makes {plan.unit_count} "
-            f"units, at most {MAX_UNITS} are allowed: raise unit_trials (of a new store) or lower "
-            "trials"
+            f"trials={plan.trials} with unit_trials={plan.unit_trials} makes "
+            f"{plan.grid.unit_count} units, at most {MAX_UNITS} are allowed: raise unit_trials "
+            "(of a new store) or lower trials"
         )
 
 
 def _check_prefixes(plan: Plan) -> None:
-    """Each estimate needs its trials kept, or ends with a unit, of which the ledger has moments."""
+    """Refuse a prefix that neither kept trials nor the moments of whole units can give."""
     if plan.keep is None:
         return
     for trials in plan.prefixes[:-1]:
@@ -312,24 +266,38 @@ def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
                 "give a number, as trials=1e6"
             )
         return wanted[-1]
-    have = source.available[size]
+    available = source.available[size]
     if isinstance(wanted, str):
-        return have
-    if wanted[-1] > have:
+        return available
+    if wanted[-1] > available:
         raise UserError(
-            f"trials={wanted[-1]} is more than the {have} blocks of {size} x {size} that source "
-            f"{source.name} has: use at most {have}, or, of stored blocks alone, trials=all"
+            f"trials={wanted[-1]} is more than the {available} blocks of {size} x {size} that "
+            f"source {source.name} has: use at most {available}, or, of stored blocks alone, "
+            "trials=all"
         )
     return wanted[-1]
 
 
-def store_path(config: "Config", plan: Plan) -> str:
-    """Where the store of a plan is: `out`, or a name that carries the identity's hash."""
-    slash = "" if config.results.endswith("/") else "/"
-    path = config.out or f"{config.results}{slash}sweep-{plan.digest}.zarr"
-    path = os.path.expanduser(path.removeprefix("file://"))
-    return path if "://" in path else str(Path(path).absolute())
+def to_json(plan: Plan, of_source: Callable[[Source], dict[str, Any]]) -> dict[str, Any]:
+    """A plan as plain JSON; `of_source` turns a source into JSON."""
+    fields = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
+    return {
+        **fields,
+        "sources": [of_source(source) for source in plan.sources],
+        "operations": [dataclasses.asdict(operation) for operation in plan.operations],
+        "selections": [dataclasses.asdict(selection) for selection in plan.selections],
+    }
 
 
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)
+def from_json(data: Mapping[str, Any], to_source: Callable[[dict[str, Any]], Source]) -> Plan:
+    """The inverse of `to_json`; `to_source` is that of `of_source`."""
+    lists = ("block_sizes", "algorithms", "freqs", "prefixes")
+    plain: dict[str, Any] = {name: tuple(data[name]) for name in lists}
+    plain |= {name: data[name] for name in ("seed", "unit_trials", "keep")}
+    return Plan(
+        **plain,
+        sources=tuple(to_source(source) for source in data["sources"]),
+        operations=tuple(Choice(**operation) for operation in data["operations"]),
+        selections=tuple(Choice(**selection) for selection in data["selections"]),
+        cell_trials=tuple(map(tuple, data["cell_trials"])),
+    )

@@ -1,12 +1,12 @@
-"""How many trials make the interval of a mean narrow enough: the rule that ends a sweep.
+"""The rule that ends a sweep to a precision: how many trials make the interval narrow enough.
 
 A cell is measured in rounds.  After each, every point of its curves has a 95 % interval, mean +- h;
 the cell is done when the largest h is at most the precision.  If it is not, the next round ends at
-the number of trials that h foretells, T (h / precision)^2, and 5 % more, so that mostly one more
-round is enough; but at ten times T at most, because an h of few trials foretells badly.
+the number of trials that h predicts, T (h / precision)^2, and 5 % more, so that usually one more
+round is enough; but at most at 10 T, because an h of few trials predicts badly.
 
-Stopping when the interval looks narrow favours samples whose variance came out small.  Two things
-follow, and both fall with the number of trials, of which there are hence at least MIN_TRIALS:
+Stopping when the interval looks narrow favours samples whose variance came out small.  This has two
+effects; both shrink as trials grow, which is why a cell has at least MIN_TRIALS:
 
 - The mean at the stop is biased by -g s / T, where s is the standard deviation of a trial and g its
   skewness: by Wald's identity E[T (mean - mu)] = 0, so the bias is -Cov(T, mean) / E[T]; T is
@@ -17,7 +17,7 @@ follow, and both fall with the number of trials, of which there are hence at lea
   is uncertain by sqrt((k - 1) / T) of itself, k being the kurtosis: 4 % for k = 17.
 
 A kind of block that is rarer than 3 in MIN_TRIALS may not have been seen at all (its chance to stay
-unseen is 5 %), and no rule that looks at the sample can tell.
+unseen is 5 %), and no rule based on the sample can detect that.
 
 References
 ----------
@@ -28,57 +28,58 @@ mean*, Ann. Math. Statist. 36 (1965); Wald, *Sequential Analysis* (1947), append
 import math
 
 import numpy as np
-from scipy.special import stdtrit
 
+from asm_core.intervals import half_width
 from asm_core.moments import MOMENTS, Array
 
-CONFIDENCE = 0.95
 MIN_TRIALS = 10_000
 _MARGIN = 1.05
 _MOST_GROWTH = 10
+# How many times too wide an interval counts at most: its square, of a precision of 1e-200, would
+# be too large for a float.
+_WIDEST = 1e9
 _COUNT, _M2 = MOMENTS.index("count"), MOMENTS.index("M2")
 
 
-def half_width(count: Array, m2: Array) -> Array:
-    """Half the width of the mean's 95 % interval (Student's t); NaN for fewer than two trials.
+def trials_for(width: float, count: int, precision: float) -> int:
+    """How many trials are expected to bring an interval's half-width down to a precision.
 
     Parameters
     ----------
-    count, m2
-        Number of values and sum of their squared deviations, arrays alike.
+    width
+        The half-width now, after `count` trials; in the unit of the samples, as `precision`.
+
+    Returns
+    -------
+    int
+        Rounded up to three digits, and at most some 10^18 times `count`.
     """
-    freedom = np.where(count < 2, np.nan, count - 1.0)
-    width: Array = stdtrit(freedom, 0.5 + CONFIDENCE / 2) * np.sqrt(m2 / freedom / count)
-    return width
-
-
-def trials_for(width: float, count: int, precision: float) -> int:
-    """The trials at which a half-width of `count` trials is foretold to reach a precision.
-
-    Rounded up to three digits.
-    """
-    foretold = math.ceil(count * (width / precision) ** 2 * _MARGIN)
+    foretold = math.ceil(count * min(width / precision, _WIDEST) ** 2 * _MARGIN)
     step: int = 10 ** max(0, len(str(foretold)) - 3)
     return -(-foretold // step) * step
 
 
 def next_trials(totals: Array, precision: float, trials: int, cap: int) -> int:
-    """How many trials a cell should have, after a round in which it had `trials`.
+    """How many trials a cell should have after the next round.
 
     Parameters
     ----------
     totals
-        (points, len(MOMENTS)), of its curves.
+        (points, len(MOMENTS)), the moments of each point of its curves.
+    precision
+        The half-width that is wanted, in the unit of the samples.
+    trials
+        How many trials it has now.
     cap
-        The most it may have.
+        The most trials that it may have.
 
     Returns
     -------
     int
-        The same number where every point has reached the precision, or the cap is reached.
+        `trials` itself where every point has reached the precision, or the cap is reached.
     """
     widths = half_width(totals[:, _COUNT], totals[:, _M2])
-    # Fewer than two trials have no interval, and reach nothing.
+    # Fewer than two trials have no interval, so they have not reached the precision.
     widest = np.inf if np.isnan(widths).any() else float(widths.max())
     if widest <= precision or trials >= cap:
         return trials

@@ -1,1 +1,1 @@
-"""Running a plan: a cluster, its tasks, what a worker does with one, rounds."""
+"""Running a plan: in rounds, on a cluster, as tasks, each of which a worker measures and stores."""

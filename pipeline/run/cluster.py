@@ -6,7 +6,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from dask.system import CPU_COUNT
@@ -15,31 +14,60 @@ from distributed.utils import silence_logging_cmgr
 
 from asm_core import KERNEL_VERSION
 from asm_core.sources import STREAM_VERSION
-from pipeline.errors import Stopped, UserError
+from pipeline.errors import Stopped, UserError, did_you_mean
 from pipeline.plan.plan import LAYOUT_VERSION
-
-# A worker's heart beats every half second to ten seconds.
-SILENT_SECONDS = 30.0
 
 Versions = tuple[int, int, int]
 
+KINDS = ("local", "processes", "scheduler")
+
+# How long a caller's own client waits for the first worker.
+_SECONDS_FOR_A_WORKER = 10.0
+
+
+def check_kind(settings: dict[str, Any]) -> None:
+    """Refuse a kind of cluster that conf/ introduces and the program does not have."""
+    if settings["kind"] not in KINDS:
+        hint = did_you_mean(settings["kind"], KINDS)
+        raise UserError(f"cluster.kind={settings['kind']} is not known: {hint}")
+
+
+def is_shared(settings: dict[str, Any]) -> bool:
+    """Whether an entry of conf/cluster names a running cluster, which others may be using too."""
+    return bool(settings["kind"] == "scheduler")
+
 
 @contextmanager
-def connect(settings: dict[str, Any]) -> Iterator[Client]:
+def connect(settings: dict[str, Any], client: Client | None = None) -> Iterator[Client]:
     """A client of the cluster that an entry of conf/cluster describes, closed at the end.
+
+    Parameters
+    ----------
+    client
+        One that the caller has: it is used instead, and left open.
 
     Raises
     ------
     UserError
         Where a scheduler does not answer, has no worker, or has workers of another version.
     """
-    if settings["kind"] == "scheduler":
-        # What goes wrong is said in one line, by who meets it.
+    if client is not None:
+        _check_workers(client, client.scheduler_info()["address"], _SECONDS_FOR_A_WORKER)
+        yield client
+    elif is_shared(settings):
+        # Silence Dask's log: whoever catches an error reports it in one line.
         quiet = silence_logging_cmgr(logging.CRITICAL)
-        with quiet, _reach(settings["address"], settings["timeout"]) as client:
-            _check_workers(client, settings)
-            yield client
-        return
+        with quiet, _reach(settings["address"], settings["timeout"]) as reached:
+            _check_workers(reached, settings["address"], settings["timeout"])
+            yield reached
+    else:
+        with _own_cluster(settings) as own:
+            yield own
+
+
+@contextmanager
+def _own_cluster(settings: dict[str, Any]) -> Iterator[Client]:
+    """Threads or processes of this machine, for one sweep."""
     in_process = settings["kind"] == "local"
     workers = settings["workers"] or max(1, CPU_COUNT // (settings["threads"] or 1))
     threads = settings["threads"] or max(1, CPU_COUNT // workers)
@@ -47,7 +75,7 @@ def connect(settings: dict[str, Any]) -> Iterator[Client]:
         processes=not in_process,
         n_workers=workers,
         threads_per_worker=threads,
-        # A port of one's own never clashes with another sweep; None would take 8787 all the same.
+        # Port 0: any free port, so that two sweeps do not clash.  None would mean port 8787.
         dashboard_address="127.0.0.1:0",
         scheduler_kwargs={"dashboard": settings["dashboard"]},
         # A unit that fails is reported by the client, in one line.
@@ -76,51 +104,8 @@ def dask_setup(worker: Worker) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-@dataclass(frozen=True)
-class Look:
-    """A cluster as it is now: threads of its workers; those that are silent, and were removed."""
-
-    threads: int
-    silent: set[str]
-    dropped: list[str]
-
-
-def look(client: Client, silent_before: set[str]) -> Look:
-    """Count the threads; have the scheduler drop workers that are silent now and were before.
-
-    A worker that is stopped, or whose machine hangs, keeps its units until Dask gives it up after
-    five minutes.  Twice, because after a pause of the whole machine all look silent once.
-    """
-    # Workers that are threads beat in this very process.
-    threads = isinstance(client.cluster, LocalCluster) and not client.cluster.processes
-    seconds = float("inf") if threads else SILENT_SECONDS
-
-    # Defined here, so that it travels whole: a scheduler need not have this program.
-    async def on_scheduler(
-        dask_scheduler: Any, limit: float = seconds, before: set[str] = silent_before
-    ) -> Any:
-        import time
-
-        # A span keeps 0.2 kB of every task that ever was, which nobody here asks for.
-        spans = dask_scheduler.extensions.get("spans")
-        for span in spans.spans.values() if spans else ():
-            if span.metadata:
-                span.metadata["collections"].clear()
-        ages = {
-            address: time.time() - worker.last_seen
-            for address, worker in dask_scheduler.workers.items()
-        }
-        silent = {address for address, age in ages.items() if age > limit}
-        dropped = sorted(silent & before)
-        for address in dropped:
-            await dask_scheduler.remove_worker(address, stimulus_id=f"silent-{time.time()}")
-        return dask_scheduler.total_nthreads, silent - set(dropped), dropped
-
-    return Look(*client.run_on_scheduler(on_scheduler))
-
-
 def dashboard(client: Client, settings: dict[str, Any]) -> str | None:
-    """Where to look at the cluster in a browser, if it serves a dashboard."""
+    """The URL of the cluster's dashboard; None where it is switched off."""
     return client.dashboard_link if settings.get("dashboard", True) else None
 
 
@@ -133,8 +118,8 @@ def _reach(address: str, timeout: float) -> Client:
     if timeout <= 0:
         raise UserError(f"cluster.timeout must be more than 0 seconds, got {timeout:g}")
     try:
-        # Never the default: a client that fails would stay it, and the caller's own computations
-        # would wait for a scheduler that is not there.
+        # Not as the default client: it would stay the default even if connecting fails, and the
+        # caller's own Dask computations would then wait for a scheduler that is not there.
         return Client(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         # TypeError is what a TLS scheduler gives a client without certificates.
@@ -148,21 +133,20 @@ def _versions() -> Versions:
     return KERNEL_VERSION, STREAM_VERSION, LAYOUT_VERSION
 
 
-def _check_workers(client: Client, settings: dict[str, Any]) -> None:
-    address = settings["address"]
+def _check_workers(client: Client, address: str, timeout: float) -> None:
     try:
-        client.wait_for_workers(1, timeout=settings["timeout"])
+        client.wait_for_workers(1, timeout=timeout)
     except TimeoutError as error:
         raise UserError(
             f"the scheduler at {address} has no worker: start one with dask worker {address}"
         ) from error
     try:
-        found = client.run(_versions)
+        versions = client.run(_versions)
     except Exception as error:  # whatever a worker of another installation raises
         raise UserError(f"a worker of {address} cannot load this program: {error}") from error
-    for worker, versions in found.items():
-        if versions != _versions():
+    for worker, theirs in versions.items():
+        if theirs != _versions():
             raise UserError(
-                f"worker {worker} computes with versions {versions} of kernel, stream and layout, "
+                f"worker {worker} computes with versions {theirs} of kernel, stream and layout, "
                 f"this program with {_versions()}: install the same version on both"
             )

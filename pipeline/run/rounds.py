@@ -1,270 +1,372 @@
 """Running a plan: in rounds, on a cluster, into a store whose lock is held."""
 
-import json
-import shlex
+import dataclasses
+import itertools
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
+from dask.utils import format_bytes
 from distributed import Client
 
-from pipeline.config import compose
-from pipeline.errors import Stopped, UserError
+from pipeline.errors import Stopped, UserError, command
 from pipeline.plan import estimate, precision
-from pipeline.plan.plan import Plan, Unit, store_path
+from pipeline.plan.grid import Missing, Unit
+from pipeline.plan.plan import Plan
+from pipeline.plan.settings import Settings
 from pipeline.run import cluster
 from pipeline.run.tasks import map_units
-from pipeline.run.worker import run_unit
-from pipeline.store import listing, lock, provenance, store
+from pipeline.run.worker import load_kernels, plan_to_text, run_unit, sees_store
+from pipeline.store import lock, record
+from pipeline.store.location import Location
+from pipeline.store.store import Store, damage, find_for, location_of, remove_leftovers
 
-# How often others are told how far the sweep is: a write of 200 bytes.
-_SECONDS_BETWEEN_TELLING = 1.0
-# Rows that wait in the journal: packing 1,000 takes 0.4 s of the client.
+# After so long a user is told that kernels are being compiled; from numba's cache they take 0.3 s.
+_SECONDS_OF_LOADING = 1.5
+# How often the lock says how far the sweep is, for `status`: a write of 200 bytes.
+_SECONDS_BETWEEN_NEWS = 1.0
+# After so many units their rows are packed: for 1,000, this takes the client 0.4 s.
 _ROWS_BETWEEN_PACKING = 1000
 
 
-class Report(Protocol):
-    """What a run tells whoever watches it."""
+class Observer(Protocol):
+    """What is told how a run goes."""
 
-    def start(self, plan: Plan, path: str, todo: int, done: int, dashboard: str | None) -> None:
+    def begin(self, plan: Plan, todo: int, done: int) -> None:
         """Before the first unit of a round: trials to do, and those that the store already has."""
 
     def advance(self, trials: int) -> None:
         """A unit is stored, or has failed."""
 
-    def say(self, line: str) -> None:
-        """Something that a user should know."""
+    def notify(self, line: str) -> None:
+        """A line for the user."""
 
 
-class Silent:
-    """A report to nobody."""
+class SilentObserver:
+    """An observer that shows nothing."""
 
-    def start(self, plan: Plan, path: str, todo: int, done: int, dashboard: str | None) -> None:
-        """Say nothing."""
+    def begin(self, plan: Plan, todo: int, done: int) -> None:
+        """Show nothing."""
 
     def advance(self, trials: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
-    def say(self, line: str) -> None:
-        """Say nothing."""
+    def notify(self, line: str) -> None:
+        """Show nothing."""
 
 
 @dataclass
 class Outcome:
-    """What a run did: its plan with the trials that it came to, and what it could not measure."""
+    """What a run did.
+
+    `plan` is that of the last round; `store` is None only until there is one; `computed` is how
+    many trials were measured, in `seconds`; `failures` say which units could not be measured, and
+    why.
+    """
 
     plan: Plan
-    path: str
+    store: Store | None
     computed: int = 0
     seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
 
 def execute(
-    settings: compose.Config, plan: Plan, arguments: Sequence[str], report: Report
+    settings: Settings, plan: Plan, observer: Observer, client: Client | None = None
 ) -> Outcome:
     """Compute and store the units of a plan which its store does not have yet.
 
     Parameters
     ----------
     settings, plan
-        A configuration, and the plan made of it.
-    arguments
-        What the configuration was loaded from; kept in the store.
-    report
+        Settings, and the plan made of them.
+    observer
         Is told how the run goes.
+    client
+        Of a cluster that the caller has; it is used, and left open.
 
     Raises
     ------
     UserError
-        Before anything is started or written.
+        For a store, cluster or disk that does not fit; nothing is computed then.
     Stopped
         After Ctrl-C, once the units in flight are stored; a second Ctrl-C does not wait.
     ClusterLostError, StoreLostError
         Where the scheduler is gone, or nothing more can be written.
     """
-    path = store_path(settings, plan)
-    plan = store.check(path, plan, extend=settings.extend)
-    outcome = Outcome(_first_round(plan, path, settings.precision), path)
-    missing = outcome.plan.missing(listing.counts(path, outcome.plan))
-    if not missing and _next_round(plan, outcome.plan, path, settings.precision) == outcome.plan:
-        report.start(outcome.plan, path, 0, sum(map(sum, outcome.plan.cell_trials)), None)
-        if store.unfinished(path) and lock.holder(path) is None:
-            # Killed after its last unit, or while another one's axes grew.
-            with lock.held(path):
-                store.clean(path)
-                attributes = store.provenance_of(path)
-                store.prepare(path, outcome.plan, attributes, extend=settings.extend)
-                store.finish(path, provenance.at_end(attributes, quarantined=[]))
-        return outcome
-    estimate.check_space(outcome.plan, path, len(missing) / outcome.plan.unit_count)
-    shared = settings.cluster["kind"] == "scheduler"
+    cluster.check_kind(settings.cluster)
+    location = location_of(settings, plan)
+    todo = _todo(location, settings, plan)
+    if todo.is_done:
+        observer.begin(todo.plan, 0, todo.plan.grid.total_trials)
+        if todo.store and todo.store.is_unfinished and lock.holder(location) is None:
+            return Outcome(todo.plan, _tidied(location, todo.plan))
+        return Outcome(todo.plan, todo.store)
+    _check_space(location, todo)
+    shared = client is not None or cluster.is_shared(settings.cluster)
+    if not shared:
+        _load_kernels(todo.plan, observer)
     with ExitStack() as stack:
         # Refusals come before anything is started, or written.
         if shared:
-            client = stack.enter_context(cluster.connect(settings.cluster))
-        held = stack.enter_context(lock.held(path))
-        for name in store.clean(path):
-            report.say(f"Removed {name}, which a process that died left half written.")
-        work = _Work(settings, plan, arguments, report, outcome, held)
-        work.prepare()
+            client = stack.enter_context(cluster.connect(settings.cluster, client))
+        held = stack.enter_context(lock.held(location))
+        for name in remove_leftovers(location):
+            observer.notify(f"Removed {name}, which a process that died left half written.")
+        if _has_changed(todo.store, Store.find(location)):
+            todo = _todo(location, settings, plan)
+        store = _prepared(todo, settings, location)
         if not shared:
             client = stack.enter_context(cluster.connect(settings.cluster))
-        if settings.cluster["kind"] != "local":
-            _check_shared(client, path)
-        work.run(client)
-    return outcome
+        assert client is not None
+        if shared or settings.cluster["kind"] != "local":
+            _check_sees(client, store)
+        sweep = _Sweep(store, settings, plan, held, observer, Outcome(todo.plan, store))
+        sweep.run(client, todo.missing)
+    return sweep.outcome
 
 
-class _Work:
-    """A run that holds its store's lock: its rounds, and what is noted on the way."""
+@dataclass(frozen=True)
+class _Todo:
+    """What is to be done: the store if there is one, the next round's plan, what is missing."""
 
-    def __init__(
-        self,
-        settings: compose.Config,
-        plan: Plan,
-        arguments: Sequence[str],
-        report: Report,
-        outcome: Outcome,
-        held: lock.Lock,
-    ) -> None:
-        self._settings, self._plan, self._arguments = settings, plan, arguments
-        self._report, self._outcome, self._held = report, outcome, held
-        self._rounds = 0
-        self._attributes: dict[str, Any] = {}
-        self._quarantined: list[dict[str, Any]] = []
+    store: Store | None
+    plan: Plan
+    missing: list[Missing]
+    is_done: bool
 
-    def prepare(self) -> None:
-        """Make the store ready for the plan of the coming round."""
-        path, plan = self._outcome.path, self._outcome.plan
-        if self._attributes:
-            self._attributes |= provenance.of_round(self._attributes, plan)
-            store.prepare(path, plan, self._attributes, extend=self._settings.extend)
-            return
-        before = store.provenance_of(path) if store.is_store(path) else {}
-        self._attributes = provenance.at_start(self._settings, plan, self._arguments, before)
-        store.prepare(path, plan, self._attributes, extend=self._settings.extend)
-        tried = [plan.name(unit) for unit in plan.missing(listing.counts(path, plan))]
-        self._quarantined = [
-            entry for entry in json.loads(before.get("quarantined", "[]"))
-            if {key: entry[key] for key in ("source", "block_size", "number")} not in tried
-        ]  # fmt: skip
 
-    def run(self, client: Client) -> None:
+def _todo(location: Location, settings: Settings, plan: Plan) -> _Todo:
+    store, plan = find_for(location, plan, extend=settings.extend)
+    current = _first_round(plan, store, settings.precision)
+    missing = _missing(store, current)
+    done = not missing and _next_round(plan, current, store, settings.precision) == current
+    return _Todo(store, current, missing, done)
+
+
+def _missing(store: Store | None, plan: Plan) -> list[Missing]:
+    return plan.grid.missing(store.counts_of(plan.labels) if store else None)
+
+
+def _load_kernels(plan: Plan, observer: Observer) -> None:
+    """Load the kernels now, so that the time it takes does not count in trials per second."""
+    line = "Compiling the kernels, which takes some seconds once after an installation."
+    timer = threading.Timer(_SECONDS_OF_LOADING, observer.notify, [line])
+    timer.start()
+    try:
+        load_kernels(plan)
+    finally:
+        timer.cancel()
+
+
+def _has_changed(before: Store | None, now: Store | None) -> bool:
+    """Whether another sweep may have written since a store was opened."""
+    if before is None or now is None:
+        return before is not now
+    return now.is_unfinished or now.record != before.record
+
+
+def _prepared(todo: _Todo, settings: Settings, location: Location) -> Store:
+    """The store, ready for the first round."""
+    before = todo.store.record if todo.store else None
+    new = record.of_sweep(todo.plan, settings, before)
+    # Units that are tried now are no longer in quarantine.
+    new = _without_quarantined(new, (missing.unit for missing in todo.missing))
+    return _begin_round(todo.store, todo.plan, new, location)
+
+
+def _begin_round(store: Store | None, plan: Plan, new: record.Record, location: Location) -> Store:
+    try:
+        if store is None:
+            store = Store.create(location, plan, new)
+            store.open_journal(plan_to_text(plan))
+        else:
+            store.begin_round(plan, new, plan_to_text(plan))
+    except OSError as error:
+        raise UserError(
+            f"cannot write {location}: {error.strerror or error}: choose another results=..."
+        ) from error
+    except UserError:
+        raise
+    except Exception as error:  # zarr raises whatever it meets
+        raise damage(location, error) from error
+    return store
+
+
+def _tidied(location: Location, plan: Plan) -> Store:
+    """The store, once what was killed after its last unit, or while axes grew, is finished."""
+    with lock.held(location):
+        # As it is now: another sweep may have grown it since it was planned for.
+        store = Store.open(location)
+        remove_leftovers(location)
+        if store.is_unfinished:
+            store.begin_round(plan, store.record, plan_to_text(plan))
+            ended = record.of_end(store.record, store.record.computed, store.record.seconds)
+            store.finish(_without_quarantined(ended, plan.grid.units()))
+    return store
+
+
+def _without_quarantined(before: record.Record, units: Iterable[Unit]) -> record.Record:
+    """A record in which none of these units is in quarantine."""
+    names = {(unit.source, unit.block_size, unit.number) for unit in units}
+    left = [
+        each for each in before.quarantined
+        if (each.unit.source, each.unit.block_size, each.unit.number) not in names
+    ]  # fmt: skip
+    return dataclasses.replace(before, quarantined=tuple(left))
+
+
+@dataclass
+class _Sweep:
+    """A run that holds its store's lock: `wanted` is its plan, `outcome.plan` that of the round."""
+
+    store: Store
+    settings: Settings
+    wanted: Plan
+    held: lock.Lock
+    observer: Observer
+    outcome: Outcome
+
+    def run(self, client: Client, missing: list[Missing]) -> None:
         """Every round, on a cluster; whatever ends it, what is stored is left in good order."""
-        path, settings = self._outcome.path, self._settings
-        dashboard = cluster.dashboard(client, settings.cluster)
+        if link := cluster.dashboard(client, self.settings.cluster):
+            self.observer.notify(f"Dashboard: {link}")
         began = time.perf_counter()
         try:
-            while True:
-                self._round(client, dashboard)
-                following = _next_round(self._plan, self._outcome.plan, path, settings.precision)
-                if self._outcome.failures or following == self._outcome.plan:
+            for number in itertools.count(1):
+                self._round(client, number, missing)
+                following = self._following()
+                if following is None:
                     break
-                self._outcome.plan = following
-                self.prepare()
-                dashboard = None
+                missing = following
         except BaseException as error:
             if isinstance(error, Exception | Stopped):
-                # A full disk takes no more: the rows then wait for the next run, and what is said
-                # is why this one ended.
+                # On a full disk this fails too: rows then wait in the journal for the next run, and
+                # the error that is reported is the first.
                 with suppress(Exception):
                     self._finish(time.perf_counter() - began)
             raise
-        self._outcome.seconds = time.perf_counter() - began
-        self._finish(self._outcome.seconds)
+        self.outcome.seconds = time.perf_counter() - began
+        self._finish(self.outcome.seconds)
 
-    def _finish(self, seconds: float) -> None:
-        ended = provenance.at_end(self._attributes, self._quarantined)
-        ended |= {"computed": self._outcome.computed, "seconds": round(seconds, 3)}
-        store.finish(self._outcome.path, ended)
+    def _following(self) -> list[Missing] | None:
+        """What the next round is to measure, once the store is ready for it; None at the end."""
+        plan = self.outcome.plan
+        following = _next_round(self.wanted, plan, self.store, self.settings.precision)
+        if self.outcome.failures or following == plan:
+            return None
+        self.outcome.plan = following
+        missing = _missing(self.store, following)
+        _check_space(self.store.location, _Todo(self.store, following, missing, is_done=False))
+        new = record.of_round(self.store.record, following)
+        _begin_round(self.store, following, new, self.store.location)
+        return missing
 
-    def _round(self, client: Client, dashboard: str | None) -> None:
-        outcome, report = self._outcome, self._report
-        plan, path = outcome.plan, outcome.path
-        missing = plan.missing(listing.counts(path, plan))
-        estimate.check_space(plan, path, len(missing) / plan.unit_count)
-        todo = sum(unit.stop - unit.start for unit in missing)
-        report.start(plan, path, todo, sum(map(sum, plan.cell_trials)) - todo, dashboard)
-        # A name for each round, since arrays grow between them; sorted, it follows its session's.
-        self._rounds += 1
-        task = partial(run_unit, path, f"{self._held.session}.{self._rounds}")
-        began, told, rows, computed = time.monotonic(), float("-inf"), 0, 0
-
-        def tell(running: Iterable[Unit]) -> None:
-            nonlocal told
-            now = time.monotonic()
-            if now - told < _SECONDS_BETWEEN_TELLING:
-                return
-            told = now
-            # A full disk is met where a unit is stored, and not here.
-            with suppress(OSError):
-                self._held.tell(
-                    running=[plan.name(unit) for unit in running],
-                    computed=computed, seconds=round(now - began, 3),
-                )  # fmt: skip
-
-        for unit, failure in map_units(client, task, plan, missing, report.say, tell):
+    def _round(self, client: Client, number: int, missing: list[Missing]) -> None:
+        plan, outcome = self.outcome.plan, self.outcome
+        todo = sum(each.unit.trials for each in missing)
+        self.observer.begin(plan, todo, plan.grid.total_trials - todo)
+        # Each round has its own name, since arrays grow between rounds and workers open them again.
+        # It sorts after its session's, so that the session does not seem to have overtaken it.
+        task = partial(run_unit, self.store.location.url, f"{self.held.session}.{number}")
+        news = _News(self.held)
+        units = map_units(client, task, missing, self.observer.notify, news.publish)
+        for count, (unit, failure) in enumerate(units, start=1):
             if failure:
                 outcome.failures.append(failure)
-                self._quarantine(plan, unit, failure)
+                self._quarantine(unit, failure)
             else:
-                computed += unit.stop - unit.start
-                outcome.computed += unit.stop - unit.start
-                rows += 1
-                if rows % _ROWS_BETWEEN_PACKING == 0:
-                    store.pack(path)
-            report.advance(unit.stop - unit.start)
+                news.computed += unit.trials
+                outcome.computed += unit.trials
+            if count % _ROWS_BETWEEN_PACKING == 0:
+                self.store.pack()
+            self.observer.advance(unit.trials)
 
-    def _quarantine(self, plan: Plan, unit: Unit, reason: str) -> None:
-        self._quarantined.append(
-            {
-                "unit": plan.describe(unit),
-                **plan.name(unit),
-                "reason": reason,
-                "when": provenance.now(),
-                "retry": f"python -m pipeline sweep {shlex.join(self._arguments)}",
-            }
+    def _quarantine(self, unit: Unit, reason: str) -> None:
+        retry = command("sweep", *self.settings.words(), config_dirs=self.settings.config_dirs)
+        bad = record.Quarantined(unit, reason, record.now(), retry)
+        new = dataclasses.replace(
+            self.store.record, quarantined=(*self.store.record.quarantined, bad)
         )
         with suppress(OSError):
-            store.set_attributes(self._outcome.path, {"quarantined": json.dumps(self._quarantined)})
+            self.store.update(new)
+
+    def _finish(self, seconds: float) -> None:
+        self.store.finish(record.of_end(self.store.record, self.outcome.computed, seconds))
 
 
-def _first_round(plan: Plan, path: str, goal: float | None) -> Plan:
+class _News:
+    """Writes how far a round is into the lock, from time to time, for `status`."""
+
+    def __init__(self, held: lock.Lock) -> None:
+        self._held, self.computed = held, 0
+        self._began, self._published = time.monotonic(), float("-inf")
+
+    def publish(self, running: Iterable[Unit]) -> None:
+        """Say which units are in flight."""
+        now = time.monotonic()
+        if now - self._published < _SECONDS_BETWEEN_NEWS:
+            return
+        self._published = now
+        # On a full disk the units fail, and say so; this need not.
+        with suppress(OSError):
+            self._held.publish(
+                running=[dataclasses.asdict(unit) for unit in running],
+                computed=self.computed, seconds=round(now - self._began, 3),
+            )  # fmt: skip
+
+
+def _first_round(plan: Plan, store: Store | None, goal: float | None) -> Plan:
     """The plan of the first round: all of it, unless a precision is to be reached."""
     if goal is None:
         return plan
-    begun = listing.wanted_trials(path, plan)
+    begun = store.begun_trials(plan) if store else [[0] * len(row) for row in plan.cell_trials]
     return plan.with_trials(
         [
-            [min(cap, max(precision.MIN_TRIALS, have)) for cap, have in zip(*row, strict=True)]
+            [min(cap, max(precision.MIN_TRIALS, trials)) for cap, trials in zip(*row, strict=True)]
             for row in zip(plan.cell_trials, begun, strict=True)
         ]
     )
 
 
-def _next_round(plan: Plan, last: Plan, path: str, goal: float | None) -> Plan:
+def _next_round(plan: Plan, last: Plan, store: Store | None, goal: float | None) -> Plan:
     """What follows a round that is complete; the same plan where nothing does."""
-    if goal is None or not store.is_store(path):
+    if goal is None or store is None:
         return last
-    totals = listing.cell_totals(path, last)
+    totals = store.cell_totals(last)
     trials = [
         [
-            precision.next_trials(totals[s, b], goal, have, plan.cell_trials[s][b])
-            for b, have in enumerate(row)
+            precision.next_trials(totals[s, b], goal, measured, plan.cell_trials[s][b])
+            for b, measured in enumerate(row)
         ]
         for s, row in enumerate(last.cell_trials)
     ]
     return last.with_trials(trials)
 
 
-def _check_shared(client: Client, path: str) -> None:
-    blind = [worker for worker, sees in client.run(store.is_store, path).items() if not sees]
-    if blind:
-        store.discard_empty(path)
+def _check_space(location: Location, todo: _Todo) -> None:
+    """Refuse what does not fit on the disk."""
+    free = location.free_bytes()
+    share = len(todo.missing) / todo.plan.grid.unit_count
+    needed = estimate.written_bytes(todo.plan, share)
+    if free is not None and needed > free:
         raise UserError(
-            f"worker {blind[0]} does not see {path}: results must be a folder that all share"
+            f"the sweep will write about {format_bytes(int(needed))} and {location} has "
+            f"{format_bytes(free)} free: keep fewer trials, store_trials=none or a number (the "
+            "ledger has every unit's moments); lower trials; or choose another disk with "
+            "results=... or out=..."
+        )
+
+
+def _check_sees(client: Client, store: Store) -> None:
+    seen = client.run(sees_store, store.location.url)
+    blind = [worker for worker, sees in seen.items() if not sees]
+    if blind:
+        store.discard_if_empty()
+        raise UserError(
+            f"worker {blind[0]} does not see {store}: results must be a folder that all share"
         )

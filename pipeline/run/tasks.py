@@ -1,55 +1,56 @@
-"""The loop that maps units over a cluster, whatever happens to its workers."""
+"""Units as tasks of a cluster, which are tried again where they fail or their worker dies."""
 
 import itertools
 import signal
 import threading
-import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 
 from distributed import Client, Future, KilledWorker
 
-from pipeline.errors import ClusterLostError, Stopped, StoreLostError, UnitError
-from pipeline.plan.plan import Plan, Unit
-from pipeline.run import cluster
+from pipeline.errors import Stopped, StoreLostError, UnitError
+from pipeline.plan.grid import Missing, Unit
+from pipeline.run.workers import Workers
 
 # Tasks in flight per thread: enough that no thread waits for the scheduler (3-6 ms a task), few
 # enough that memory and the work lost at a stop stay small.
 _TASKS_PER_THREAD = 4
-# How often a unit is tried again before it is given up: what fails by chance rarely does so thrice.
+# How often a unit is tried again before it is given up: failures by chance rarely come in threes.
 RETRIES = 2
 # How soon Ctrl-C is noticed while units run.
 _POLL_SECONDS = 0.2
-_SECONDS_BETWEEN_LOOKS = 5.0
-# A scheduler that is restarted has forgotten every unit, one that is cut off may come back.
-_SECONDS_WITHOUT_SCHEDULER = 10.0
 
 
 def map_units(
     client: Client,
-    task: Callable[[Plan, Unit], None],
-    plan: Plan,
-    units: Iterable[Unit],
-    say: Callable[[str], None],
-    tell: Callable[[Iterable[Unit]], None] = lambda running: None,
+    task: Callable[[Missing], None],
+    units: Iterable[Missing],
+    notify: Callable[[str], None],
+    publish: Callable[[Iterable[Unit]], None] = lambda running: None,
 ) -> Iterator[tuple[Unit, str | None]]:
-    """Run `task(plan, unit)` for every unit; yields each as it ends, with a failure or None.
+    """Run `task` for every unit; yields each as it ends, with the reason if it failed, else None.
 
     Only a window of tasks is in flight and each future is released as it ends, so that memory does
-    not grow with the number of units.  A unit that raises is tried again.  Where workers die, Dask
-    gives the units that they had to others; one that was on four of them is then run alone, when
-    all others are done: it is the cause, or had bad neighbours.  Units that still fail are given
-    up.  After Ctrl-C the units that are being computed are waited for.
+    not grow with the number of units.  A unit that raises is tried again.  When a worker dies, Dask
+    gives its units to others.  A unit that was on four workers that died may be the cause, or may
+    have run beside it: it is run again when all others are done, with nothing beside it.  Units
+    that still fail are given up.  After Ctrl-C, units that are being computed are completed.
 
     Parameters
     ----------
-    say
-        Is told, for a user, what is unusual.
-    tell
-        Is told now and then which units are in flight.
+    client
+        Of the cluster that runs the tasks.
+    task
+        Measures and stores a unit, on a worker.
+    units
+        Taken one by one, as the window has room.
+    notify
+        Is called with a line for the user when something unusual happens.
+    publish
+        Is called from time to time with the units that are in flight.
 
     Raises
     ------
@@ -60,103 +61,138 @@ def map_units(
     StoreLostError
         Where a unit met a store that nothing can be written to.
     """
-    waiting = iter(units)
-    again: deque[Unit] = deque()
-    suspects: deque[Unit] = deque()
-    attempts: Counter[Unit] = Counter()
-    alone: Unit | None = None
-    running: dict[Future[None], Unit] = {}
-    ended: SimpleQueue[Future[None]] = SimpleQueue()
-    name, serial = f"unit-{uuid.uuid4().hex}", itertools.count()
-    window = _Window(client, say)
+    queue, flight, workers = _Queue(units), _Flight(client, task), Workers(client, notify)
     stopping = False
-
-    def following() -> Unit | None:
-        nonlocal alone
-        if again:
-            return again.popleft()
-        unit = next(waiting, None)
-        if unit is None and suspects and not running:
-            alone = unit = suspects.popleft()
-        return unit
-
-    with _count_interrupts() as pressed:
+    with _counted_interrupts() as interrupts:
         while True:
-            exhausted = False
-            while not pressed and alone is None and len(running) < window.size():
-                unit = following()
-                if unit is None:
-                    exhausted = True
-                    break
-                future = client.submit(task, plan, unit, key=f"{name}-{next(serial)}", pure=False)
-                running[future] = unit
-                future.add_done_callback(ended.put)
-            if len(pressed) > 1:
+            if len(interrupts) > 1:
                 raise KeyboardInterrupt
-            if pressed and not stopping:
+            if interrupts and not stopping:
                 stopping = True
-                for idle in _not_started(client, running):
-                    del running[idle]
-                    idle.cancel()
-                say(
-                    f"Stopping: storing {len(running)} units in flight; Ctrl-C again stops at once."
-                )
-            if not running and (stopping or exhausted):
+                left = flight.cancel_waiting()
+                notify(f"Stopping: storing {left} units in flight; Ctrl-C again stops at once.")
+            elif not stopping:
+                flight.fill(queue, _TASKS_PER_THREAD * workers.threads())
+            if not flight.running and (stopping or queue.is_empty):
                 break
-            tell(running.values())
-            try:
-                future = ended.get(timeout=_POLL_SECONDS)
-            except Empty:
-                window.size()
+            publish(missing.unit for missing in flight.running.values())
+            ended = flight.wait(_POLL_SECONDS)
+            if ended is None:
+                workers.threads()
                 continue
-            unit = running.pop(future, None)
-            if unit is None:
-                continue
-            error = _error(future)
-            future.release()
+            missing, error = ended
             if isinstance(error, StoreLostError):
                 raise error
-            isolated, alone = unit == alone, None
-            if error is None:
-                yield unit, None
-            elif isinstance(error, KilledWorker) and not isolated:
-                suspects.append(unit)
-            elif not isinstance(error, KilledWorker) and attempts[unit] < RETRIES:
-                attempts[unit] += 1
-                again.append(unit)
-            else:
-                yield unit, _words(plan, unit, error)
+            if error is None or not queue.try_again(missing, error):
+                yield missing.unit, None if error is None else _reason(missing.unit, error)
     if stopping:
         raise Stopped
+
+
+class _Queue:
+    """Which unit is next: first those that failed, then new ones, last suspects one at a time.
+
+    A suspect is a unit whose workers died.
+    """
+
+    def __init__(self, units: Iterable[Missing]) -> None:
+        self._new = iter(units)
+        self._again: deque[Missing] = deque()
+        self._suspects: deque[Missing] = deque()
+        self._attempts: Counter[Unit] = Counter()
+        self._alone: Missing | None = None
+        self.is_empty = False
+
+    def next(self, idle: bool) -> Missing | None:
+        """The next unit, None if there is none for now; `idle` is whether nothing is running."""
+        if self._alone is not None and not idle:
+            return None
+        self._alone = None
+        if self._again:
+            return self._again.popleft()
+        missing = next(self._new, None)
+        if missing is None and self._suspects and idle:
+            self._alone = missing = self._suspects.popleft()
+        self.is_empty = missing is None and not self._suspects
+        return missing
+
+    def try_again(self, missing: Missing, error: BaseException) -> bool:
+        """Queue a unit that failed once more; False if it has used up its attempts."""
+        killed = isinstance(error, KilledWorker)
+        if killed and missing != self._alone:
+            self._suspects.append(missing)
+        elif not killed and self._attempts[missing.unit] < RETRIES:
+            self._attempts[missing.unit] += 1
+            self._again.append(missing)
+        else:
+            return False
+        self.is_empty = False
+        return True
+
+
+class _Flight:
+    """The tasks that were submitted to a cluster and have not ended."""
+
+    def __init__(self, client: Client, task: Callable[[Missing], None]) -> None:
+        self._client, self._task = client, task
+        self._name, self._serial = f"unit-{uuid.uuid4().hex}", itertools.count()
+        self._ended: SimpleQueue[Future[None]] = SimpleQueue()
+        self.running: dict[Future[None], Missing] = {}
+
+    def fill(self, queue: _Queue, window: int) -> None:
+        """Submit units until `window` of them are in flight, or none is left for now."""
+        while len(self.running) < window:
+            missing = queue.next(idle=not self.running)
+            if missing is None:
+                return
+            key = f"{self._name}-{next(self._serial)}"
+            future = self._client.submit(self._task, missing, key=key, pure=False)
+            self.running[future] = missing
+            future.add_done_callback(self._ended.put)
+
+    def wait(self, seconds: float) -> tuple[Missing, BaseException | None] | None:
+        """Wait for a unit to end; returns it and its error, or None if none ends in time."""
+        try:
+            future = self._ended.get(timeout=seconds)
+        except Empty:
+            return None
+        missing = self.running.pop(future, None)
+        if missing is None:
+            return None
+        error = _error(future)
+        future.release()
+        return missing, error
+
+    def cancel_waiting(self) -> int:
+        """Cancel tasks that no worker has begun; returns how many others are left."""
+        started = {key for stacks in self._client.call_stack().values() for key in stacks}
+        for future in [future for future in self.running if future.key not in started]:
+            del self.running[future]
+            future.cancel()
+        return len(self.running)
 
 
 def _error(future: Future[None]) -> BaseException | None:
     if future.status == "finished":
         return None
-    # Of a cancelled future distributed says that it has no exception.
+    # distributed gives no exception for a future that was cancelled or lost.
     error = future.exception() if future.status == "error" else None
     return error or RuntimeError(f"{future.status} by the cluster")
 
 
-def _words(plan: Plan, unit: Unit, error: BaseException) -> str:
+def _reason(unit: Unit, error: BaseException) -> str:
     if isinstance(error, KilledWorker):
-        return f"{plan.describe(unit)}: every worker that ran it died, even where it ran alone"
+        return f"{unit}: every worker that ran it died, even where it ran alone"
     text = " ".join(str(error).split())
-    return text if isinstance(error, UnitError) else f"{plan.describe(unit)}: {text}"
-
-
-def _not_started(client: Client, running: Iterable[Future[None]]) -> list[Future[None]]:
-    """Futures that no worker is computing yet."""
-    started = {key for stacks in client.call_stack().values() for key in stacks}
-    return [future for future in running if future.key not in started]
+    return text if isinstance(error, UnitError) else f"{unit}: {text}"
 
 
 @contextmanager
-def _count_interrupts() -> Iterator[list[int]]:
-    """Collect Ctrl-C in a list, for the loop to look at.
+def _counted_interrupts() -> Iterator[list[int]]:
+    """Count Ctrl-C in a list that the loop looks at, in place of raising KeyboardInterrupt.
 
-    An exception raised by a signal is lost where it meets a destructor, as those of futures that
-    are being cancelled.  The third Ctrl-C raises all the same, should the loop be stuck.
+    An exception that a signal raises is lost if a destructor happens to run, as those of cancelled
+    futures do.  From the third Ctrl-C on it is raised all the same, in case the loop is stuck.
     """
     pressed: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -173,41 +209,3 @@ def _count_interrupts() -> Iterator[list[int]]:
         yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-class _Window:
-    """How many tasks to keep in flight, looked up again as workers come and go."""
-
-    def __init__(self, client: Client, say: Callable[[str], None]) -> None:
-        self._client, self._say = client, say
-        self._threads = 1
-        self._silent: set[str] = set()
-        self._asked = float("-inf")
-        self._lost_since: float | None = None
-
-    def size(self) -> int:
-        """Look at the cluster now and then; workers that stopped lose their units to others.
-
-        0 while the scheduler does not answer.
-        """
-        now, status = time.monotonic(), self._client.status
-        look = None
-        if status == "running" and now - self._asked <= _SECONDS_BETWEEN_LOOKS:
-            return _TASKS_PER_THREAD * max(self._threads, 1)
-        if status == "running":
-            # Else distributed's CommClosedError: the client tries to connect again, or gives up.
-            with suppress(OSError):
-                look = cluster.look(self._client, self._silent)
-        if look is None:
-            self._lost_since = self._lost_since or now
-            if status == "closed" or now - self._lost_since > _SECONDS_WITHOUT_SCHEDULER:
-                raise ClusterLostError("the Dask scheduler is gone")
-            return 0
-        self._lost_since = None
-        for worker in look.dropped:
-            self._say(f"Worker {worker} does not answer: its units go to others.")
-        if self._threads and not look.threads:
-            self._say("No worker is left: waiting for one to join; Ctrl-C stops.")
-        self._threads, self._silent = look.threads, look.silent
-        self._asked = time.monotonic()
-        return _TASKS_PER_THREAD * max(self._threads, 1)

@@ -1,52 +1,123 @@
-"""One unit: draw its blocks, measure them, store them.  What a worker does, and nothing else."""
+"""What a worker does with one unit: draw its blocks, measure them, store the results.
+
+A task says which store, which round and which unit.  The plan, with its list of files, is read from
+the store once a round: when it was sent with each task, the records of 100,000 files stayed in
+distributed's log of messages and took 20 GB.
+"""
 
 import errno
+import json
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asm_core import Measures, Operation, empty_measures, frequency_rank, measure_into
+from asm_core import (
+    Measures,
+    Operation,
+    block_idct,
+    empty_measures,
+    frequency_rank,
+    measure,
+    measure_into,
+)
+from asm_core.moments import moments_of
 from pipeline.errors import StoreLostError, UnitError
-from pipeline.plan.plan import Plan, Unit
+from pipeline.plan.axes import Labels
+from pipeline.plan.grid import Missing, Unit
+from pipeline.plan.plan import Plan, from_json, to_json
 from pipeline.sources import kinds
-from pipeline.store import lock, store
+from pipeline.store import lock
+from pipeline.store.location import Location
+from pipeline.store.store import Store
+from pipeline.store.writer import UnitWriter
 
-# Samples drawn at a time, 1 MiB of float64: half or twice as many took 5 to 10 % longer; and as
-# many blocks, of whatever size, as make a call of the kernel worth its preparations.
+# Samples drawn at a time, 1 MiB of float64: half or twice as many took 5 to 10 % longer.  Of large
+# blocks at least so many, since each call of the kernel has a fixed cost.
 _SAMPLES_PER_BATCH = 1 << 17
 _FEWEST_PER_BATCH = 64
-# What the last unit of a thread was measured into, for the next one: 24 MB of new pages for each
-# unit took a twelfth of a sweep.
+# The memory that a thread measured its last unit into is used again for the next one: allocating
+# 24 MB for each unit took a twelfth of a sweep.
 _own = threading.local()
 # The disk is full or became read-only: no unit can be stored, and none is to blame.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# One thread of a worker reads the plan of a round, and the others wait for it.
+_reading = threading.Lock()
 
 
-def run_unit(path: str, session: str, plan: Plan, unit: Unit) -> None:
-    """Measure one unit and store it; what a worker does."""
+def run_unit(store: str, session: str, missing: Missing) -> None:
+    """Measure what is missing of a unit, and store it.
+
+    Parameters
+    ----------
+    store
+        Where the store is.
+    session
+        The name of the run's round, whose plan is in the store.
+    missing
+        The unit, and the parts of its curves.
+
+    Raises
+    ------
+    StoreLostError
+        Where nothing more can be written.
+    UnitError
+        For whatever else goes wrong; it says in which unit.
+    """
+    unit = missing.unit
     try:
-        store.write_unit(path, session, plan, unit, _measured(path, session, plan, unit))
+        plan, writer = _round_of(store, session)
+        writer.write(unit, _measured(store, session, plan, missing))
     except OSError as error:
         if error.errno in _UNWRITABLE:
-            raise StoreLostError(f"cannot write {path}: {error.strerror}") from error
-        raise _unit_error(plan, unit, error) from error
+            raise StoreLostError(f"cannot write {store}: {error.strerror}") from error
+        raise _unit_error(unit, error) from error
     except Exception as error:
-        raise _unit_error(plan, unit, error) from error
+        raise _unit_error(unit, error) from error
 
 
-def _measured(path: str, session: str, plan: Plan, unit: Unit) -> Iterator[tuple[Plan, Measures]]:
-    for part in [plan.only(box) for box in unit.boxes] or [plan]:
-        measures = measure_unit(part, unit, reuse=True)
-        if lock.overtaken(path, session):
+def plan_to_text(plan: Plan) -> str:
+    """A plan as JSON text, as the store keeps it for the workers of a round."""
+    return json.dumps(to_json(plan, kinds.to_json), separators=(",", ":"))
+
+
+def plan_from_text(text: str) -> Plan:
+    """The inverse of `plan_to_text`."""
+    return from_json(json.loads(text), kinds.from_json)
+
+
+def sees_store(store: str) -> bool:
+    """Whether a worker finds the store where the client has it."""
+    return Store.find(Location(store)) is not None
+
+
+def _round_of(store: str, session: str) -> tuple[Plan, UnitWriter]:
+    with _reading:
+        return _read_round(store, session)
+
+
+# Two entries, for a cluster that two sweeps share.
+@lru_cache(maxsize=2)
+def _read_round(store: str, session: str) -> tuple[Plan, UnitWriter]:
+    writer = UnitWriter(Location(store))
+    return plan_from_text(writer.plan), writer
+
+
+def _measured(
+    store: str, session: str, plan: Plan, missing: Missing
+) -> Iterator[tuple[Labels, Measures]]:
+    for part in [plan.of_part(part) for part in missing.parts] or [plan]:
+        measures = measure_unit(part, missing.unit, reuse=True)
+        if lock.is_overtaken(Location(store), session):
             raise RuntimeError("its sweep has ended, and another one writes the store")
-        yield part, measures
+        yield part.labels, measures
 
 
-def _unit_error(plan: Plan, unit: Unit, error: Exception) -> UnitError:
-    return UnitError(f"{plan.describe(unit)}: {type(error).__name__}: {error}")
+def _unit_error(unit: Unit, error: Exception) -> UnitError:
+    return UnitError(f"{unit}: {type(error).__name__}: {error}")
 
 
 def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
@@ -55,9 +126,9 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
     Parameters
     ----------
     plan, unit
-        A unit of this plan.
+        A plan and one of its units.
     reuse
-        Into arrays which the thread's next call with `reuse` overwrites.
+        Return arrays that the next call with `reuse` in the same thread overwrites.
 
     Returns
     -------
@@ -65,11 +136,11 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
         error (operations, selections, algorithms, freqs, T), mask_accuracy and regret without
         algorithms, as float32: computed in float64 and rounded once, to half the size.
     """
-    source, size = plan.sources[unit.source], plan.block_sizes[unit.block_size]
+    source, size = plan.source(unit.source), unit.block_size
     operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
     ranks = [frequency_rank(size, s.kind, **s.parameters) for s in plan.selections]
     lead = (len(plan.operations), len(plan.selections))
-    of_masks = (*lead, len(plan.freqs), unit.stop - unit.start)
+    of_masks = (*lead, len(plan.freqs), unit.trials)
     of_algorithms = (*lead, len(plan.algorithms), *of_masks[2:])
     error, accuracy, regret = _empty([of_algorithms, of_masks, of_masks], reuse)
     batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
@@ -86,8 +157,22 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
     return Measures(error, accuracy, regret)
 
 
+def load_kernels(plan: Plan) -> None:
+    """Load every compiled function that a plan needs; the first time this compiles, for seconds.
+
+    Worker processes of the same machine then find the compiled code in numba's cache.
+    """
+    operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
+    for size in plan.block_sizes:
+        blocks = np.zeros((1, size, size))
+        if any(kinds.gives_coefficients(source) for source in plan.sources):
+            blocks = block_idct(blocks)
+        measures = measure(blocks, [0], operations, plan.algorithms)
+        moments_of(measures.error.astype(np.float32))
+
+
 def _empty(shapes: Sequence[tuple[int, ...]], reuse: bool) -> list[NDArray[np.float32]]:
-    """Arrays that are not initialised, one after the other in one piece of memory."""
+    """Uninitialised float32 arrays of these shapes, in one piece of memory; see `measure_unit`."""
     lengths = [math.prod(shape) for shape in shapes]
     flat = getattr(_own, "flat", None) if reuse else None
     if flat is None or len(flat) < sum(lengths):

@@ -1,1 +1,1 @@
-"""Text and pictures of what was computed elsewhere."""
+"""Text, tables, progress and pictures; everything that they show is computed elsewhere."""

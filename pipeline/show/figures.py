@@ -13,12 +13,15 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from pipeline.analysis.claims import Claim
-from pipeline.analysis.curves import AXES, Curve, Curves, in_range
+from pipeline.analysis.curves import Curve, Curves, in_range
+from pipeline.analysis.verdicts import Name
+from pipeline.plan.axes import CURVE_NAMES
 from pipeline.show.report import claims_page
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
+_LINES_WITH_A_LEGEND_INSIDE = 6
 
 
 def plot_curves(curves: Curves, *, log: bool = False) -> Figure:
@@ -30,70 +33,80 @@ def plot_curves(curves: Curves, *, log: bool = False) -> Figure:
     Parameters
     ----------
     curves
-        Of a store, or of a summary: `curves.of_store`, `results.curves_of`.
+        From a store by `curves.of_store`, or from a summary by `datasets.curves_of`.
     log
-        Draw errors on a logarithmic axis, which leaves those of 0 out.
+        Draw errors on a logarithmic axis, on which errors of 0 do not appear.
     """
-    differing = curves.varying
     shown = [
-        (name, in_range(curve, name["block_size"]))
-        for name, curve in curves
+        (place, in_range(curve, place["block_size"]))
+        for place, curve in curves
         if curve["measured"].max() > 0
     ]
-    operations = list(dict.fromkeys(name["operation"] for name, _ in shown))
-    # A panel each: operations differ in what an error is, and in its size.
-    columns = min(len(operations), 3)
-    rows = -(-len(operations) // columns) if operations else 1
-    named = [axis for axis in differing if axis != "operation"]
-    # Whether curves compare at the coefficients kept: n / (2N - 2) is of triangle alone.
+    operations = list(dict.fromkeys(place["operation"] for place, _ in shown))
+    # One panel for each operation, since their errors differ in meaning and in size.
+    columns = max(min(len(operations), 3), 1)
+    rows = max(-(-len(operations) // columns), 1)
+    differing = [axis for axis in curves.varying if axis != "operation"]
+    styles = _styles(list(dict.fromkeys(_name(place, differing) for place, _ in shown)))
+    # Many lines leave no free corner for a legend, which then goes beside the axes.
+    beside = len(styles) > _LINES_WITH_A_LEGEND_INSIDE
+    figure = Figure(figsize=(2 + 5 * columns + 2.5 * beside, 4.5 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    # Compare by coefficients kept where n is no common measure: n / (2N - 2) is for triangle alone.
     of_triangle = curves.labels["selection"] == ["triangle"]
-    by_cost = "selection" in named or ("block_size" in named and not of_triangle)
-    labels = list(dict.fromkeys(_label(name, named) for name, _ in shown))
-    styles = _styles(labels)
-    wide = 2.5 * (len(labels) > 6)
-    figure = Figure(figsize=(2 + 5 * max(columns, 1) + wide, 4.5 * rows), layout="constrained")
-    panels = figure.subplots(rows, max(columns, 1), squeeze=False).ravel()
+    by_cost = "selection" in differing or ("block_size" in differing and not of_triangle)
     for axes, operation in zip(panels, operations, strict=False):
-        lines = [(name, curve) for name, curve in shown if name["operation"] == operation]
-        for name, curve in lines:
-            label = _label(name, named)
-            _draw(
-                axes, _place(curve, name["block_size"], by_cost, named), curve, styles[label], label
-            )
-        axes.set_xlabel(_place_name(by_cost, named))
-        axes.set_ylabel("mean error (RMSE per block)")
-        if "block_size" not in named:
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if log:
-            axes.set_yscale("log")
-        else:
-            axes.set_ylim(bottom=0)
-        if "operation" in differing:
+        for place, curve in shown:
+            if place["operation"] == operation:
+                name = _name(place, differing)
+                x = _positions(curve, place["block_size"], by_cost, differing)
+                _draw(axes, x, curve, styles[name], name)
+        _finish_panel(axes, by_cost, differing, log)
+        if "operation" in curves.varying:
             axes.set_title(operation, fontsize="medium")
     for axes in panels[len(operations) :]:
         axes.set_axis_off()
-    if named:
-        # Many lines leave no free corner: their names go beside the axes.
-        beside: dict[str, Any] = (
-            {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(labels) > 6 else {}
+    if differing:
+        place_of_legend: dict[str, Any] = (
+            {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if beside else {}
         )
-        panels[max(columns, 1) - 1].legend(fontsize="small", frameon=False, **beside)
-    fixed = [axis for axis in AXES if axis not in differing]
-    counts = sorted({int(curve["measured"].max()) for _, curve in shown})
-    trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
-    described = ", ".join(_value(axis, curves.labels[axis][0]) for axis in fixed)
-    title = f"{described}\n{trials} trials, shaded: 95 % interval of the mean"
-    if settings := curves.changed_settings:
-        title += "\n" + textwrap.fill(settings, 60 * max(columns, 1))
-    figure.suptitle(title, fontsize="medium")
+        panels[columns - 1].legend(fontsize="small", frameon=False, **place_of_legend)
+    figure.suptitle(_title(curves, [curve for _, curve in shown], columns), fontsize="medium")
     return figure
 
 
-def _styles(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and dashes of each label: one shows the A of "A, B", the other B, if they suffice."""
-    parts = [label.rpartition(", ")[::2] for label in labels]
+def _finish_panel(axes: Axes, by_cost: bool, differing: Sequence[str], log: bool) -> None:
+    """What the axes of a panel are called, and how they are divided."""
+    axes.set_xlabel(_x_label(by_cost, differing))
+    axes.set_ylabel("mean error (RMSE per block)")
+    if "block_size" not in differing:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if log:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+
+
+def _title(curves: Curves, shown: Sequence[Curve], columns: int) -> str:
+    """The axis values that all curves share, how many trials they have, and the settings."""
+    fixed = [axis for axis in CURVE_NAMES if axis not in curves.varying]
+    counts = sorted({int(curve["measured"].max()) for curve in shown})
+    trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
+    described = ", ".join(_value(axis, curves.labels[axis][0]) for axis in fixed)
+    title = f"{described}\n{trials} trials, shaded: 95 % interval of the mean"
+    if curves.settings:
+        title += "\n" + textwrap.fill(curves.settings, 60 * columns)
+    return title
+
+
+def _styles(names: Sequence[Name]) -> dict[Name, tuple[str, str]]:
+    """Colour and dashes of each line: one shows the last part of its name, the other the rest.
+
+    Where there are more of either than can be told apart, each line has its own.
+    """
+    parts = [(name[:-1], name[-1:]) for name in names]
     first, last = (list(dict.fromkeys(part[k] for part in parts)) for k in (0, 1))
-    # Colours for what has more values: they are told apart more easily than dashes.
+    # Colours are easier to tell apart than dashes, so they show the part that has more values.
     most, fewest = max(len(first), len(last)), min(len(first), len(last))
     if len(first) > 1 and most <= len(_COLOURS) and fewest <= len(_DASHES):
         by_first = len(first) >= len(last)
@@ -102,31 +115,31 @@ def _styles(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
             for a, b in parts
         ]
     else:
-        numbers = [(k % len(_COLOURS), k // len(_COLOURS)) for k in range(len(labels))]
+        numbers = [(k % len(_COLOURS), k // len(_COLOURS)) for k in range(len(names))]
     return {
-        label: (_COLOURS[colour], _DASHES[dashes % len(_DASHES)])
-        for label, (colour, dashes) in zip(labels, numbers, strict=True)
+        name: (_COLOURS[colour], _DASHES[dashes % len(_DASHES)])
+        for name, (colour, dashes) in zip(names, numbers, strict=True)
     }
 
 
 def _draw(
-    axes: Axes, x: NDArray[Any], line: Mapping[Any, Any], style: tuple[str, str], label: str
+    axes: Axes, x: NDArray[Any], line: Mapping[Any, Any], style: tuple[str, str], name: Name
 ) -> None:
     """A line with its interval."""
     colour, dashes = style
     axes.plot(
         x, line["mean_error"], dashes, color=colour, marker="o", markersize=2.5, linewidth=1.4,
-        label=label,
+        label=", ".join(name),
     )  # fmt: skip
     axes.fill_between(x, line["ci_low"], line["ci_high"], color=colour, alpha=0.25, linewidth=0)
     axes.grid(alpha=0.3)
 
 
-def _label(name: dict[str, Any], axes: Sequence[str]) -> str:
-    return ", ".join(_value(axis, name[axis]) for axis in axes)
+def _name(place: dict[str, Any], axes: Sequence[str]) -> Name:
+    return tuple(_value(axis, place[axis]) for axis in axes)
 
 
-def _place(curve: Curve, size: int, by_cost: bool, differing: Sequence[str]) -> NDArray[Any]:
+def _positions(curve: Curve, size: int, by_cost: bool, differing: Sequence[str]) -> NDArray[Any]:
     """Where the points of a curve stand, so that curves compare at equal cost."""
     if by_cost:
         kept = curve["coefficients_kept"]
@@ -135,7 +148,7 @@ def _place(curve: Curve, size: int, by_cost: bool, differing: Sequence[str]) -> 
     return n / (2 * size - 2) if "block_size" in differing else n
 
 
-def _place_name(by_cost: bool, differing: Sequence[str]) -> str:
+def _x_label(by_cost: bool, differing: Sequence[str]) -> str:
     if by_cost:
         return ("share of" if "block_size" in differing else "number of") + " coefficients kept"
     if "block_size" in differing:
@@ -162,7 +175,7 @@ def colours_of(matrix: NDArray[Any], largest: float) -> NDArray[np.float64]:
     (M, M, 3) RGB in [0, 1]; red and green grow with the magnitude.
     """
     values = np.asarray(matrix, dtype=np.float64)
-    # From 0.25 up, so that the smallest value is told from black.
+    # From 0.25 up, so that the smallest value is not black.
     strength = 0.25 + 0.75 * np.minimum(np.abs(values) / largest, 1.0)
     picture = np.zeros((*values.shape, 3))
     picture[..., 0] = np.where(values > 0, strength, 0.0)
@@ -203,8 +216,8 @@ def plot_claim(claim: Claim) -> Figure:
     left, right = figure.subplots(1, 2)
     for axes, lines in ((left, claim.curves), (right, claim.tests)):
         styles = _styles(list(lines))
-        for label, line in lines.items():
-            _draw(axes, line["freq"].to_numpy(), line, styles[label], label)
+        for name, line in lines.items():
+            _draw(axes, line["freq"].to_numpy(), line, styles[name], name)
         axes.set_xlabel("spatial frequencies kept, n")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend(

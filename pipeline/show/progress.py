@@ -1,13 +1,20 @@
-"""Text for a terminal: progress of a run and of a check, and a store's status."""
+"""Progress of a run and of a check, and a store's status, in a terminal or a notebook."""
 
+import importlib.util
 import sys
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Task as _Task
 from rich.table import Table
 from rich.text import Text
@@ -20,20 +27,20 @@ _SECONDS_PER_LINE = 10.0
 
 
 class Output(Console):
-    """A terminal, or a pipe whose reader may have seen enough."""
+    """A console that leaves a broken pipe, whose reader has closed it, to the caller."""
 
     def on_broken_pipe(self) -> None:
-        """Leave it to the caller: rich would end the program with an exit code of 1."""
+        """Raise, where rich itself would end the program with exit code 1."""
         raise BrokenPipeError
 
 
 def console() -> Console:
-    """Standard output: piped, a table is as wide as its contents."""
+    """Standard output; in a pipe up to 160 columns wide, so that tables are not squeezed to 80."""
     return Output(width=None if sys.stdout.isatty() else 160, highlight=False)
 
 
 def print_status(status: Status) -> None:
-    """Units of every cell, who is at it, at what rate, and for how long."""
+    """Print the units of every cell, units in quarantine, and who sweeps the store at what rate."""
     table = Table(box=box.SIMPLE)
     for heading in ("source", "block_size"):
         table.add_column(heading, no_wrap=True)
@@ -47,13 +54,14 @@ def print_status(status: Status) -> None:
         )  # fmt: skip
     out = console()
     out.print(table)
-    for entry in status.quarantined:
-        out.print(Text(f"quarantined: {entry['reason']}"), soft_wrap=True)
-        out.print(Text(f"  try again: {entry['retry']}"), soft_wrap=True)
-    out.print(Text(_who(status)), soft_wrap=True)
+    for bad in status.quarantined:
+        out.print(Text(f"quarantined: {bad.reason}"), soft_wrap=True)
+        out.print(Text(f"  try again: {bad.retry}"), soft_wrap=True)
+    out.print(Text(_summary(status)), soft_wrap=True)
 
 
-def _who(status: Status) -> str:
+def _summary(status: Status) -> str:
+    """Who sweeps, at what pace, or what is left to do."""
     left = status.trials_left
     pace = (
         f"{status.rate:,.0f} trials/s, {duration(left / status.rate)} left"
@@ -71,7 +79,7 @@ def _who(status: Status) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, for people."""
+    """A number of seconds for people to read: 12 s, 5 min, 3.2 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:
@@ -86,55 +94,51 @@ def _pace(done: float, total: float, seconds: float) -> str:
 
 
 class _Pace(ProgressColumn):
-    # Not rich's own estimate, which takes two units that end together for a speed.
+    # Not rich's own estimate, which is far off when two units happen to end together.
     def render(self, task: _Task) -> Text:
         if not task.completed or not task.total or not task.elapsed:
             return Text("")
         return Text(_pace(task.completed, task.total, task.elapsed))
 
 
-class Watch:
-    """Progress of a run on standard error: a bar in a terminal, now and then a line elsewhere."""
+def is_watched() -> bool:
+    """Whether a person sees standard error: a terminal, or a notebook."""
+    console = Console(stderr=True)
+    return console.is_terminal or console.is_jupyter
+
+
+class SweepProgress:
+    """Progress of a run: a bar in a terminal or notebook, now and then a line elsewhere."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._console = console
-        self._bar = (
-            Progress(
-                TextColumn("{task.percentage:>3.0f} %"), BarColumn(bar_width=None),
-                TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-                _Pace(), console=console, expand=True,
-            )
-            if console.is_terminal
-            else None
-        )  # fmt: skip
+        # A notebook shows what is printed as output of its cell, and standard error in red.
+        in_notebook = Console().is_jupyter
+        self._console = Console(stderr=not in_notebook)
+        # In a notebook rich needs the package ipywidgets for a bar, and only warns without it.
+        widgets = in_notebook and importlib.util.find_spec("ipywidgets") is not None
+        self._bar = _bar(self._console) if self._console.is_terminal or widgets else None
         self._total = 0
         self._done = 0
-        self._began = self._told = time.monotonic()
+        self._began = self._reported = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._bar:
+            # In a notebook rich would leave the bar as it was up to a tenth of a second ago.
+            self._bar.refresh()
             self._bar.stop()
 
-    def start(self, plan: Plan, path: str, todo: int, done: int, dashboard: str | None) -> None:
-        """Say what is to be done."""
-        if dashboard:
-            self.say(f"Dashboard: {dashboard}")
+    def begin(self, plan: Plan, todo: int, done: int) -> None:
+        """Start the bar of a round: `todo` trials to measure, `done` that the store already has."""
         if not todo:
-            self.say(f"Nothing to compute: all {done:,} trials are in the store.")
+            self.notify(f"Nothing to compute: all {done:,} trials are in the store.")
             return
         kept = f", {done:,} are in the store" if done else ""
-        self.say(f"Measuring {todo:,} trials at {len(plan.freqs)} frequencies{kept}")
+        self.notify(f"Measuring {todo:,} trials at {len(plan.freqs)} frequencies{kept}")
         self._total, self._done = todo, 0
-        self._began = self._told = time.monotonic()
+        self._began = self._reported = time.monotonic()
         if self._bar:
             for task in self._bar.task_ids:
                 self._bar.remove_task(task)
@@ -148,30 +152,46 @@ class Watch:
             self._bar.advance(self._task, trials)
             return
         now = time.monotonic()
-        if now - self._told >= _SECONDS_PER_LINE and self._done < self._total:
-            self._told = now
+        if now - self._reported >= _SECONDS_PER_LINE and self._done < self._total:
+            self._reported = now
             pace = _pace(self._done, self._total, now - self._began)
-            self.say(f"{self._done:,} of {self._total:,} trials, {pace}")
+            self.notify(f"{self._done:,} of {self._total:,} trials, {pace}")
 
-    def say(self, line: str) -> None:
-        """A line on standard error."""
-        self._console.print(line, highlight=False, soft_wrap=True)
+    def notify(self, line: str) -> None:
+        """Print a line."""
+        # As plain text, since rich would read brackets in a path as markup.
+        self._console.print(Text(line), soft_wrap=True)
 
 
-class Counter:
-    """How far a check of a store is: a line that is written over, in a terminal only."""
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.percentage:>3.0f} %"), BarColumn(bar_width=None),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
+        _Pace(), console=console, expand=True,
+    )  # fmt: skip
+
+
+class CheckProgress:
+    """Progress of a check: in a terminal only, a bar that disappears at the end."""
 
     def __init__(self) -> None:
-        self._shows = sys.stderr.isatty()
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} of"),
+            TextColumn("{task.total:,.0f}"), TimeRemainingColumn(),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
+        self._bar.start()
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        if self._shows:
-            print(end="\r\x1b[K", file=sys.stderr, flush=True)
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
 
-    def seen(self, what: str, k: int, n: int) -> None:
-        """Show what is looked at, how far it is, and how far it goes."""
-        if self._shows and k % max(1, n // 200) == 0:
-            print(end=f"\r\x1b[K{what}: {k:,} of {n:,}", file=sys.stderr, flush=True)
+    def observe(self, what: str, done: int, total: int) -> None:
+        """Show what is being checked, how far it is, and how far it goes."""
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done, total=total)

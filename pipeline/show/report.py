@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from pipeline.analysis.claims import Claim
+from pipeline.analysis.verdicts import Name
 
 _PREFACE = """\
 `python -m pipeline claims` runs what it needs and prints this; `make claims` also writes it here.
@@ -28,7 +29,7 @@ def claims_page(claims: Iterable[Claim], figure: str | None = None) -> str:
     claims
         As `pipeline.analysis.claims.settle` gives them.
     figure
-        Where the picture of claim k is, with {k} for its number; none are linked without it.
+        Path of the picture of claim k, with {k} for the number; None links no pictures.
     """
     parts = ["# The claims of the notebook and the paper, measured", _PREFACE]
     for k, claim in enumerate(claims, 1):
@@ -48,12 +49,12 @@ def claims_page(claims: Iterable[Claim], figure: str | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(heading: str, columns: Mapping[str, xr.Dataset]) -> str:
+def _table(heading: str, columns: Mapping[Name, xr.Dataset]) -> str:
     """Markdown; a row for every n that any of the columns has."""
     rows = sorted({int(n) for column in columns.values() for n in column["freq"].to_numpy()})
     lines = [
         f"{heading}:\n",
-        "| n | " + " | ".join(columns) + " |",
+        "| n | " + " | ".join(", ".join(name) for name in columns) + " |",
         "|--:|" + "--:|" * len(columns),
     ]
     for n in rows:
@@ -69,7 +70,7 @@ def _cell(column: xr.Dataset, n: int) -> str:
     mean, low, high = (float(point[name]) for name in ("mean_error", "ci_low", "ci_high"))
     width = high - low
     if not width > 1e-12 * max(abs(mean), 1.0):
-        # Exact, of rounding errors alone, or of a single trial, which has no interval.
+        # The interval is empty, rounding error alone, or NaN, as that of a single trial.
         return f"{_rounded(mean, 12):g}"
     # As many digits as the interval lets stand, and two of the interval.
     digits = min(8, max(0, 1 - int(np.floor(np.log10(width)))))

@@ -1,33 +1,36 @@
 """Text for a terminal: tables of curves and of a plan, and matrices."""
 
+import math
 from typing import Any
 
 import numpy as np
+from dask.utils import format_bytes
 from numpy.typing import NDArray
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.analysis.curves import AXES, Curve, Curves, in_range
+from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.plan import estimate
-from pipeline.plan.estimate import in_bytes
+from pipeline.plan.axes import CELL, CURVE_NAMES, TRIAL, shape
 from pipeline.plan.plan import Plan
 from pipeline.plan.precision import trials_for
 from pipeline.show.progress import console, duration
+from pipeline.store.location import Location
 
 
 def print_curves(curves: Curves, precision: float | None = None) -> None:
-    """Table of every curve: n, coefficients kept, mean error and its interval, mask, regret.
+    """Print a table of every curve: n, coefficients kept, mean error, interval, accuracy, regret.
 
-    With a precision, also whether each curve has reached it, and what it would take.
+    With a precision, also whether each curve has reached it, and how many trials it would take.
     """
     out = console()
     for name, curve in curves:
         count = int(curve["measured"].max())
         if not count:
-            # A corner of a grid that grew for the sake of others.
+            # A store that was extended may have combinations that no sweep asked for.
             continue
-        title = ", ".join(f"{axis}={name[axis]}" for axis in curves.varying or AXES)
+        title = ", ".join(f"{axis}={name[axis]}" for axis in curves.varying or CURVE_NAMES)
         out.print(Text(f"{title}: {count:,} trials", style="bold"))
         out.print(_curve_table(in_range(curve, name["block_size"])))
         if precision is not None:
@@ -78,38 +81,35 @@ def _figures(value: Any) -> str:
     )
 
 
-def print_plan(plan: Plan, path: str, missing: int, threads: int) -> None:
-    """What a sweep would do: axes, units, bytes, estimated time."""
+def print_plan(plan: Plan, store: Location, missing: int, threads: int) -> None:
+    """Print what a sweep would do: axes, units, bytes, estimated time.
+
+    `missing` is how many units are to be computed, on `threads` threads.
+    """
     table = Table(box=box.SIMPLE, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    cells = len(plan.sources) * len(plan.block_sizes)
-    free = estimate.free_bytes(path)
-    share = missing / max(plan.unit_count, 1)
+    grid, free = plan.grid, store.free_bytes()
+    cells = math.prod(shape(plan.labels, CELL))
+    share = missing / max(grid.unit_count, 1)
     seconds = estimate.core_seconds(plan) * share / threads + estimate.START_SECONDS
-    rows = {
-        "source": ", ".join(source.name for source in plan.sources),
-        "block_size": ", ".join(map(str, plan.block_sizes)),
-        "operation": ", ".join(operation.name for operation in plan.operations),
-        "selection": ", ".join(selection.name for selection in plan.selections),
-        "algorithm": ", ".join(plan.algorithms),
-        "freq": ", ".join(map(str, plan.freqs)),
-        "trial": f"0 .. {plan.trials - 1:,}",
-        "units": f"{plan.unit_count:,} of up to {plan.unit_trials:,} trials, {cells} cells; "
+    rows = {axis: ", ".join(map(str, values)) for axis, values in plan.labels.items()} | {
+        TRIAL: f"0 .. {plan.trials - 1:,}",
+        "units": f"{grid.unit_count:,} of up to {plan.unit_trials:,} trials, {cells} cells; "
         f"{missing:,} to compute",
-        "size": f"{in_bytes(estimate.stored_bytes(plan))} uncompressed, "
-        f"{in_bytes(plan.unit_bytes)} a unit"
-        + ("" if free is None else f"; {in_bytes(free)} free"),
+        "size": f"{format_bytes(estimate.stored_bytes(plan))} uncompressed, "
+        f"{format_bytes(plan.unit_bytes)} a unit"
+        + ("" if free is None else f"; {format_bytes(free)} free"),
         "time": f"about {duration(seconds)} on {threads} threads",
-        "store": path,
+        "store": str(store),
     }
     for name, text in rows.items():
-        table.add_row(name, text)
+        table.add_row(name, Text(text))
     console().print(table)
 
 
 def print_matrix(name: str, matrix: NDArray[Any]) -> None:
-    """A matrix with three decimals; in a terminal in the notebook's colours."""
+    """Print a matrix with three decimals; in a terminal with the notebook's colours."""
     out = console()
     out.print(Text(f"\n{name}", style="bold"))
     for row in np.asarray(matrix, dtype=np.float64):

@@ -1,7 +1,7 @@
-"""What sources made of files share: finding the files, their identity, which tile is in which.
+"""What sources made of image files share: finding the files, their identity, where a tile lies.
 
-Files in sorted order, tiles in row-major order within a file; trial t is tile t.  Rows and columns
-beyond the last whole tile are dropped.
+Trial t is tile t, counted over the files in sorted order, and in row-major order within each.  Rows
+and columns beyond the last whole tile are dropped.
 """
 
 import glob
@@ -9,52 +9,120 @@ import hashlib
 import importlib.util
 import os
 import warnings
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 # A file that an installed package ships: pkg://PACKAGE/path/inside/it.
 _PACKAGE = "pkg://"
+_DIGEST_BYTES = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
-    """One file, as found when the sweep was planned."""
+    """One file, as it was when the sweep was planned; height and width in samples."""
 
     path: str
     height: int
     width: int
     sha256: str
 
-    def tiles(self, block_size: int) -> int:
-        """How many whole tiles the file has."""
-        return (self.height // block_size) * (self.width // block_size)
-
 
 @dataclass(frozen=True)
 class Files:
-    """Files in order; equal where their contents are, wherever they lie."""
+    """A sequence of files; two are equal where the contents are, whatever the paths.
 
+    `sha256` is a hash of the digests of all files.  The other fields are columns with a row for
+    each file: `heights` and `widths` in samples, `digests` the SHA-256 of each, 32 bytes a file.
+    """
+
+    # A hundred thousand files take 17 MB of a worker's memory as columns, 47 MB as records.  The
+    # columns are left out of the hash, which they would make slow at every draw.
     sha256: str
-    # Left out of the hash, which thousands of files would make slow at every draw.
-    records: tuple[ImageFile, ...] = field(compare=False)
+    paths: tuple[str, ...] = field(compare=False, repr=False)
+    heights: NDArray[np.int64] = field(compare=False, repr=False)
+    widths: NDArray[np.int64] = field(compare=False, repr=False)
+    digests: bytes = field(compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls, paths: Sequence[str], heights: Sequence[int], widths: Sequence[int], digests: bytes
+    ) -> "Files":
+        """The files that have these columns."""
+        sha256 = hashlib.sha256(digests.hex().encode()).hexdigest()
+        sides = np.array(heights, np.int64), np.array(widths, np.int64)
+        return cls(sha256, tuple(paths), *sides, digests)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Files":
+        """The files of which `to_json` gave the data."""
+        return cls.of(
+            data["paths"], data["heights"], data["widths"], bytes.fromhex(data["digests"])
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The columns as plain JSON; digests as one text, 64 hexadecimal digits a file."""
+        return {
+            "paths": list(self.paths),
+            "heights": self.heights.tolist(),
+            "widths": self.widths.tolist(),
+            "digests": self.digests.hex(),
+        }
 
     def __len__(self) -> int:
         """How many files."""
-        return len(self.records)
+        return len(self.paths)
 
-    def __iter__(self) -> Iterator[ImageFile]:
-        """The files in order."""
-        return iter(self.records)
+    def __getitem__(self, number: int) -> ImageFile:
+        """One of the files."""
+        start = number * _DIGEST_BYTES
+        return ImageFile(
+            self.paths[number],
+            int(self.heights[number]),
+            int(self.widths[number]),
+            self.digests[start : start + _DIGEST_BYTES].hex(),
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the numbers: the files' contents in order, but not their paths."""
+        return {"files": len(self), "sha256": self.sha256}
+
+    def tiles(self, block_size: int) -> NDArray[np.int64]:
+        """How many whole tiles each file has."""
+        return (self.heights // block_size) * (self.widths // block_size)
+
+    def available(self, block_size: int) -> int:
+        """How many tiles there are over all files.
+
+        Raises
+        ------
+        ValueError
+            For an image smaller than a block.
+        """
+        tiles = self.tiles(block_size)
+        if not tiles.all():
+            file = self[int(np.argmin(tiles != 0))]
+            raise ValueError(
+                f"{file.path} is {file.height} x {file.width} samples, smaller than a block of "
+                f"{block_size} x {block_size}: choose a smaller block_size or remove the file"
+            )
+        return int(tiles.sum())
+
+    def dropped(self, block_size: int) -> int:
+        """How many samples lie beyond the last whole tiles."""
+        samples = self.heights * self.widths
+        return int((samples - self.tiles(block_size) * block_size**2).sum())
 
 
-def look(
-    path: str, suffixes: tuple[str, ...], inspect: Callable[[Path, bytes], tuple[int, int]]
+def find_files(
+    path: str, suffixes: tuple[str, ...], shape_of: Callable[[Path, bytes], tuple[int, int]]
 ) -> Files:
     """Find the files of `path` and read each once.
 
@@ -67,87 +135,60 @@ def look(
         A file, a folder, a glob, or one of them inside an installed package.
     suffixes
         Which files of a folder are meant.
-    inspect
-        (path, content) -> height and width in samples.
+    shape_of
+        (path, content) -> height and width in samples, of a file that can be drawn from.
 
     Raises
     ------
     ValueError
-        For no files, an unreadable one, or whatever `inspect` refuses.
+        For no files, an unreadable one, or whatever `shape_of` refuses.
     """
 
-    def record(found: Path) -> ImageFile:
-        content = _content(found)
-        height, width = inspect(found, content)
-        return ImageFile(str(found), height, width, hashlib.sha256(content).hexdigest())
+    def row(file: Path) -> tuple[int, int, bytes]:
+        content = _read(file)
+        return *shape_of(file, content), hashlib.sha256(content).digest()
 
-    # Pillow also warns of what it then raises: one message is enough.
+    paths = _paths(path, suffixes)
+    # Pillow warns before it raises: one message is enough.
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor() as pool:
-        records = tuple(pool.map(record, _find(path, suffixes)))
-    contents = "".join(file.sha256 for file in records)
-    return Files(hashlib.sha256(contents.encode()).hexdigest(), records)
-
-
-def available(block_size: int, *, path: str, files: Files) -> int:
-    """How many tiles there are over all files.
-
-    Raises
-    ------
-    ValueError
-        For an image smaller than a block.
-    """
-    for file in files:
-        if not file.tiles(block_size):
-            raise ValueError(
-                f"{file.path} is {file.height} x {file.width} samples, smaller than a block of "
-                f"{block_size} x {block_size}: choose a smaller block_size or remove the file"
-            )
-    return sum(file.tiles(block_size) for file in files)
-
-
-def decides(*, path: str, files: Files) -> dict[str, Any]:
-    """What decides the numbers: the files' contents in order, wherever they are."""
-    return {"files": len(files), "sha256": files.sha256}
-
-
-def dropped(block_size: int, *, path: str, files: Files) -> int:
-    """How many samples lie beyond the last whole tiles."""
-    return sum(f.height * f.width - f.tiles(block_size) * block_size**2 for f in files)
+        heights, widths, digests = zip(*pool.map(row, paths), strict=True)
+    return Files.of([str(file) for file in paths], heights, widths, b"".join(digests))
 
 
 def walk(
     files: Files, block_size: int, first: int, count: int
 ) -> Iterator[tuple[ImageFile, slice, slice]]:
-    """Which tiles of which files are tiles first .. first + count - 1 over all files.
+    """Find the files that tiles first .. first + count - 1 lie in, counted over all files.
 
     Yields
     ------
     tuple
-        A file, the tiles wanted of it, and their place in the batch.
+        A file, which of its own tiles are wanted, and where in 0 .. count these go.
     """
     ends = _ends(files, block_size)
+    number = int(ends.searchsorted(first, side="right"))
+    begin = int(ends[number - 1]) if number else 0
     done, stop = first, first + count
     while done < stop:
-        number = bisect_right(ends, done)
-        begin = ends[number - 1] if number else 0
-        until = min(ends[number], stop)
+        end = int(ends[number])
+        until = min(end, stop)
         yield (
-            files.records[number],
+            files[number],
             slice(done - begin, until - begin),
             slice(done - first, until - first),
         )
-        done = until
+        done, begin, number = until, end, number + 1
 
 
-def content_of(file: ImageFile) -> bytes:
-    """A file's content, which is what it was when the sweep was planned.
+def read_unchanged(file: ImageFile) -> bytes:
+    """A file's content, refused if it is not what it was when the sweep was planned.
 
     Raises
     ------
     ValueError
         For a file that can no longer be read or has changed since.
     """
-    content = _content(Path(file.path))
+    content = _read(Path(file.path))
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise ValueError(
             f"{file.path} has changed since the sweep was planned: start the sweep again"
@@ -155,41 +196,43 @@ def content_of(file: ImageFile) -> bytes:
     return content
 
 
-# Of each source and block size of a sweep, or of several in turn.
+# An entry for each source and block size of a sweep, or of several sweeps in turn.
 @lru_cache(maxsize=64)
-def _ends(files: Files, block_size: int) -> list[int]:
-    """Of each file, how many tiles it and those before it have."""
-    return list(accumulate(file.tiles(block_size) for file in files))
+def _ends(files: Files, block_size: int) -> NDArray[np.int64]:
+    """The running total of tiles: how many each file and those before it have, (files,)."""
+    return np.cumsum(files.tiles(block_size))
 
 
-def _content(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _find(path: str, suffixes: tuple[str, ...]) -> list[Path]:
+def _paths(path: str, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files that a path of conf/ stands for, absolute and sorted; at least one."""
     root = _root(path)
     if root.is_dir():
-        found = [p for p in root.iterdir() if p.suffix.lower() in suffixes and p.is_file()]
-        if not found:
+        files = [p for p in root.iterdir() if p.suffix.lower() in suffixes and p.is_file()]
+        if not files:
             raise ValueError(f"{path} holds no image: it needs files named {', '.join(suffixes)}")
     elif root.is_file():
-        found = [root]
+        files = [root]
     else:
-        found = [Path(p) for p in glob.glob(str(root), recursive=True) if Path(p).is_file()]
-        if not found:
+        files = [Path(p) for p in glob.glob(str(root), recursive=True) if Path(p).is_file()]
+        if not files:
             raise ValueError(f"{path} matches no file: give an image, a folder or a glob")
-    # Once each, however many links lead to it.
-    return sorted({p.resolve() for p in found})
+    # A set, since several links may lead to one file.
+    return sorted({p.resolve() for p in files})
 
 
 def _root(path: str) -> Path:
+    """A path of conf/ with its `~`, or its `pkg://PACKAGE`, replaced by the actual folder."""
     if not path.startswith(_PACKAGE):
         return Path(os.path.expanduser(path))
     package, _, inside = path.removeprefix(_PACKAGE).partition("/")
-    # Found, and not imported, which runs it.
+    # The package is looked up and not imported, which would run its code.
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(

@@ -13,21 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.sources.files import Files, ImageFile, content_of, walk
-from pipeline.sources.files import look as look_at
+from pipeline.sources.files import Files, ImageFile, find_files, read_unchanged, walk
+from pipeline.sources.tiling import cut, rows_of_tiles
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-# TIFF tags: Pillow gives 12-bit and inverted 16-bit samples as they are stored.
+# TIFF tags that tell 12-bit and inverted 16-bit samples, which Pillow does not convert.
 _BITS, _WHITE_IS_ZERO = 258, 262
-# What Pillow raises on damaged files: a broken PNG chunk is a SyntaxError, a broken TIFF tag any.
+# What Pillow raises on damaged files: a broken PNG chunk is a SyntaxError, a broken TIFF tag may be
+# any of them.
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, struct.error, zlib.error,
     Image.DecompressionBombError,
 )  # fmt: skip
 
 
-def look(*, path: str) -> dict[str, Any]:
+def inspect(*, path: str) -> Files:
     """Find the files of `path` and read each once: size, content hash, and that it decodes.
 
     Raises
@@ -35,15 +36,11 @@ def look(*, path: str) -> dict[str, Any]:
     ValueError
         For no files, or a file that is unreadable, truncated, or of an unsupported kind.
     """
-    return {"files": look_at(path, SUFFIXES, _shape)}
+    return find_files(path, SUFFIXES, _shape_of)
 
 
-def tiles(
-    seed: int, block_size: int, first: int, count: int, *, path: str, files: Files
-) -> NDArray[np.float64]:
+def tiles(files: Files, block_size: int, first: int, count: int) -> NDArray[np.float64]:
     """Tiles first .. first + count - 1 over all files, (count, N, N) float64 in [0, 1].
-
-    `seed` decides nothing here.
 
     Raises
     ------
@@ -54,21 +51,21 @@ def tiles(
     for file, wanted, place in walk(files, block_size, first, count):
         luma, scale = _luma(file)
         across = file.width // block_size
-        tile = np.arange(wanted.start, wanted.stop)
-        cut = luma[: file.height // block_size * block_size, : across * block_size]
-        grid = cut.reshape(-1, block_size, across, block_size).swapaxes(1, 2)
-        np.divide(grid[tile // across, tile % across], scale, out=blocks[place])
+        rows = rows_of_tiles(wanted, across)
+        part = cut(luma[None, rows.start * block_size : rows.stop * block_size], block_size)
+        begin = rows.start * across
+        np.divide(part[wanted.start - begin : wanted.stop - begin], scale, out=blocks[place])
     return blocks
 
 
 @contextmanager
 def decoding(path: Path, content: bytes, formats: tuple[str, ...]) -> Iterator[Any]:
-    """The image that a file's content is, to be decoded inside.
+    """Open a file's content as an image; what goes wrong in the `with` block is a ValueError.
 
     Raises
     ------
     ValueError
-        For content of another format, or whatever is wrong with it.
+        For content of another format, or damaged content; it names `path`.
     """
     try:
         with Image.open(BytesIO(content), formats=formats) as image:
@@ -79,7 +76,7 @@ def decoding(path: Path, content: bytes, formats: tuple[str, ...]) -> Iterator[A
         raise ValueError(f"{path} is a broken image: {error}") from error
 
 
-def _shape(path: Path, content: bytes) -> tuple[int, int]:
+def _shape_of(path: Path, content: bytes) -> tuple[int, int]:
     luma, _ = _decode(path, content)
     height, width = luma.shape
     return height, width
@@ -88,11 +85,12 @@ def _shape(path: Path, content: bytes) -> tuple[int, int]:
 # More files than a worker has threads: each thread walks its own unit's files.
 @lru_cache(maxsize=64)
 def _luma(file: ImageFile) -> tuple[NDArray[Any], float]:
-    """A file's samples and their full scale, kept as stored: an eighth of float64."""
-    return _decode(Path(file.path), content_of(file))
+    """A file's samples and the value of white; as they are stored, an eighth of float64."""
+    return _decode(Path(file.path), read_unchanged(file))
 
 
 def _decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
+    """Luma (height, width) uint8 or uint16, and the value that stands for white."""
     with decoding(path, content, FORMATS) as image:
         pages, mode = getattr(image, "n_frames", 1), image.mode
         deep = mode.startswith("I;16")

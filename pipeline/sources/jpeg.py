@@ -18,20 +18,18 @@ from numpy.typing import NDArray
 
 import asm_core
 from pipeline.sources import images
-from pipeline.sources.files import Files, ImageFile, content_of, walk
-from pipeline.sources.files import available as tiles_of
-from pipeline.sources.files import look as look_at
+from pipeline.sources.files import Files, ImageFile, find_files, read_unchanged, walk
 
 SIZE = 8
 SUFFIXES = (".jpg", ".jpeg")
-# A block of 8-bit samples has coefficients up to 1024, half an entry of the table more when they
-# are rounded; twice that, since encoders may overshoot white on purpose.
+# A block of 8-bit samples has coefficients up to 1024, and rounding adds up to half an entry of the
+# table.  Twice that is allowed, since some encoders overshoot white on purpose.
 _LARGEST = 2048
-# The next marker: 0xFF and what is neither coded data, nor a restart, nor filling.
+# A marker is 0xFF and a byte; the bytes of coded data, restarts and fillings are left out here.
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 
 
-def look(*, path: str) -> dict[str, Any]:
+def inspect(*, path: str) -> Files:
     """Find the files of `path` and read each once: size, content hash, and that it has luma.
 
     Raises
@@ -41,32 +39,14 @@ def look(*, path: str) -> dict[str, Any]:
         a JPEG of 8 bits, or whose first component is not luma.
     """
     _library()
-    return {"files": look_at(path, SUFFIXES, _inspect)}
+    return find_files(path, SUFFIXES, _shape_of)
 
 
-def available(block_size: int, *, path: str, files: Files) -> int:
-    """How many whole blocks there are over all files.
-
-    Raises
-    ------
-    ValueError
-        For a block size other than 8, or an image smaller than a block.
-    """
-    if block_size != SIZE:
-        raise ValueError(
-            f"jpeg has blocks of {SIZE} x {SIZE} only, got block_size={block_size}: "
-            f"use block_size={SIZE}"
-        )
-    return tiles_of(block_size, path=path, files=files)
-
-
-def coefficients(
-    seed: int, block_size: int, first: int, count: int, *, path: str, files: Files
-) -> NDArray[np.float64]:
+def coefficients(files: Files, block_size: int, first: int, count: int) -> NDArray[np.float64]:
     """DCT coefficients of blocks first .. first + count - 1 over all files, (count, 8, 8) float64.
 
     Of samples X = C^T F C, dimensionless, 0 black and 1 white; quantisation puts some outside.
-    `seed` decides nothing here.
+    `block_size` is 8.
 
     Raises
     ------
@@ -80,9 +60,9 @@ def coefficients(
     return asm_core.from_grey_levels(dequantised)
 
 
-def _inspect(path: Path, content: bytes) -> tuple[int, int]:
+def _shape_of(path: Path, content: bytes) -> tuple[int, int]:
     """Height and width of a file whose luma can be read."""
-    # libjpeg, which jpeglib calls, takes a truncated file for one with a grey end: Pillow first.
+    # Pillow first: libjpeg, in jpeglib, silently fills the rest of a truncated file with grey.
     with images.decoding(path, content, ("JPEG",)) as image:
         image.load()
         width, height = image.size
@@ -101,8 +81,8 @@ def _check_luma(
     path: Path, info: dict[str, Any], components: list[tuple[int, int, int, int]]
 ) -> None:
     """Refuse a file whose first component is not luma in full resolution."""
-    # Each (identifier, horizontal and vertical sampling factor, table); colours as libjpeg guesses
-    # them: JFIF is always YCbCr, Adobe says it, else the identifiers do.
+    # A component is (identifier, horizontal and vertical sampling factor, table).  Colours are told
+    # as libjpeg does: JFIF is always YCbCr; else the Adobe marker says; else the identifiers do.
     letters = bytes(component[0] for component in components)
     rgb = "jfif" not in info and (
         info["adobe_transform"] == 0 if "adobe_transform" in info else letters == b"RGB"
@@ -118,12 +98,12 @@ def _check_luma(
         )
 
 
-# Coefficients take twice the memory of samples: half as many files as images keeps.
+# Half as many files as `images` keeps, since coefficients take twice the memory of samples.
 @lru_cache(maxsize=32)
 def _quantised(file: ImageFile) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
     """Coefficients [u, v] of a file's whole blocks, (blocks, 8, 8), and their table, (8, 8)."""
-    luma, table = _read(Path(file.path), content_of(file))
-    # Blocks that overlap the edge are filled up with samples that the encoder made up.
+    luma, table = _read(Path(file.path), read_unchanged(file))
+    # Beyond the edge of the image, blocks have samples that the encoder invented.
     whole = luma[: file.height // SIZE, : file.width // SIZE]
     return whole.reshape(-1, SIZE, SIZE), table
 
@@ -134,7 +114,7 @@ def _read(path: Path, content: bytes) -> tuple[NDArray[np.int16], NDArray[np.uin
     try:
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "bare.jpg"
-            copy.write_bytes(_bare(content))
+            copy.write_bytes(_without_metadata(content))
             image = jpeglib.read_dct(copy)
             return image.Y, image.get_component_qt(0)
     except OSError as error:
@@ -144,10 +124,10 @@ def _read(path: Path, content: bytes) -> tuple[NDArray[np.int16], NDArray[np.uin
         ) from error
 
 
-def _bare(content: bytes) -> bytes:
+def _without_metadata(content: bytes) -> bytes:
     """A JPEG without its comments and application data."""
-    # jpeglib 1.0.2 keeps them in global variables, whatever thread it is in, and in a buffer sized
-    # up to the first empty one: it dies on an empty comment before anything else.
+    # jpeglib 1.0.2 keeps these in global variables that all threads share, in a buffer sized by
+    # those before the first empty one: an empty comment at the front crashes the process.
     kept, at = [content[:2]], 2
     while found := _MARKER.search(content, at):
         start, marker = found.start(), content[found.start() + 1]

@@ -1,4 +1,6 @@
-"""The arrays of a store: made, grown, and read.  (zarr format 3, one group, consolidated metadata)
+"""The arrays of a store: how they are made, grown, read and written.
+
+Zarr format 3, with consolidated metadata:
 
     error            source, block_size, operation, selection, algorithm, freq, trial    float32
     mask_accuracy, regret    the same without algorithm                                  float32
@@ -7,14 +9,15 @@
                      source, block_size, unit, the curve's dimensions, moment         float64
 
 A chunk of `error` is one unit.  Values that an axis gains later come after those that it has, in
-chunks of their own or in the free places of the last one.  NaN means not measured.  (A ledger of
-its own group keeps the Dataset that `xarray.open_zarr` shows clean.)
+new chunks or in the free places of the last one.  NaN means not measured.  The ledger is in a group
+of its own so that `xarray.open_zarr` does not show its arrays.
 """
 
 import math
 import os
+import re
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
@@ -23,116 +26,133 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from asm_core import Measures, coefficients_kept, frequency_rank
 from asm_core.moments import MOMENTS
-from pipeline.plan.identity import Identity, labels, places
+from pipeline.plan.axes import AXES, CELL, COST, METRICS, MOMENT, TRIAL, UNIT, WHOLE, shape
+from pipeline.plan.identity import Identity
+from pipeline.store.location import Location
 
-CURVE = ("operation", "selection", "algorithm", "freq")
-_MASK_CURVE = tuple(name for name in CURVE if name != "algorithm")
-METRICS = {
-    # The first is written last: its ledger row says that the unit is complete.
-    "error": CURVE,
-    "mask_accuracy": _MASK_CURVE,
-    "regret": _MASK_CURVE,
-}
-# blosc-lz4 with its bits shuffled writes 1.9 GB/s and halves the size of mask accuracies, against
-# 1.3 GB/s with bytes shuffled; crc32c catches a flipped bit that blosc reads silently.
+# With bits shuffled blosc-lz4 writes 1.9 GB/s and halves the size of mask accuracies; with bytes
+# shuffled it writes 1.3 GB/s.  crc32c catches a flipped bit, which blosc would read silently.
 # Blocks of 256 KiB stay in the second-level cache: storing a unit takes a tenth less.
-_CODECS = [BloscCodec(cname="lz4", shuffle="bitshuffle", blocksize=1 << 18), Crc32cCodec()]
+CODECS = [BloscCodec(cname="lz4", shuffle="bitshuffle", blocksize=1 << 18), Crc32cCodec()]
 _TRIALS_PER_CHUNK = 1 << 20
-# Threads that compress and write: as many as cores, unless somebody has said how many.  Each keeps
-# the memory of what it compressed; with zarr's four more, a sweep on two cores took 60 MB more, and
-# 4 % longer.
+# Threads that compress and write: one for each core, unless the user has configured zarr.  Each
+# thread keeps the memory of what it compressed; with zarr's default, four more than cores, a sweep
+# on two cores took 60 MB more and 4 % longer.
 if zarr.config.get("threading.max_workers") is None:
     zarr.config.set({"threading.max_workers": os.cpu_count()})
-# Rows of the ledger in a chunk, and what the chunk may hold: 1,000 chunks of one row took 2 s to
-# read, one of 1,000 rows 10 ms.
+# At most so many rows of the ledger in a chunk, and so many bytes: 1,000 chunks of one row took 2 s
+# to read, one chunk of 1,000 rows 10 ms.
 _ROWS_PER_CHUNK = 1024
 _LEDGER_CHUNK_BYTES = 1 << 22
-# What xarray writes on the axes of a plot.
+# Attributes that xarray uses as the labels of a plot.
 _LABELS = {
-    "error": {"long_name": "error (RMSE of each block)"},
-    "mask_accuracy": {"long_name": "mask accuracy", "units": "1"},
-    "regret": {"long_name": "regret (mean over windows of exact extreme - chosen sample)"},
-    "freq": {"long_name": "spatial frequencies kept, n"},
+    **{axis.name: {"long_name": axis.long_name} for axis in AXES if axis.long_name},
+    **{
+        name: {"long_name": metric.long_name} | ({"units": metric.units} if metric.units else {})
+        for name, metric in METRICS.items()
+    },
     "coefficients_kept": {"long_name": "DCT coefficients kept"},
 }
 
 
-def open_group(path: str, mode: str = "r", *, consolidated: bool = False) -> Any:
-    """The root group: with the metadata on disk, or with the consolidated copy of it.
+def open_root(
+    location: Location, mode: Literal["r", "r+"] = "r", *, consolidated: bool = False
+) -> Any:
+    """The root group of a store.
 
-    The copy may be older after a crash; but attributes are written in one piece with it.
+    `consolidated` reads the metadata of its arrays from the copy in the root's file, which may be
+    out of date after a crash.  Attributes of the root lie in the same file as that copy, so only a
+    group that was opened with it writes both in one piece.
     """
-    return zarr.open_group(path, mode=mode, zarr_format=3, use_consolidated=consolidated)  # type: ignore
+    return zarr.open_group(location.url, mode=mode, zarr_format=3, use_consolidated=consolidated)
 
 
 def create(
-    path: str, identity: Identity, unit_trials: int, length: int, units: int, attributes: Any
+    location: Location,
+    identity: Identity,
+    unit_trials: int,
+    trials: int,
+    units: int,
+    attributes: dict[str, Any],
 ) -> None:
-    """Write a store without values.
+    """Write a store whose arrays have coordinates, and no values yet.
 
     Parameters
     ----------
-    length, units
-        Of the trial axis, and of the ledger's unit axis.
+    unit_trials
+        Trials in a chunk.
+    trials, units
+        Lengths of the trial axis, and of the ledger's unit axis.
     """
-    root = zarr.create_group(path)
+    root = zarr.create_group(location.url)
     text = np.dtypes.StringDType()
     for name, values in coordinates(identity).items():
-        dimensions = ("selection", "block_size", "freq") if values.ndim > 1 else (name,)
-        _add_array(root, name, values.shape, values.shape, values.dtype, dimensions)[...] = values
-    _add_array(root, "trial", (0,), (_TRIALS_PER_CHUNK,), np.dtype(np.int64), ("trial",))
+        dimensions = COST if values.ndim > 1 else (name,)
+        _add_array(root, name, values.shape, values.shape, values.dtype, dimensions)
+    _add_array(root, TRIAL, (trials,), (_TRIALS_PER_CHUNK,), np.dtype(np.int64), (TRIAL,))
     ledger = root.create_group("ledger")
     names = np.array(MOMENTS, dtype=text)
-    _add_array(ledger, "moment", names.shape, names.shape, text, ("moment",))[...] = names
-    sizes = {axis: len(values) for axis, values in labels(identity).items()}
-    cells = sizes["source"], sizes["block_size"]
-    for metric, curve in METRICS.items():
-        shape = tuple(sizes[name] for name in curve)
+    _add_array(ledger, MOMENT, names.shape, names.shape, text, (MOMENT,))[...] = names
+    cells = shape(identity.axes, CELL)
+    for name, metric in METRICS.items():
+        curve = shape(identity.axes, metric.curve)
         _add_array(
-            root, metric, (*cells, *shape, 0), (1, 1, *shape, unit_trials),
-            np.dtype(np.float32), ("source", "block_size", *curve, "trial"),
+            root, name, (*cells, *curve, trials), (1, 1, *curve, unit_trials),
+            np.dtype(np.float32), (*metric.axes, TRIAL),
         )  # fmt: skip
-        row = 8 * len(MOMENTS) * math.prod(shape)
+        row = 8 * len(MOMENTS) * math.prod(curve)
         rows = max(1, min(_ROWS_PER_CHUNK, _LEDGER_CHUNK_BYTES // row))
         _add_array(
-            ledger, metric, (*cells, 0, *shape, len(MOMENTS)), (1, 1, rows, *shape, len(MOMENTS)),
-            np.dtype(np.float64), ("source", "block_size", "unit", *curve, "moment"),
+            ledger, name, (*cells, units, *curve, len(MOMENTS)), (1, 1, rows, *curve, len(MOMENTS)),
+            np.dtype(np.float64), (*CELL, UNIT, *metric.curve, MOMENT),
         )  # fmt: skip
-    _lengthen(root, identity, length, units)
-    # Last, because they say that this is a store.
-    root.attrs.update(attributes)
-    consolidate(path)
+    write_coordinates(root, identity)
+    # Last, because the attributes are what makes it a store.
+    root.update_attributes(attributes)
+    consolidate(location)
 
 
-def grow(path: str, identity: Identity, length: int, units: int, attributes: Any) -> None:
-    """Make axes longer where they are too short, never shorter: growing again would show old data.
+def lengthen(root: Any, identity: Identity, trials: int, units: int) -> None:
+    """Make axes longer where they are too short.
 
-    Cut short anywhere, it leaves the store as it was for whoever reads it, and can be repeated.
+    Never shorter, since growing again would bring back old values.  If the process dies at any
+    point, readers see the store as it was before, and calling it again completes it.
+
+    Parameters
+    ----------
+    identity
+        With the values that each axis is to have.
+    trials, units
+        Lengths of the trial axis, and of the ledger's unit axis.
     """
-    _lengthen(open_group(path, mode="r+"), identity, length, units)
-    consolidate(path)
-    set_attributes(path, attributes)
+    cells = shape(identity.axes, CELL)
+    for name, metric in METRICS.items():
+        curve = shape(identity.axes, metric.curve)
+        _resize(root[name], (*cells, *curve, trials))
+        _resize(root[f"ledger/{name}"], (*cells, units, *curve, len(MOMENTS)))
+    write_coordinates(root, identity)
 
 
-def set_attributes(path: str, attributes: dict[str, Any]) -> None:
+def set_attributes(location: Location, attributes: dict[str, Any]) -> None:
     """Change attributes of the root, in one write of one file."""
-    open_group(path, mode="r+", consolidated=True).attrs.update(attributes)
+    # Not attrs.update, which writes the file once for each attribute.
+    open_root(location, "r+", consolidated=True).update_attributes(attributes)
 
 
 def coordinates(identity: Identity) -> dict[str, NDArray[Any]]:
     """The values of every coordinate array but trial."""
     text = np.dtypes.StringDType()
-    found = {
-        axis: np.array(values, dtype=np.int64 if axis in ("block_size", "freq") else text)
-        for axis, values in labels(identity).items()
+    values = {
+        axis: np.array(values, dtype=np.int64 if axis in WHOLE else text)
+        for axis, values in identity.labels.items()
     }
-    found["coefficients_kept"] = np.array(
+    values["coefficients_kept"] = np.array(
         [
-            [_kept(entry, size, identity["freq"]) for size in identity["block_size"]]
-            for entry in identity["selection"].values()
+            [_kept(entry, size, identity.axes["freq"]) for size in identity.axes["block_size"]]
+            for entry in identity.axes["selection"].values()
         ]
     )
-    return found
+    return values
 
 
 def _kept(selection: dict[str, Any], size: int, freqs: list[int]) -> list[int]:
@@ -159,29 +179,19 @@ def _add_array(
         dtype=dtype,
         dimension_names=dimensions,
         fill_value=np.nan if dtype.kind == "f" else "" if text else 0,
-        compressors=[Crc32cCodec()] if text else _CODECS,
+        compressors=[Crc32cCodec()] if text else CODECS,
     )
 
 
-def _lengthen(root: Any, identity: Identity, length: int, units: int) -> None:
-    sizes = {axis: len(values) for axis, values in labels(identity).items()}
-    cells = sizes["source"], sizes["block_size"]
-    for metric, curve in METRICS.items():
-        shape = tuple(sizes[name] for name in curve)
-        _resize(root[metric], (*cells, *shape, length))
-        _resize(root[f"ledger/{metric}"], (*cells, units, *shape, len(MOMENTS)))
-    write_coordinates(root, identity)
-
-
 def write_coordinates(root: Any, identity: Identity) -> None:
-    """Write every coordinate that is not as the identity and the length of the trials want it."""
+    """Write each coordinate that does not match the identity or the length of the trial axis."""
     for name, values in coordinates(identity).items():
         array = root[name]
         if array.shape != values.shape or not np.array_equal(array[...], values):
             _resize(array, values.shape)
             array[tuple(slice(0, n) for n in values.shape)] = values
-    trial, length = root["trial"], root["error"].shape[-1]
-    # The last value says whether an earlier growth was cut short between size and values.
+    trial, length = root[TRIAL], root["error"].shape[-1]
+    # If the last value is wrong, an earlier growth died after it had resized the array.
     if trial.shape[0] != length or (length and trial[-1] != length - 1):
         trial.resize((length,))
         for start in range(0, length, _TRIALS_PER_CHUNK):
@@ -195,34 +205,79 @@ def _resize(array: Any, wanted: tuple[int, ...]) -> None:
         array.resize(shape)
 
 
-def consolidate(path: str) -> None:
+def consolidate(location: Location) -> None:
     """Copy the metadata of every array into the root's, where xarray reads it."""
     with warnings.catch_warnings():
         # zarr warns that format 3 does not specify consolidated metadata; xarray reads it.
         warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(path)
-
-
-def read_trials(
-    root: Any, identity: Identity, wanted: dict[str, list[Any]], start: int, stop: int
-) -> Measures:
-    """Trials of one cell that a store keeps, for some values of its axes, as a unit has them.
-
-    Read through the arrays themselves: a damaged chunk is an error.
-    """
-    at = places(identity, wanted)
-    return Measures(**{name: read_values(root, name, at, start, stop)[0, 0] for name in METRICS})
+        zarr.consolidate_metadata(location.url)
 
 
 def read_values(
     root: Any, metric: str, at: dict[str, list[int]], start: int, stop: int
 ) -> NDArray[np.float32]:
-    """Trials of one metric at some places of its axes, (source, block_size, curve ..., trial)."""
-    chosen = [span(at[axis]) for axis in ("source", "block_size", *METRICS[metric])]
+    """Trials start .. stop - 1 of a metric, (source, block_size, curve ..., trial) float32.
+
+    `at` has the positions along each axis.  Whatever zarr raises for a damaged chunk is passed on.
+    """
+    chosen = [span(at[axis]) for axis in METRICS[metric].axes]
     return np.asarray(root[metric].oindex[(*chosen, slice(start, stop))])
 
 
+def read_cell(root: Any, at: dict[str, list[int]], start: int, stop: int) -> Measures:
+    """All metrics of trials start .. stop - 1 of one cell, at some positions of its curves."""
+    return Measures(**{name: read_values(root, name, at, start, stop)[0, 0] for name in METRICS})
+
+
+def write_values(
+    array: Any, metric: str, at: dict[str, list[int]], start: int, values: NDArray[Any]
+) -> None:
+    """Write a metric of trials start .. start + T - 1 of one cell.
+
+    `values` is (curve ..., T); `at` has the positions along each axis, one on each of the cell's.
+    """
+    # Slices where possible: zarr then copies whole chunks.  For lists it builds an index of every
+    # number, which takes three times as long as the rest of a unit.
+    region = (*(span(at[axis]) for axis in METRICS[metric].axes),
+              slice(start, start + values.shape[-1]))  # fmt: skip
+    if all(isinstance(place, slice) for place in region):
+        array[region] = values[None, None]
+    else:
+        array.oindex[region] = values[None, None]
+
+
 def span(places: list[int]) -> slice | list[int]:
-    """Places as a slice where they follow each other, which zarr reads and writes faster."""
+    """Positions as a slice where they are consecutive, which zarr reads and writes faster."""
     consecutive = places == list(range(places[0], places[0] + len(places)))
     return slice(places[0], places[-1] + 1) if consecutive else places
+
+
+def open_array(location: Location) -> Any:
+    """An array that need not be of this program, opened to be read.
+
+    Raises
+    ------
+    ValueError
+        Where there is no Zarr array.
+    """
+    try:
+        opened = zarr.open(location.url, mode="r")
+    except Exception as error:  # zarr raises whatever it meets
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"{location} is not a Zarr array ({type(error).__name__}: {reason})"
+        ) from error
+    if isinstance(opened, zarr.Group):
+        names = ", ".join(sorted(opened.array_keys())) or "of which it has none"
+        raise ValueError(f"{location} is a Zarr group: give an array inside it, {names}")
+    return opened
+
+
+def chunk_of_name(array: Any, name: str) -> tuple[int, ...] | None:
+    """The chunk of an array, by its indices, that a file of this name holds; None if it is none."""
+    numbers = re.fullmatch(r"c((?:[/.]\d+)*)", name)
+    if not numbers:
+        return None
+    place = tuple(int(number) for number in re.findall(r"\d+", name))
+    fits = len(place) == len(array.shape) and array.metadata.encode_chunk_key(place) == name
+    return place if fits else None

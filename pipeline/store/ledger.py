@@ -1,67 +1,84 @@
-"""The ledger of a store: a row of moments for every unit, and what they say is complete.
+"""The ledger of a store: a row of moments for every unit, which tells what is complete.
 
-A worker writes a unit's row as one file of the journal, after the unit's data: `journal/rows`
-(source, block_size, unit, all moments of all metrics).  The client, the only one to do so, packs
+After a unit's data a worker writes the unit's row, as one file of the journal: `journal/rows`
+(source, block_size, unit, all moments of all metrics).  The client, and nobody else, packs these
 rows into the arrays of the ledger, a thousand to a chunk, and then removes their files: now and
-then during a sweep, when it ends, and before the next one begins.  Whoever reads takes the journal
-first and the ledger after it, so that a row which moves meanwhile is seen; a row of the journal is
-the newer one.  A unit is complete iff its row of `error` says that it holds as many trials as are
-wanted at every point of the curve.
+then during a sweep, when it ends, and before the next one begins.  A reader reads the journal
+first and the ledger after it, so that it misses no row that is moved meanwhile; where both have a
+row, that of the journal is newer.  Complete is what the rows of `error` list (`plan.grid`).
+
+Beside the rows, `journal/plan` has the plan of the round that is being run, for the workers.
 """
 
-import json
 import math
-import posixpath
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from asm_core.moments import MOMENTS
-from pipeline.plan.identity import labels
-from pipeline.store.layout import METRICS
+from pipeline.plan.axes import CELL, METRICS, UNIT, Labels
+from pipeline.store import layout
+from pipeline.store.location import Location
 
 Rows = NDArray[np.float64]
 _COUNT = MOMENTS.index("count")
-_JOURNAL = "journal/rows"
+_JOURNAL, _PLAN = "journal/rows", "journal/plan"
 
 
-def open_journal(root: Any) -> None:
-    """Make an empty journal for the axes that the store has now."""
+def open_journal(root: Any, plan: str) -> None:
+    """Make an empty journal, as large as the axes are now, and write the plan of the round."""
     cells_and_units = root["ledger/error"].shape[:3]
     width = sum(math.prod(shape) for shape in _row_shapes(root).values())
-    root.create_group("journal", overwrite=True).create_array(
+    journal = root.create_group("journal", overwrite=True)
+    content = np.frombuffer(plan.encode(), np.uint8)
+    journal.create_array("plan", data=content, chunks=content.shape, compressors=layout.CODECS)
+    journal.create_array(
         "rows",
         shape=(*cells_and_units, width),
         chunks=(1, 1, 1, width),
         dtype=np.float64,
         fill_value=np.nan,
-        dimension_names=("source", "block_size", "unit", "value"),
+        dimension_names=(*CELL, UNIT, "value"),
         compressors=[Crc32cCodec()],
         # One folder for all rows: a folder for each would take longer than the row.
         chunk_key_encoding={"name": "default", "separator": "."},
     )
 
 
-def close_journal(root: Any, path: str) -> None:
-    """Pack what is in the journal, and remove it."""
+def read_plan(root: Any) -> str:
+    """The plan of the round that is being run."""
+    return bytes(root[_PLAN][...]).decode()
+
+
+def close_journal(root: Any, location: Location) -> None:
+    """Pack what is in the journal, and remove the journal."""
     if "journal" in root:
-        pack(root, path)
+        pack(root, location)
         del root["journal"]
 
 
 def write_row(journal: Any, cell: tuple[int, int], number: int, row: dict[str, Rows]) -> None:
-    """Write the moments of a unit: one file, there or not."""
+    """Write the row of a unit, all in one file, so that a reader sees all of it or nothing.
+
+    `journal` is the array `journal/rows`; `row` has (curve ..., moment) of each metric.
+    """
     journal[(*cell, number)] = np.concatenate([row[name].ravel() for name in METRICS])
 
 
-def pack(root: Any, path: str) -> None:
+def is_open(root: Any) -> bool:
+    """Whether a round is being run, or ended without its journal being closed."""
+    return "journal" in root
+
+
+def pack(root: Any, location: Location) -> None:
     """Move every row of the journal into the arrays of the ledger."""
-    for cell, numbers, rows in _pending(root, path):
+    if not is_open(root):
+        return
+    journal = root[_JOURNAL]
+    for cell, numbers, rows in _pending(root, location):
         # The error's rows come last: they say that a unit is complete.
         for name in reversed(METRICS):
             array = root[f"ledger/{name}"]
@@ -72,29 +89,30 @@ def pack(root: Any, path: str) -> None:
                 packed = array[(*cell, span)]
                 _merge(packed, numbers[here] - span.start, rows[name][here])
                 array[(*cell, span)] = packed
-        files, folder = _folder(path)
-        for number in numbers:
-            files.rm_file(posixpath.join(folder, _file_name(cell, number)))
+        for number in numbers.tolist():
+            _row_file(journal, location, cell, number).remove()
 
 
-def rows(root: Any, path: str, names: Sequence[str] = tuple(METRICS)) -> dict[str, Rows]:
+def rows(
+    root: Any, location: Location, labels: Labels, names: Sequence[str] = tuple(METRICS)
+) -> dict[str, Rows]:
     """The rows of some metrics, (source, block_size, unit, curve ..., moment); NaN = no row yet."""
     # First the journal: what is packed meanwhile is then in the ledger.
-    pending = list(_pending(root, path))
-    found = {}
+    pending = list(_pending(root, location))
+    rows = {}
     for name in names:
-        found[name] = _clipped(root, name, root[f"ledger/{name}"][...])
+        rows[name] = _clipped(labels, name, root[f"ledger/{name}"][...])
         for (source, size), numbers, new in pending:
-            _merge(found[name][source, size], numbers, _of_points(root, name, new[name]))
-    return found
+            _merge(rows[name][source, size], numbers, _of_points(labels, name, new[name]))
+    return rows
 
 
-def counts(root: Any, path: str) -> NDArray[np.int64]:
+def counts(root: Any, location: Location, labels: Labels) -> NDArray[np.int64]:
     """Trials that the rows list, (source, block_size, unit, curve ...); 0 = no row yet."""
-    pending = list(_pending(root, path))
-    listed = _clipped(root, "error", root["ledger/error"][..., _COUNT])
+    pending = list(_pending(root, location))
+    listed = _clipped(labels, "error", root["ledger/error"][..., _COUNT])
     for (source, size), numbers, new in pending:
-        column = _of_points(root, "error", new["error"][..., _COUNT])
+        column = _of_points(labels, "error", new["error"][..., _COUNT])
         place = listed[source, size]
         place[numbers] = np.where(np.isnan(column), place[numbers], column)
     whole: NDArray[np.int64] = np.nan_to_num(listed).astype(np.int64)
@@ -102,85 +120,71 @@ def counts(root: Any, path: str) -> NDArray[np.int64]:
 
 
 def forget(root: Any, cell: tuple[int, int], number: int) -> None:
-    """Strike the row of a unit out of a packed ledger, so that the unit counts as missing."""
+    """Remove the row of a unit from a packed ledger, so that the unit counts as missing."""
     for name in METRICS:
         root[f"ledger/{name}"][(*cell, number)] = np.nan
 
 
-def journal_files(path: str) -> list[tuple[tuple[int, int], int, str]]:
-    """Of each row of the journal its cell, its number and its file."""
+def waiting_rows(root: Any, location: Location) -> list[tuple[tuple[int, int], int]]:
+    """Cell and number of each unit that has a row in the journal."""
     try:
-        names = _listed(path)
-    except FileNotFoundError:
+        journal, names = root[_JOURNAL], location.child(_JOURNAL).names()
+    except (KeyError, FileNotFoundError):
         return []
-    files = []
-    for name in names:
-        source, size, number, _ = map(int, name.removeprefix("c.").split("."))
-        files.append(((source, size), number, posixpath.join(_folder(path)[1], name)))
-    return sorted(files)
+    places = [layout.chunk_of_name(journal, name) for name in names]
+    return sorted(((p[0], p[1]), p[2]) for p in places if p is not None)
 
 
-def _clipped(root: Any, name: str, rows: Rows) -> Rows:
-    """Rows without what a growth that was cut short has added to their axes."""
-    have = labels(json.loads(root.attrs["identity"]))
-    lead = (slice(len(have["source"])), slice(len(have["block_size"])), slice(None))
-    return rows[(*lead, *(slice(len(have[axis])) for axis in METRICS[name]))]
+def row_file(root: Any, location: Location, cell: tuple[int, int], number: int) -> Location:
+    """The file of the journal that has, or may have, the row of a unit."""
+    return _row_file(root[_JOURNAL], location, cell, number)
 
 
-def _of_points(root: Any, name: str, rows: Rows) -> Rows:
-    have = labels(json.loads(root.attrs["identity"]))
-    return rows[(slice(None), *(slice(len(have[axis])) for axis in METRICS[name]))]
+def _row_file(journal: Any, location: Location, cell: tuple[int, int], number: int) -> Location:
+    name: str = journal.metadata.encode_chunk_key((*cell, number, 0))
+    return location.child(_JOURNAL, name)
+
+
+def _clipped(labels: Labels, name: str, rows: Rows) -> Rows:
+    """Rows of the labels alone: a growth that was cut short may have made the axes longer."""
+    cells = tuple(slice(len(labels[axis])) for axis in CELL)
+    return rows[(*cells, slice(None), *_curve_of(labels, name))]
+
+
+def _of_points(labels: Labels, name: str, rows: Rows) -> Rows:
+    return rows[(slice(None), *_curve_of(labels, name))]
+
+
+def _curve_of(labels: Labels, name: str) -> tuple[slice, ...]:
+    return tuple(slice(len(labels[axis])) for axis in METRICS[name].curve)
 
 
 def _merge(packed: Rows, numbers: NDArray[np.int64], new: Rows) -> None:
-    """Put new rows in their places, but for the points of the curve that they do not have."""
+    """Put new rows in their places; points that they lack keep what the old row has."""
     known = ~np.isnan(new[..., [_COUNT]])
     packed[numbers] = np.where(known, new, packed[numbers])
 
 
 def _pending(
-    root: Any, path: str
+    root: Any, location: Location
 ) -> Iterator[tuple[tuple[int, int], NDArray[np.int64], dict[str, Rows]]]:
-    """Of each cell the numbers of the units that have a row in the journal, and their rows."""
+    """For each cell, the numbers of its units that have a row in the journal, and these rows."""
     try:
-        journal, files = root[_JOURNAL], journal_files(path)
+        journal = root[_JOURNAL]
     except KeyError:
-        # No sweep is running, or the one that was has just packed all and removed it.
+        # No sweep is running, or one has just packed all rows and removed the journal.
         return
-    shapes = _row_shapes(root)
     cells: dict[tuple[int, int], list[int]] = {}
-    for cell, number, _ in files:
+    for cell, number in waiting_rows(root, location):
         cells.setdefault(cell, []).append(number)
-    for cell, found in sorted(cells.items()):
-        numbers = np.array(sorted(found))
+    shapes = _row_shapes(root)
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    for cell, waiting in cells.items():
+        numbers = np.array(waiting)
         stored = journal.oindex[[cell[0]], [cell[1]], numbers][0, 0]
-        parts = np.split(stored, np.cumsum([math.prod(s) for s in shapes.values()])[:-1], axis=-1)
-        yield (
-            cell,
-            numbers,
-            {
-                name: part.reshape(len(numbers), *shape)
-                for (name, shape), part in zip(shapes.items(), parts, strict=True)
-            },
-        )
+        parts = zip(shapes.items(), np.split(stored, ends[:-1], axis=-1), strict=True)
+        yield cell, numbers, {name: p.reshape(len(numbers), *shape) for (name, shape), p in parts}
 
 
 def _row_shapes(root: Any) -> dict[str, tuple[int, ...]]:
     return {name: root[f"ledger/{name}"].shape[3:] for name in METRICS}
-
-
-def _folder(path: str) -> tuple[Any, str]:
-    files, folder = fsspec.core.url_to_fs(path)
-    return files, posixpath.join(folder, _JOURNAL)
-
-
-def _listed(path: str) -> list[str]:
-    """Names of the files that are rows of the journal."""
-    files, folder = _folder(path)
-    files.invalidate_cache()
-    names = [posixpath.basename(name) for name in files.ls(folder, detail=False)]
-    return [name for name in names if re.fullmatch(r"c\.\d+\.\d+\.\d+\.0", name)]
-
-
-def _file_name(cell: tuple[int, int], number: int) -> str:
-    return f"c.{cell[0]}.{cell[1]}.{number}.0"

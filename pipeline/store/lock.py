@@ -1,11 +1,13 @@
-"""One writer for a store: a lock beside it, which also says who sweeps there and how far it is.
+"""The lock beside a store: one writer at a time, and a place to read who it is and how far.
 
-The lock of a folder is an advisory lock of the operating system on `STORE.lock`, which ends with
-the process that holds it, however that ends: a file left behind locks nothing.  At a URL it is an
-object, and one that is left behind must be removed by hand unless its process ran on this machine.
+The lock of a folder is an advisory lock of the operating system on the file `STORE.lock`.  It ends
+with the process that holds it, even if that is killed, so a file that is left behind locks nothing.
+At a URL the lock is an object; one that is left behind must be removed by hand, unless its process
+ran on this machine.
 
-Names of sessions order them by their start: a worker that a newer session has overtaken, say one
-that was stopped and woke up after its sweep had died, writes nothing more.
+A session is one holding of the lock.  Names of sessions sort by their start, so that a worker can
+tell that its session is over: one that was suspended, and resumes after its sweep has died and
+another has begun, writes nothing more.
 """
 
 import fcntl
@@ -21,9 +23,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import fsspec
-
 from pipeline.errors import UserError
+from pipeline.store.location import Location
 
 _ATTEMPTS = 10
 _SECONDS_BETWEEN = 0.02
@@ -31,29 +32,32 @@ _SECONDS_BETWEEN = 0.02
 
 @dataclass
 class Lock:
-    """A lock that is held: tells others how the sweep goes."""
+    """A lock that is held.
 
-    path: str
+    `stale` is whether an earlier holder died without removing it, and may have left files half
+    written; `descriptor` is that of the locked file, None at a URL; `content` is what others can
+    read: host, process, start, session, and what `publish` has added.
+    """
+
+    store: Location
     session: str
-    # Whether another process had died with the lock: it may have left files half written.
     stale: bool
     descriptor: int | None
-    record: dict[str, Any]
+    content: dict[str, Any]
 
-    def tell(self, **progress: Any) -> None:
-        """Write how far the sweep is, for whoever asks."""
-        self.record |= progress
-        text = json.dumps(self.record).encode()
+    def publish(self, **progress: Any) -> None:
+        """Add these values to what others can read in the lock."""
+        self.content |= progress
+        text = json.dumps(self.content).encode()
         if self.descriptor is None:
-            with fsspec.open(_place(self.path), "wb") as file:
-                file.write(text)
+            _file_of(self.store).write(text)
             return
         os.pwrite(self.descriptor, text, 0)
         os.ftruncate(self.descriptor, len(text))
 
 
 @contextmanager
-def held(path: str) -> Iterator[Lock]:
+def held(store: Location) -> Iterator[Lock]:
     """Hold the lock of a store.
 
     Raises
@@ -61,85 +65,84 @@ def held(path: str) -> Iterator[Lock]:
     UserError
         Where a living process holds it: its host, its number and when it began.
     """
-    record = {
+    content = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "session": f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}",
     }
     try:
-        lock = _take_object(path, record) if "://" in path else _take_file(path, record)
+        lock = _lock_file(store, content) if store.folder else _lock_object(store, content)
     except OSError as error:
         raise UserError(
-            f"cannot write {_place(path)}: {error.strerror or error}: choose another results=..."
+            f"cannot write {_file_of(store)}: {error.strerror or error}: choose another results=..."
         ) from error
     try:
         yield lock
     finally:
-        files, place = fsspec.core.url_to_fs(_place(path))
-        # Where it cannot be removed, because the disk has become read-only, it locks nothing.
+        # If the disk has become read-only it cannot be removed; a file left behind locks nothing.
         with suppress(OSError):
-            files.rm_file(place)
+            _file_of(store).remove()
         if lock.descriptor is not None:
             os.close(lock.descriptor)
 
 
-def holder(path: str) -> dict[str, Any] | None:
-    """What the living process that holds the lock of a store says of itself; None = nobody."""
-    found = _read(path)
-    if found is None:
+def holder(store: Location) -> dict[str, Any] | None:
+    """The content of a store's lock if a living process holds it, else None."""
+    content = _content(store)
+    if content is None:
         return None
-    if "://" in path:
-        return found if _may_live(found) else None
+    if not store.folder:
+        return content if _may_live(content) else None
     try:
-        descriptor = os.open(_place(path), os.O_RDONLY)
+        descriptor = os.open(_file_of(store).url, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return found
+        return content
     finally:
         os.close(descriptor)
     return None
 
 
-def check_free(path: str) -> None:
+def check_free(store: Location) -> None:
     """Refuse a store that another living process is writing."""
-    found = holder(path)
-    if found is not None:
-        raise UserError(_taken(path, found))
+    content = holder(store)
+    if content is not None:
+        raise UserError(_taken(store, content))
 
 
-def overtaken(path: str, session: str) -> bool:
+def is_overtaken(store: Location, session: str) -> bool:
     """Whether a newer session than this one writes the store."""
-    found = _read(path)
-    # An older one is what a network file system may show for a while.
-    return found is not None and str(found.get("session", "")) > session
+    content = _content(store)
+    # A network file system may show the content of an older session for a while.
+    return content is not None and str(content.get("session", "")) > session
 
 
-def _place(path: str) -> str:
-    return f"{path.rstrip('/')}.lock"
+def _file_of(store: Location) -> Location:
+    return store.beside(".lock")
 
 
-def _take_file(path: str, record: dict[str, Any]) -> Lock:
-    place = _place(path)
-    os.makedirs(os.path.dirname(place), exist_ok=True)
+def _lock_file(store: Location, content: dict[str, Any]) -> Lock:
+    path = _file_of(store).url
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     for attempt in itertools.count():
-        stale = os.path.exists(place)
-        descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
+        stale = os.path.exists(path)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The one who held it before may have removed it since it was opened.
-            if os.path.samestat(os.fstat(descriptor), os.stat(place)):
-                lock = Lock(path, str(record["session"]), stale, descriptor, record)
-                lock.tell()
+            # The process that held it before may have removed the file since we opened it.
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                lock = Lock(store, str(content["session"]), stale, descriptor, content)
+                lock.publish()
                 return lock
         except BlockingIOError:
-            # For a moment, one who only looks holds it too.
+            # A process that only asks for the holder locks it too, for a moment.
             if attempt >= _ATTEMPTS:
                 os.close(descriptor)
-                raise UserError(_taken(path, _read(path) or {})) from None
+                raise UserError(_taken(store, _content(store) or {})) from None
             time.sleep(_SECONDS_BETWEEN)
         except FileNotFoundError:
             pass
@@ -147,39 +150,34 @@ def _take_file(path: str, record: dict[str, Any]) -> Lock:
     raise AssertionError("unreachable")
 
 
-def _take_object(path: str, record: dict[str, Any]) -> Lock:
-    found = _read(path)
-    if found is not None and _may_live(found):
-        raise UserError(_taken(path, found))
-    lock = Lock(path, str(record["session"]), found is not None, None, record)
-    lock.tell()
+def _lock_object(store: Location, content: dict[str, Any]) -> Lock:
+    before = _content(store)
+    if before is not None and _may_live(before):
+        raise UserError(_taken(store, before))
+    lock = Lock(store, str(content["session"]), before is not None, None, content)
+    lock.publish()
     return lock
 
 
-def _read(path: str) -> dict[str, Any] | None:
-    """The record in a lock; None where there is none, {} where it cannot be read."""
+def _content(store: Location) -> dict[str, Any] | None:
+    """The content of a lock; None where there is no lock, {} where it cannot be read."""
     for _ in range(_ATTEMPTS):
         try:
-            # A worker looks for every unit: fsspec takes ten times as long to open a file.
-            opened = fsspec.open(_place(path), "rb") if "://" in path else open(_place(path), "rb")
-            with opened as file:
-                content = file.read()
+            content = json.loads(_file_of(store).read())
+            return content if isinstance(content, dict) else {}
         except FileNotFoundError:
             return None
-        try:
-            found = json.loads(content)
-            return found if isinstance(found, dict) else {}
         except ValueError:
             # Read while it was written.
             time.sleep(_SECONDS_BETWEEN)
     return {}
 
 
-def _may_live(found: dict[str, Any]) -> bool:
-    if found.get("host") != socket.gethostname():
+def _may_live(content: dict[str, Any]) -> bool:
+    if content.get("host") != socket.gethostname():
         return True
     try:
-        os.kill(int(found["pid"]), 0)
+        os.kill(int(content["pid"]), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -187,11 +185,11 @@ def _may_live(found: dict[str, Any]) -> bool:
     return True
 
 
-def _taken(path: str, found: dict[str, Any]) -> str:
-    pid, host = found.get("pid", "unknown"), found.get("host", "unknown")
-    by_hand = f", or, if it is dead, remove {_place(path)}" if "://" in path else ""
+def _taken(store: Location, content: dict[str, Any]) -> str:
+    pid, host = content.get("pid", "unknown"), content.get("host", "unknown")
+    by_hand = "" if store.folder else f", or, if it is dead, remove {_file_of(store)}"
     return (
-        f"{path} is being written by process {pid} on {host}, since "
-        f"{found.get('started', 'unknown')}: wait until it ends, stop it (kill -INT {pid}){by_hand}"
-        ", or choose another out=..."
+        f"{store} is being written by process {pid} on {host}, since "
+        f"{content.get('started', 'unknown')}: wait until it ends, stop it (kill -INT {pid})"
+        f"{by_hand}, or choose another out=..."
     )

@@ -1,38 +1,321 @@
-"""The Zarr store of a sweep: prepare it, write a unit, read what it lists and says of itself.
+"""The store of a sweep: opened once, and passed to all that read or change it.
 
-What its arrays are is told in `pipeline.store.layout`, what is complete in `pipeline.store.ledger`.
+Its arrays are the business of `layout`, its units of `ledger`, what it says of itself of `record`,
+and what a worker writes into it of `writer`.
 """
 
-import json
+import dataclasses
+import glob
 import os
-import posixpath
 import shutil
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
-import zarr
+from numpy.typing import NDArray
 
 from asm_core import Measures
-from asm_core.moments import moments_of
-from pipeline.config import notation
-from pipeline.errors import UserError
-from pipeline.plan.identity import NAMED, Identity, differences, joined, places
-from pipeline.plan.plan import LAYOUT_VERSION, Plan, Unit
+from asm_core.moments import MOMENTS, add_moments
+from pipeline.errors import UserError, command
+from pipeline.plan.axes import CELL, COST, CURVE, METRICS, NAMES, Labels, most
+from pipeline.plan.identity import differences, joined, positions, renewed
+from pipeline.plan.plan import Plan
+from pipeline.plan.settings import Settings, store_trials_as_written
 from pipeline.store import layout, ledger
-from pipeline.store.layout import METRICS
+from pipeline.store.location import Location
+from pipeline.store.record import Record, from_attributes, is_of_store
 
-ALL = "all"
+
+class Store:
+    """An open store: its location, its record, its arrays and its ledger.
+
+    `record` is that of the time when the store was opened, or last written through this object.
+    """
+
+    def __init__(self, location: Location, root: Any, record: Record) -> None:
+        self.location = location
+        self.root = root
+        self.record = record
+
+    @classmethod
+    def open(cls, location: Location) -> "Store":
+        """The store at a place.
+
+        Raises
+        ------
+        UserError
+            Where there is no store of this program, or one of another layout, or one whose
+            attributes are damaged.
+        """
+        store = cls.find(location)
+        if store is None:
+            advice = _advice(location, "give the path that sweep printed")
+            raise UserError(f"{location} is not a store of this program{advice}")
+        return store
+
+    @classmethod
+    def find(cls, location: Location) -> "Store | None":
+        """The store at a place; None where there is no store of this program.
+
+        Raises
+        ------
+        UserError
+            For a store of another layout, or one whose attributes are damaged.
+        """
+        try:
+            root = layout.open_root(location)
+            attributes = dict(root.attrs)
+        except Exception:
+            # Nothing there, something else, or damaged: zarr raises whatever it meets.
+            return None
+        if not is_of_store(attributes):
+            return None
+        return cls(location, root, from_attributes(str(location), attributes))
+
+    @classmethod
+    def create(cls, location: Location, plan: Plan, record: Record) -> "Store":
+        """A new store without values; if this fails, nothing is left of it."""
+
+        def create(place: Location) -> None:
+            layout.create(
+                place, plan.identity, plan.unit_trials, plan.kept_trials, plan.units_per_cell,
+                record.attributes(),
+            )  # fmt: skip
+
+        location.create_whole(create)
+        return cls(location, layout.open_root(location), record)
+
+    def __str__(self) -> str:
+        """Where it is."""
+        return str(self.location)
+
+    @property
+    def labels(self) -> Labels:
+        """The values of each axis, in the order in which the store has them."""
+        return self.record.identity.labels
+
+    @property
+    def kept_trials(self) -> int:
+        """Length of the trial axis."""
+        length: int = self.root["error"].shape[-1]
+        return length
+
+    def fit(self, plan: Plan, *, extend: bool) -> Plan:
+        """The plan with the store's own unit size.
+
+        Raises
+        ------
+        UserError
+            For another experiment than the store's, unless `extend` allows to add it and it can be
+            added; for another number of trials that are kept.
+        """
+        identity = self.record.identity
+        unlike = differences(identity, plan.identity)
+        both = joined(identity, plan.identity)
+        if unlike and (both is None or not extend):
+            add = (
+                f"Add to what is stored with extend=true out={self}, or choose"
+                if both is not None
+                else "Choose"
+            )
+            raise UserError(
+                f"{self} holds another experiment: {'; '.join(unlike)}. {add} another out=...; "
+                "without out each experiment gets a store of its own"
+            )
+        if self.record.store_trials != plan.keep:
+            kept = store_trials_as_written(self.record.store_trials)
+            raise UserError(
+                f"{self} was made with store_trials={kept}, which does not change: give "
+                f"store_trials={kept}, or choose another out=..."
+            )
+        return plan.with_unit_trials(self.record.unit_trials)
+
+    def counts(self) -> NDArray[np.int64]:
+        """Trials that the ledger lists, (source, block_size, unit, curve ...); 0 = none yet."""
+        with naming_damage(self.location):
+            return ledger.counts(self.root, self.location, self.labels)
+
+    def counts_of(self, labels: Labels) -> NDArray[np.int64]:
+        """`counts` for other values of the axes; 0 where the store does not have a value."""
+        return chosen_counts(self.counts(), self.labels, labels)
+
+    def rows(self, names: Sequence[str] = tuple(METRICS)) -> dict[str, NDArray[np.float64]]:
+        """The rows of each metric, (source, block_size, unit, curve ..., moment) float64.
+
+        NaN where a unit has no row yet.
+        """
+        with naming_damage(self.location):
+            return ledger.rows(self.root, self.location, self.labels, names)
+
+    def read_values(
+        self, metric: str, at: dict[str, list[int]], start: int, stop: int
+    ) -> NDArray[np.float32]:
+        """Trials start .. stop - 1 of a metric, (source, block_size, curve ..., trial) float32.
+
+        `at` has the positions along each axis.  Whatever zarr raises for a damaged chunk is passed
+        on.
+        """
+        return layout.read_values(self.root, metric, at, start, stop)
+
+    def read_cell(self, labels: Labels, start: int, stop: int) -> Measures:
+        """All metrics of trials start .. stop - 1 of one cell, for some values of the axes.
+
+        Raises as `read_values`, and a UserError for a value that the store does not have.
+        """
+        return layout.read_cell(self.root, positions(self.labels, labels), start, stop)
+
+    def coefficients_kept(self, at: dict[str, list[int]]) -> NDArray[np.int64]:
+        """How many coefficients n frequencies keep, (selection, block_size, freq)."""
+        with naming_damage(self.location):
+            return np.asarray(self.root["coefficients_kept"].oindex[tuple(at[a] for a in COST)])
+
+    def measured_trials(self) -> int:
+        """Trials up to the last one that the ledger lists, of the cell where these are most."""
+        return int(_lengths(self.counts(), self.record.unit_trials).max(initial=0))
+
+    def begun_trials(self, plan: Plan) -> list[list[int]]:
+        """For each cell of a plan, how many trials a run has asked of it, or the ledger lists.
+
+        The larger of the two; `[s][b]` as `cell_trials`.
+        """
+        listed = _lengths(self.counts_of(plan.labels), plan.unit_trials)
+        asked = self.record.wanted_trials
+        return [
+            [
+                max(int(listed[s, b]), asked.get((source.name, size), 0))
+                for b, size in enumerate(plan.block_sizes)
+            ]
+            for s, source in enumerate(plan.sources)
+        ]
+
+    def cell_totals(self, plan: Plan) -> NDArray[np.float64]:
+        """Moments of the error over all units of each cell, (source, block_size, point, moment)."""
+        rows = self.rows(["error"])["error"]
+        at = positions(self.labels, plan.labels)
+        curve = [at[axis] for axis in CURVE]
+
+        def totals(source: int, size: int, trials: int) -> NDArray[np.float64]:
+            units = plan.grid.units_of(trials)
+            chosen = rows[source, size, :units][np.ix_(range(units), *curve)]
+            return add_moments(chosen).reshape(-1, len(MOMENTS))
+
+        return np.array(
+            [
+                [totals(s, b, trials) for b, trials in zip(at["block_size"], row, strict=True)]
+                for s, row in zip(at["source"], plan.cell_trials, strict=True)
+            ]
+        )
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a run has not called `finish`: rows wait to be packed, or axes to be grown."""
+        return ledger.is_open(self.root) or self.record.growing is not None
+
+    def begin_round(self, plan: Plan, record: Record, content: str) -> None:
+        """Make the store ready to take units of a plan: make its axes longer, open a new journal.
+
+        The caller must hold the store's lock.
+
+        Parameters
+        ----------
+        record
+            What the store is to say of itself.
+        content
+            The plan, for the workers to read.
+        """
+        ledger.close_journal(self._writable, self.location)
+        identity = self.record.identity
+        both = joined(identity, plan.identity) or identity
+        growing = self.record.growing
+        if growing:
+            # A growth that was cut short is finished with this one.
+            both = joined(both, renewed(growing, both)) or both
+        if both != identity:
+            self.update(dataclasses.replace(self.record, growing=both))
+        layout.lengthen(self._writable, both, plan.kept_trials, plan.units_per_cell)
+        layout.consolidate(self.location)
+        self.update(dataclasses.replace(record, identity=both, growing=None))
+        self.open_journal(content)
+
+    def open_journal(self, content: str) -> None:
+        """Make an empty journal, beside the plan of its round."""
+        ledger.open_journal(self._writable, content)
+
+    def pack(self) -> None:
+        """Move the rows that wait in the journal into the ledger's arrays."""
+        ledger.pack(self._writable, self.location)
+
+    def finish(self, record: Record) -> None:
+        """Close the journal and replace the record: the end of a run, also of one that failed."""
+        ledger.close_journal(self._writable, self.location)
+        self.update(record)
+
+    @cached_property
+    def _writable(self) -> Any:
+        """The root, of which arrays can be written."""
+        return layout.open_root(self.location, "r+")
+
+    def update(self, record: Record) -> None:
+        """Replace the record of the store."""
+        layout.set_attributes(self.location, record.attributes())
+        self.record = record
+
+    def discard_if_empty(self) -> None:
+        """Remove the store if it is a folder and no unit was ever stored."""
+        if self.location.folder and not self.counts().any():
+            shutil.rmtree(self.location.folder)
+
+
+def location_of(settings: Settings, plan: Plan) -> Location:
+    """Where the store of a plan is: `out`, or in `results` under the name of its identity."""
+    if settings.out:
+        return Location.of(settings.out)
+    return Location.of(settings.results).child(plan.store_name)
+
+
+def find_for(location: Location, plan: Plan, *, extend: bool) -> tuple[Store | None, Plan]:
+    """The store that a plan goes into, None if there is none yet, and the plan with its unit size.
+
+    Raises
+    ------
+    UserError
+        Where the place holds another experiment or something else, or cannot be written.
+    """
+    location.check_openable()
+    store = Store.find(location)
+    if store is not None:
+        return store, store.fit(plan, extend=extend)
+    if location.folder and location.exists():
+        advice = _advice(location, "choose another out=...")
+        raise UserError(f"{location} exists and is not a store of this program{advice}")
+    if location.folder:
+        Location(str(location.folder.parent)).check_writable("results")
+    return None, plan
+
+
+def chosen_counts(counts: NDArray[np.int64], labels: Labels, wanted: Labels) -> NDArray[np.int64]:
+    """Counts (source, block_size, unit, curve ...) for other values of the axes.
+
+    `labels` are the axis values of `counts`; 0 for wanted values that are not among them.
+    """
+    unit = len(CELL)
+    # Index -1, for a value that is not there, is in an edge of zeros.
+    edged = np.pad(counts, [(0, int(axis != unit)) for axis in range(counts.ndim)])
+    index = [
+        [labels[axis].index(value) if value in labels[axis] else -1 for value in wanted[axis]]
+        for axis in NAMES
+    ]
+    index.insert(unit, list(range(counts.shape[unit])))
+    chosen: NDArray[np.int64] = edged[np.ix_(*index)]
+    return chosen
 
 
 @contextmanager
-def reading(path: str) -> Iterator[None]:
-    """Say of a store that cannot be read which one it is, in one line, whatever zarr raised.
+def naming_damage(location: Location) -> Iterator[None]:
+    """Turn whatever zarr raises inside into one line that names the damaged store.
 
     Raises
     ------
@@ -44,341 +327,62 @@ def reading(path: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise _damaged(path, error) from error
+        raise damage(location, error) from error
 
 
-def is_store(path: str) -> bool:
-    """Whether there is a zarr group that this program wrote."""
-    return attributes_of(path) is not None
+def damage(location: Location, error: Exception) -> UserError:
+    """The refusal of a store in which zarr met an error."""
+    reason = " ".join(str(error).split())
+    return UserError(
+        f"{location} is damaged ({type(error).__name__}: {reason}): "
+        f"{command('verify', str(location))} names what is bad, and with repair=true the same "
+        "sweep computes it again"
+    )
 
 
-def prepare(path: str, plan: Plan, provenance: dict[str, Any], *, extend: bool = False) -> Plan:
-    """Create the store of a plan, or make the existing one ready to take its missing units.
-
-    Only for whoever holds the store's lock.
-
-    Returns
-    -------
-    Plan
-        The plan with the unit size that the store has.
-
-    Raises
-    ------
-    UserError
-        Where `path` holds another experiment or something else, or cannot be written.
-    """
-    attributes = attributes_of(path)
-    try:
-        if attributes is None:
-            _create(path, plan, provenance)
-        else:
-            plan = _match(path, plan, attributes, extend=extend)
-            _grow(path, plan, provenance, json.loads(attributes["identity"]))
-        ledger.open_journal(layout.open_group(path, mode="r+"))
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}: choose another results=..."
-        ) from error
-    except UserError:
-        raise
-    except Exception as error:
-        raise _damaged(path, error) from error
-    return plan
-
-
-def finish(path: str, attributes: dict[str, Any]) -> None:
-    """Pack the ledger and set attributes, at the end of a run, however it ended."""
-    ledger.close_journal(layout.open_group(path, mode="r+"), path)
-    layout.set_attributes(path, attributes)
-
-
-def unfinished(path: str) -> bool:
-    """Whether a run ended without `finish`: rows wait to be packed, or axes to be grown."""
-    root = layout.open_group(path)
-    return "journal" in root or bool(root.attrs.get("growing"))
-
-
-def pack(path: str) -> None:
-    """Pack what the ledger's journal has by now."""
-    ledger.pack(layout.open_group(path, mode="r+"), path)
-
-
-def check(path: str, plan: Plan, *, extend: bool = False) -> Plan:
-    """What `prepare` would refuse, without writing; the plan with the store's unit size."""
-    if "://" in path:
-        check_url(path)
-    attributes = attributes_of(path)
-    if attributes is not None:
-        with reading(path):
-            return _match(path, plan, attributes, extend=extend)
-    if "://" in path:
-        return plan
-    if os.path.lexists(path):
-        why = _why_not(path, "choose another out=...")
-        raise UserError(f"{path} exists and is not a store of this program{why}")
-    check_folder("results", Path(path).absolute().parent)
-    return plan
-
-
-def check_folder(key: str, folder: Path) -> None:
-    """Refuse a folder that neither is there to be written into nor can be made."""
-    folder = folder.absolute()
-    while not os.path.lexists(folder):
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write into {folder}: choose another folder with {key}=...")
-
-
-def write_unit(
-    path: str, session: str, plan: Plan, unit: Unit, parts: Iterable[tuple[Plan, Measures]]
-) -> None:
-    """Write the trials of a unit, and then its row of the ledger.
-
-    Parameters
-    ----------
-    path
-        Of a store that `prepare` has made ready for the unit's plan.
-    session
-        A name of the run's round: a worker opens the arrays once for each, since only `prepare`
-        changes their shapes.
-    plan
-        Of the unit, whose numbers count its sources and block sizes.
-    parts
-        Of the plan's curves: with error (operations, selections, algorithms, freqs, T),
-        mask_accuracy and regret without algorithms.
-    """
-    arrays, identity = _writable(path, session)
-    row = {name: np.full(arrays[f"ledger/{name}"].shape[3:], np.nan) for name in METRICS}
-    for part, measures in parts:
-        at = places(identity, part.labels)
-        cell = at["source"][unit.source], at["block_size"][unit.block_size]
-        for name, curve in METRICS.items():
-            values = getattr(measures, name)
-            points = [at[axis] for axis in curve]
-            stop = unit.stop if plan.keep is None else min(unit.stop, plan.keep)
-            if unit.start < stop:
-                kept = values[..., : stop - unit.start]
-                _put(arrays[name], cell, points, slice(unit.start, stop), kept)
-            row[name][np.ix_(*points)] = moments_of(values)
-    ledger.write_row(arrays["journal"], cell, unit.number, row)
-
-
-def discard_empty(path: str) -> None:
-    """Remove a store in which no unit was ever stored."""
-    with reading(path):
-        listed = ledger.counts(layout.open_group(path), path)
-    if "://" not in path and not listed.any():
-        shutil.rmtree(path)
-
-
-def clean(path: str) -> list[str]:
-    """Remove what a process that was killed left half written; the names of the files."""
-    if "://" in path:
-        return []
-    found = leftovers(path)
-    for name in found:
-        if os.path.isdir(name):
-            shutil.rmtree(name, ignore_errors=True)
-        else:
-            Path(name).unlink(missing_ok=True)
-    return found
-
-
-def leftovers(path: str) -> list[str]:
+def leftovers(location: Location) -> list[str]:
     """Files and folders that a process left half written, in a store and beside it."""
-    place = Path(path)
-    beside = place.parent.glob(f"{place.name}.*.partial")
+    place = location.folder
+    if place is None:
+        return []
+    beside = place.parent.glob(f"{glob.escape(place.name)}.*.partial")
     inside = (
         os.path.join(folder, name)
-        for folder, _, names in os.walk(path)
+        for folder, _, names in os.walk(place)
         for name in names
         if name.endswith(".partial")
     )
-    # The row of a worker that woke up after its sweep had ended.
+    # A worker that was suspended may write its row after its sweep has removed the journal.
     journal = place / "journal"
     late = [str(journal)] if journal.is_dir() and not (journal / "zarr.json").exists() else []
     return sorted([*map(str, beside), *inside, *late])
 
 
-def attributes_of(path: str) -> dict[str, Any] | None:
-    """The attributes of whatever store of this program is there; None where there is none."""
-    try:
-        attributes = dict(layout.open_group(path).attrs)
-    except Exception:  # nothing there, something else, or damaged: zarr raises whatever it meets
-        return None
-    return attributes if "identity" in attributes else None
+def remove_leftovers(location: Location) -> list[str]:
+    """Remove what a process that was killed left half written; returns the paths."""
+    names = leftovers(location)
+    for name in names:
+        if os.path.isdir(name):
+            shutil.rmtree(name, ignore_errors=True)
+        else:
+            Path(name).unlink(missing_ok=True)
+    return names
 
 
-def provenance_of(path: str) -> dict[str, Any]:
-    """The attributes of a store.
-
-    Raises
-    ------
-    UserError
-        Where there is no store of this program, or one of another layout.
-    """
-    attributes = attributes_of(path)
-    if attributes is None:
-        why = _why_not(path, "give the path that sweep printed")
-        raise UserError(f"{path} is not a store of this program{why}")
-    for name in ("identity", "runs", "wanted", "quarantined"):
-        try:
-            json.loads(attributes.get(name, "{}"))
-        except ValueError as error:
-            raise UserError(
-                f"{path}: the attribute {name} in zarr.json is damaged ({error}): restore "
-                "zarr.json from a copy, or delete the store and run the sweep again"
-            ) from error
-    with reading(path):
-        _check_layout(path, json.loads(attributes["identity"]))
-    return attributes
-
-
-def set_attributes(path: str, attributes: dict[str, Any]) -> None:
-    """Change attributes of a store."""
-    layout.set_attributes(path, attributes)
-
-
-def open_array(path: str) -> Any:
-    """A Zarr array that somebody else wrote, to be read; a ValueError names what is none."""
-    try:
-        found = zarr.open(path, mode="r")
-    except Exception as error:  # zarr raises whatever it meets
-        said = " ".join(str(error).split())
-        raise ValueError(f"{path} is not a Zarr array ({type(error).__name__}: {said})") from error
-    if isinstance(found, zarr.Group):
-        names = ", ".join(sorted(found.array_keys())) or "of which it has none"
-        raise ValueError(f"{path} is a Zarr group: give an array inside it, {names}")
-    return found
-
-
-def _put(
-    array: Any, cell: tuple[int, int], points: list[list[int]], trials: slice, values: Any
-) -> None:
-    # Where they can be, slices: zarr then takes the values as they are, in the shape of a chunk;
-    # of lists it makes a table of every number, three times slower than the rest of a unit.
-    region = (
-        slice(cell[0], cell[0] + 1),
-        slice(cell[1], cell[1] + 1),
-        *map(layout.span, points),
-        trials,
-    )
-    if all(isinstance(place, slice) for place in region):
-        array[region] = values[None, None]
-    else:
-        array.oindex[region] = values[None, None]
-
-
-def check_url(url: str) -> None:
-    """Refuse a URL that nothing here can open."""
-    try:
-        fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        # fsspec names the package that a kind of URL needs.
-        raise UserError(f"cannot open {url}: {error}") from error
-
-
-def _damaged(path: str, error: Exception) -> UserError:
-    said = " ".join(str(error).split())
-    return UserError(
-        f"{path} is damaged ({type(error).__name__}: {said}): python -m pipeline verify {path} "
-        "names what is bad, and with repair=true the same sweep computes it again"
-    )
-
-
-def _why_not(path: str, otherwise: str) -> str:
-    """What to do about a path that holds no store, or no longer one."""
-    if "://" not in path and os.path.isdir(os.path.join(path, "error")):
+def _advice(location: Location, otherwise: str) -> str:
+    """What to do about a place that is no store: `otherwise`, unless it is a damaged one."""
+    if location.folder and (location.folder / "error").is_dir():
         return (
-            f": {posixpath.join(path, 'zarr.json')} is damaged or missing, without which nothing "
-            "says what the numbers are: restore it from a copy, or delete the store and run the "
-            "sweep again"
+            f": {location.child('zarr.json')} is damaged or missing, without which nothing says "
+            "what the numbers are: restore it from a copy, or delete the store and run the sweep "
+            "again"
         )
     return f": {otherwise}"
 
 
-def _check_layout(path: str, identity: Identity) -> None:
-    found = identity["layout_version"]
-    if found != LAYOUT_VERSION:
-        raise UserError(
-            f"{path} has layout {found}, and this version reads layout {LAYOUT_VERSION}: run the "
-            "sweep again, into a new store"
-        )
-
-
-def _match(path: str, plan: Plan, attributes: dict[str, Any], *, extend: bool) -> Plan:
-    identity = json.loads(attributes["identity"])
-    _check_layout(path, identity)
-    found = differences(identity, plan.identity)
-    both = joined(identity, plan.identity)
-    if found and (both is None or not extend):
-        add = (
-            f"Add to what is stored with extend=true out={path}, or choose"
-            if both is not None
-            else "Choose"
-        )
-        raise UserError(
-            f"{path} holds another experiment: {'; '.join(found)}. {add} another out=...; without "
-            "out each experiment gets a store of its own"
-        )
-    keep = attributes["store_trials"]
-    if keep != (ALL if plan.keep is None else plan.keep):
-        words = "none" if keep == 0 else keep
-        raise UserError(
-            f"{path} was made with store_trials={words}, which does not change: give "
-            f"store_trials={words}, or choose another out=..."
-        )
-    return plan.with_unit_trials(notation.integer("unit_trials", attributes["unit_trials"], 1))
-
-
-def _create(path: str, plan: Plan, provenance: dict[str, Any]) -> None:
-    attributes = {
-        **provenance,
-        "identity": json.dumps(plan.identity),
-        "unit_trials": plan.unit_trials,
-        "store_trials": ALL if plan.keep is None else plan.keep,
-        # Tells xarray that this is a coordinate, though it has no dimension of its name.
-        "coordinates": "coefficients_kept",
-    }
-    template = (plan.identity, plan.unit_trials, plan.kept_trials, plan.units_per_cell, attributes)
-    if "://" in path:
-        layout.create(path, *template)
-        return
-    # Beside its place and then renamed, so that a store is there whole or not at all.
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    partial = f"{path}.{uuid.uuid4().hex[:8]}.partial"
-    try:
-        layout.create(partial, *template)
-        os.rename(partial, path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _grow(path: str, plan: Plan, provenance: dict[str, Any], identity: Identity) -> None:
-    """Lengthen the axes of a store where the plan's are longer, once all that waited is packed."""
-    root = layout.open_group(path, mode="r+")
-    ledger.close_journal(root, path)
-    both = joined(identity, plan.identity) or identity
-    if root.attrs.get("growing"):
-        # A growth that was cut short is finished with this one.  It has no trials yet: of an entry
-        # that is another one now, this plan's counts.
-        begun = json.loads(root.attrs["growing"])
-        for axis in NAMED:
-            begun[axis] = {name: both[axis].get(name, begun[axis][name]) for name in begun[axis]}
-        both = joined(both, begun) or both
-    if both != identity:
-        layout.set_attributes(path, {"growing": json.dumps(both)})
-    layout.grow(
-        path, both, plan.kept_trials, plan.units_per_cell,
-        {**provenance, "identity": json.dumps(both), "growing": ""},
-    )  # fmt: skip
-
-
-@lru_cache(maxsize=4)
-def _writable(path: str, session: str) -> tuple[dict[str, Any], Identity]:
-    """Handles of the arrays that workers write, opened once a worker and session."""
-    root = layout.open_group(path, mode="r+")
-    # Otherwise zarr compares every chunk with the fill value first; open_array ignores the option.
-    arrays = {name: root[name].with_config({"write_empty_chunks": True}) for name in METRICS}
-    arrays |= {f"ledger/{name}": root[f"ledger/{name}"] for name in METRICS}
-    return {**arrays, "journal": root["journal/rows"]}, json.loads(root.attrs["identity"])
+def _lengths(listed: NDArray[np.int64], unit_trials: int) -> NDArray[np.int64]:
+    """Trials of each cell up to the last one that is listed, (source, block_size)."""
+    trials = most(listed)
+    starts = unit_trials * np.arange(trials.shape[-1])
+    ends: NDArray[np.int64] = np.where(trials > 0, starts + trials, 0).max(axis=-1, initial=0)
+    return ends

@@ -8,8 +8,8 @@ import scipy.stats
 import xarray as xr
 
 from pipeline import UserError, open_results, summarize, sweep
-from pipeline.analysis import curves, datasets
-from pipeline.store import layout
+from pipeline.analysis.datasets import compare, ratio_trials
+from pipeline.plan.axes import NAMES
 
 
 @pytest.fixture(scope="module")
@@ -50,40 +50,6 @@ def test_the_mean_of_rmses_is_not_the_pooled_rmse(path):
     assert (summary.pooled_rmse > summary["mean_error"] * 1.005).all()
 
 
-@pytest.mark.parametrize("trials", [1, 199, 200, 201, 400, 650, 700])
-def test_the_ledger_and_the_trials_give_the_same_bits(path, trials):
-    by_ledger = curves.of_store(path, trials)
-    by_trials = datasets.curves_of(summarize(xr.open_zarr(path).isel(trial=slice(0, trials))))
-    assert (by_ledger.values["measured"] == trials).all()
-    assert by_ledger.labels == by_trials.labels
-    assert by_ledger.coefficients_kept.tolist() == by_trials.coefficients_kept.tolist()
-    assert by_ledger.values.keys() == by_trials.values.keys()
-    for name, values in by_ledger.values.items():
-        assert values.shape == by_trials.values[name].shape
-        assert values.tobytes() == by_trials.values[name].tobytes(), name
-
-
-def test_whole_units_come_from_the_ledger_and_only_the_last_from_the_trials(path, monkeypatch):
-    read = []
-
-    def watched(root, metric, at, start, stop):
-        read.append((metric, start, stop))
-        return original(root, metric, at, start, stop)
-
-    original = layout.read_values
-    monkeypatch.setattr(layout, "read_values", watched)
-    curves.of_store(path, 600)
-    assert not read
-    # Not all at once where they are many.
-    monkeypatch.setattr(curves, "_VALUES_AT_ONCE", 20 * 2 * 2 * 2 * 4)
-    curves.of_store(path, 650)
-    assert sorted(read) == [
-        ("error", 600, 620), ("error", 620, 640), ("error", 640, 650),
-        ("mask_accuracy", 600, 640), ("mask_accuracy", 640, 650),
-        ("regret", 600, 640), ("regret", 640, 650),
-    ]  # fmt: skip
-
-
 def test_what_was_made_of_a_dataset_is_summarized_and_not_what_is_stored(path):
     dataset = open_results(path)
     summary = summarize(dataset)
@@ -114,29 +80,10 @@ def test_any_selection_of_trials_is_summarized_over_those_trials(path, part):
 def test_any_selection_of_curves_can_be_summarized(path):
     dataset = open_results(path)
     whole = summarize(dataset)
-    # In a mapping, because `algorithm` alone is an option of xarray's sel.
-    chosen = {"source": "uniform", "algorithm": "asm", "freq": [2, 4]}
-    part = summarize(dataset.sel(chosen).isel(block_size=1))
-    expected = whole.sel(chosen).isel(block_size=1)
+    part = summarize(dataset.sel(source="uniform", algorithm="asm", freq=[2, 4]).isel(block_size=1))
+    expected = whole.sel(source="uniform", algorithm="asm", freq=[2, 4]).isel(block_size=1)
     for name in whole.data_vars:
         xr.testing.assert_equal(part[name], expected[name])
-
-
-def test_the_curves_of_a_selection_are_those_selected(path):
-    summary = summarize(open_results(path))
-    chosen = {"algorithm": "apx", "block_size": 8, "source": "uniform", "freq": [2, 4]}
-    found = datasets.curves_of(summary.sel(chosen))
-    assert found.varying == ["operation"]
-    (pooling, relu) = found
-    assert relu[0] == {
-        "source": "uniform", "block_size": 8, "operation": "relu", "selection": "triangle",
-        "algorithm": "apx",
-    }  # fmt: skip
-    expected = summary.sel({**chosen, "operation": "max_pool"}).squeeze()
-    assert pooling[1]["freq"].tolist() == [2, 4]
-    assert pooling[1]["coefficients_kept"].tolist() == [6, 15]
-    for name in summary.data_vars:
-        assert pooling[1][name].tolist() == expected[name].values.tolist(), name
 
 
 def test_prefixes_are_the_summaries_of_shorter_runs(path, tmp_path):
@@ -161,7 +108,7 @@ def test_a_store_opens_lazily_with_sorted_names_and_provenance(path):
         warnings.simplefilter("error")
         dataset = open_results(path)
     assert dataset.error.chunks is not None
-    for axis in curves.AXES:
+    for axis in NAMES:
         assert dataset.indexes[axis].is_monotonic_increasing
     assert dataset.error.dims[-1] == "trial"
     assert dataset.coefficients_kept.dims == ("selection", "block_size", "freq")
@@ -178,10 +125,37 @@ def test_what_is_not_a_store_is_refused(tmp_path):
         open_results(str(tmp_path / "nowhere"))
 
 
-def test_curves_end_where_everything_is_kept(tmp_path):
-    dataset = sweep(["block_size=4,8", "freqs=0..20", "trials=10", f"out={tmp_path}/s.zarr"])
-    found = {
-        name["block_size"]: curves.in_range(curve, name["block_size"])["freq"].tolist()
-        for name, curve in datasets.curves_of(summarize(dataset))
-    }
-    assert found == {4: list(range(7)), 8: list(range(15))}
+def test_selections_are_compared_at_equal_numbers_of_coefficients(tmp_path):
+    dataset = sweep(
+        ["selection=triangle,zigzag", "freqs=0..63", "trials=60", f"out={tmp_path}/s.zarr"]
+    )
+    compared = compare(dataset, "selection", "triangle", "zigzag").squeeze()
+    # Those of triangle, which has fewer; n = 6 of it keeps as many as n = 27 of zigzag.
+    assert compared.coefficients_kept.values.tolist() == [
+        1, 3, 6, 10, 15, 21, 28, 36, 43, 49, 54, 58, 61, 63, 64,
+    ]  # fmt: skip
+    errors = dataset.error.squeeze().astype(float)
+    expected = errors.sel(selection="triangle", freq=6) - errors.sel(selection="zigzag", freq=27)
+    found = float(compared["mean_error"].sel(coefficients_kept=28))
+    assert found == pytest.approx(float(expected.mean()), abs=1e-9)
+
+
+def test_selections_of_several_block_sizes_are_not_compared(tmp_path):
+    dataset = sweep(
+        ["selection=triangle,zigzag", "block_size=4,8", "trials=5", f"out={tmp_path}/s.zarr"]
+    )
+    with pytest.raises(ValueError, match="one block size: select it first"):
+        compare(dataset, "selection", "triangle", "zigzag")
+
+
+def test_the_spread_of_a_ratio_is_that_of_repeated_samples():
+    # 2,000 samples of 400 pairs: how much the ratio of their means really varies.
+    random = np.random.default_rng(0)
+    b = random.gamma(4.0, size=(2000, 400))
+    a = 0.3 * b + random.normal(size=b.shape) * 0.2 + 0.1
+    ratios = a.mean(axis=1) / b.mean(axis=1)
+    one = ratio_trials(xr.DataArray(a[0], dims="trial"), xr.DataArray(b[0], dims="trial"))
+    assert float(one.mean()) == pytest.approx(ratios[0], rel=1e-12)
+    predicted = float(one.std(ddof=1)) / np.sqrt(400)
+    # The spread of 2,000 is known to 1.6 %, that of one sample of 400 to 4 %: 4 of both together.
+    assert predicted == pytest.approx(ratios.std(ddof=1), rel=0.17)

@@ -17,9 +17,14 @@ from pipeline.config import compose
 from pipeline.plan.plan import make_plan
 from pipeline.run import rounds
 from pipeline.sources import kinds
-from pipeline.store import layout, ledger
+from pipeline.store.location import Location
+from pipeline.store.store import Store
 
 METRICS = ("error", "mask_accuracy", "regret")
+# A unit takes 10 ms, mostly of computing; the store is small.
+SWEEP = ["block_size=32", "freqs=3,30", "unit_trials=500"]
+# 200 units: a second on two cores, longer than anything here needs to strike.
+LONG = [*SWEEP, "trials=1e5"]
 
 
 def command(*arguments):
@@ -77,7 +82,7 @@ def assert_same_bits(path, other):
     assert one.sizes == two.sizes
     for name in METRICS:
         assert one[name].to_numpy().tobytes() == two[name].to_numpy().tobytes(), name
-    ours, theirs = (ledger.rows(layout.open_group(str(p)), str(p)) for p in (path, other))
+    ours, theirs = (open_store(p).rows() for p in (path, other))
     for name in METRICS:
         assert ours[name].tobytes() == theirs[name].tobytes(), name
     assert not np.isnan(ours["error"][..., 0]).any()
@@ -101,18 +106,44 @@ def assert_same(one, other):
         assert a[name].to_numpy().tobytes() == b[name].to_numpy().tobytes(), name
 
 
-class Counting(rounds.Silent):
+class Counting(rounds.SilentObserver):
     """Counts what a run says it computes."""
 
-    def start(self, plan, path, todo, done, dashboard):
+    def begin(self, plan, todo, done):
         self.todo, self.done, self.advanced = todo, done, 0
 
     def advance(self, trials):
         self.advanced += trials
 
 
-def counted(arguments):
-    settings = compose.load(arguments)
-    report = Counting()
-    rounds.execute(settings, make_plan(settings, kinds.resolve), arguments, report)
-    return report
+class Striking(rounds.SilentObserver):
+    """Does something once a few units are stored, and keeps what it is told."""
+
+    def __init__(self, strike, after=5):
+        self._strike, self._left, self.lines = strike, after, []
+
+    def advance(self, trials):
+        self._left -= 1
+        if self._left == 0:
+            self._strike()
+
+    def notify(self, line):
+        self.lines.append(line)
+
+
+def execute(arguments, observer, client=None):
+    """A sweep as a call: what it did."""
+    settings = compose.load([str(argument) for argument in arguments])
+    plan = make_plan(settings, kinds.resolve)
+    return rounds.execute(settings, plan, observer, client)
+
+
+def counted(arguments, client=None):
+    observer = Counting()
+    execute(arguments, observer, client)
+    return observer
+
+
+def open_store(path):
+    """The store at a path, as it is now."""
+    return Store.open(Location.of(path))

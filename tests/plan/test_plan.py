@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from pipeline import UserError
 from pipeline.config import compose
 from pipeline.plan import estimate
-from pipeline.plan.boxes import boxes
 from pipeline.plan.entries import Source
+from pipeline.plan.grid import rectangles
 from pipeline.plan.identity import differences
-from pipeline.plan.plan import make_plan, store_path
+from pipeline.plan.plan import make_plan
+from pipeline.store.store import location_of
 
 
 def endless(name, entry, block_sizes):
@@ -44,12 +45,12 @@ def test_units_cover_every_trial_of_every_cell_exactly_once(trials, unit_trials,
         endless,
     )
     seen = []
-    for unit in made.units():
+    for unit in made.grid.units():
         assert unit.start == unit.number * unit_trials
-        assert 0 < unit.stop - unit.start <= unit_trials
+        assert 0 < unit.trials <= unit_trials
         seen += [(unit.source, unit.block_size, t) for t in range(unit.start, unit.stop)]
-    assert seen == [(0, b, t) for b in range(len(sizes)) for t in range(trials)]
-    assert made.unit_count == len(list(made.units()))
+    assert seen == [("uniform", size, t) for size in sorted(sizes) for t in range(trials)]
+    assert made.grid.unit_count == len(list(made.grid.units()))
     assert made.units_per_cell == -(-trials // unit_trials)
 
 
@@ -58,7 +59,7 @@ def test_axes_are_sorted_so_that_order_does_not_matter():
     other = plan("block_size=4,16", "freqs=1,3", "algorithm=apx,asm", "operation=max_pool,relu")
     assert one == other
     assert one.block_sizes == (4, 16)
-    assert one.digest == other.digest
+    assert one.store_name == other.store_name
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_axes_are_sorted_so_that_order_does_not_matter():
     ],
 )  # fmt: skip
 def test_whatever_decides_the_numbers_changes_the_identity(argument):
-    assert plan(argument).digest != plan().digest
+    assert plan(argument).store_name != plan().store_name
     assert len(differences(plan().identity, plan(argument).identity)) == 1
 
 
@@ -90,7 +91,7 @@ def test_every_parameter_of_an_entry_is_part_of_the_identity(chosen, parameter):
     "argument", ["trials=5", "unit_trials=7", "cluster=processes", "results=x", "out=y"]
 )
 def test_whatever_does_not_decide_the_numbers_leaves_the_identity(argument):
-    assert plan(argument).digest == plan().digest
+    assert plan(argument).store_name == plan().store_name
 
 
 @pytest.mark.parametrize("version", ["KERNEL_VERSION", "STREAM_VERSION", "LAYOUT_VERSION"])
@@ -98,7 +99,9 @@ def test_another_version_of_what_makes_the_bits_is_another_identity(monkeypatch,
     before = plan().identity
     monkeypatch.setattr(f"pipeline.plan.plan.{version}", 99)
     key = version.lower()
-    assert differences(before, plan().identity) == [f"{key} is {before[key]} in the store, 99 here"]
+    assert differences(before, plan().identity) == [
+        f"{key} is {before.fixed[key]} in the store, 99 here"
+    ]
 
 
 def test_entries_of_groups_are_sorted_by_name_however_they_were_made():
@@ -111,10 +114,10 @@ def test_entries_of_groups_are_sorted_by_name_however_they_were_made():
 def test_the_name_of_a_store_carries_the_identity():
     settings = compose.load(["results=/a/b/"])
     made = make_plan(settings, endless)
-    assert store_path(settings, made) == f"/a/b/sweep-{made.digest}.zarr"
-    assert store_path(compose.load(["out=/c/d.zarr"]), made) == "/c/d.zarr"
-    assert store_path(compose.load(["out=file:///c/d.zarr"]), made) == "/c/d.zarr"
-    assert store_path(compose.load(["results=s3://bucket/x"]), made).startswith(
+    assert str(location_of(settings, made)) == f"/a/b/{made.store_name}"
+    assert str(location_of(compose.load(["out=/c/d.zarr"]), made)) == "/c/d.zarr"
+    assert str(location_of(compose.load(["out=file:///c/d.zarr"]), made)) == "/c/d.zarr"
+    assert str(location_of(compose.load(["results=s3://bucket/x"]), made)).startswith(
         "s3://bucket/x/sweep-"
     )
 
@@ -130,12 +133,12 @@ def test_all_trials_of_a_source_are_counted_for_each_block_size():
     assert made.cell_trials == ((400, 90),)
     assert made.trials == 400
     assert made.prefixes == (400,)
-    assert [(u.block_size, u.start, u.stop) for u in made.units()] == [(0, 0, 400), (1, 0, 90)]
+    assert [(u.block_size, u.start, u.stop) for u in made.grid.units()] == [(4, 0, 400), (8, 0, 90)]
 
 
 def test_missing_units_are_those_whose_row_lists_too_few_trials():
     made = plan("trials=250", "unit_trials=100")
-    assert [u.number for u in made.missing(None)] == [0, 1, 2]
+    assert [each.unit.number for each in made.grid.missing(None)] == [0, 1, 2]
     for listed, missing in [
         ([100, 0, 0], [1, 2]),
         ([100, 50], [1, 2]),
@@ -143,9 +146,9 @@ def test_missing_units_are_those_whose_row_lists_too_few_trials():
         ([100, 100, 100, 100], []),
     ]:
         counts = np.array(listed).reshape(1, 1, -1, 1, 1, 1, 1) * np.ones(15, int)
-        found = made.missing(counts)
-        assert [u.number for u in found] == missing
-        assert all(u.boxes == () for u in found)
+        found = made.grid.missing(counts)
+        assert [each.unit.number for each in found] == missing
+        assert all(each.parts == () for each in found)
 
 
 def test_of_a_unit_that_has_some_points_only_the_others_are_missing():
@@ -153,29 +156,29 @@ def test_of_a_unit_that_has_some_points_only_the_others_are_missing():
     counts = np.zeros((1, 1, 3, 1, 1, 2, 4), int)
     counts[:, :, :2, :, :, 0, :2] = 100
     counts[:, :, 2] = 50
-    assert [(u.number, u.boxes) for u in made.missing(counts)] == [
+    assert [(each.unit.number, each.parts) for each in made.grid.missing(counts)] == [
         (0, (((0,), (0,), (0,), (2, 3)), ((0,), (0,), (1,), (0, 1, 2, 3)))),
         (1, (((0,), (0,), (0,), (2, 3)), ((0,), (0,), (1,), (0, 1, 2, 3)))),
     ]
-    part = made.only(((0,), (0,), (1,), (2, 3)))
+    part = made.of_part(((0,), (0,), (1,), (2, 3)))
     assert (part.algorithms, part.freqs) == (("asm",), (2, 3))
 
 
 @given(st.data())
-def test_boxes_hold_every_chosen_point_once_and_no_other(data):
+def test_rectangles_hold_every_chosen_point_once_and_no_other(data):
     shape = data.draw(st.tuples(*[st.integers(0, 4)] * 3))
     flags = data.draw(st.lists(st.booleans(), min_size=math.prod(shape), max_size=math.prod(shape)))
     chosen = np.array(flags, bool).reshape(shape)
     held = np.zeros(shape, int)
-    for box in boxes(chosen):
-        held[np.ix_(*box)] += 1
+    for part in rectangles(chosen):
+        held[np.ix_(*part)] += 1
     assert np.array_equal(held, chosen.astype(int))
 
 
-def test_what_grew_along_one_axis_is_one_box():
+def test_what_grew_along_one_axis_is_one_rectangle():
     chosen = np.zeros((2, 3, 4), bool)
     chosen[:, :, 1:] = True
-    assert list(boxes(chosen)) == [((0, 1), (0, 1, 2), (1, 2, 3))]
+    assert list(rectangles(chosen)) == [((0, 1), (0, 1, 2), (1, 2, 3))]
 
 
 def test_bytes_are_those_of_the_arrays():

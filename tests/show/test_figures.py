@@ -69,7 +69,7 @@ def test_errors_can_be_drawn_on_a_logarithmic_axis(elsewhere):
 def test_what_is_not_in_the_names_of_the_curves_is_in_the_title(tmp_path):
     dataset = sweep(["trials=10", "source.uniform.low=-3", f"out={tmp_path}/s.zarr"])
     figure = figures.plot_curves(curves_of(dataset))
-    assert figure.get_suptitle().endswith("\nsource.uniform.low=-3")
+    assert figure.get_suptitle().endswith("\nsource.uniform.low=-3.0")
 
 
 def test_selections_are_drawn_at_equal_numbers_of_coefficients(tmp_path):

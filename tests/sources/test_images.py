@@ -92,7 +92,7 @@ def test_a_folder_takes_images_only_and_a_glob_what_it_matches(tmp_path):
     (tmp_path / "notes.txt").write_text("not an image")
     assert resolve(tmp_path).available == {8: 3}
     source = resolve(tmp_path / "*.png")
-    assert [file.path[-5:] for file in source.parameters["files"]] == ["a.png", "b.png"]
+    assert [path[-5:] for path in source.content.paths] == ["a.png", "b.png"]
     (tmp_path / "deep").mkdir()
     save(tmp_path / "deep" / "d.png", 8, 8)
     assert resolve(tmp_path / "**" / "*.png").available == {8: 3}
@@ -124,16 +124,16 @@ def test_a_package_or_a_file_of_it_that_is_missing_is_named(path, message):
 
 
 def test_a_tile_far_into_many_files_asks_none_before_it_for_its_size(monkeypatch):
-    records = tuple(files.ImageFile(f"{k}.png", 8 * (1 + k % 3), 8, f"{k}") for k in range(600))
-    found = files.Files("the contents", records)
+    paths, heights = [f"{k}.png" for k in range(600)], [8 * (1 + k % 3) for k in range(600)]
+    found = files.Files.of(paths, heights, [8] * 600, bytes(600 * 32))
     assert [(f.path, w, p) for f, w, p in files.walk(found, 8, 596, 7)] == [
         ("298.png", slice(1, 2), slice(0, 1)),
         ("299.png", slice(0, 3), slice(1, 4)),
         ("300.png", slice(0, 1), slice(4, 5)),
         ("301.png", slice(0, 2), slice(5, 7)),
     ]
-    monkeypatch.setattr(files.ImageFile, "tiles", None)
-    # As a worker gets them with each task: equal, and another object.
+    monkeypatch.setattr(files.Files, "tiles", None)
+    # As another task may have read them: equal, and another object.
     again = pickle.loads(pickle.dumps(found))
     assert [f.path for f, _, _ in files.walk(again, 8, 1199, 1)] == ["599.png"]
 

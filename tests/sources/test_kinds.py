@@ -9,7 +9,7 @@ import asm_core
 from asm_core.sources import autoregressive
 from pipeline import UserError, sweep
 from pipeline.cli.main import main
-from pipeline.config import compose
+from pipeline.config import compose, entries
 from pipeline.plan.plan import make_plan
 from pipeline.sources import kinds
 
@@ -92,8 +92,8 @@ def test_a_parameter_out_of_range_is_one_line_before_anything_starts(
     ("group", "name"), [("source", "s"), ("operation", "o"), ("selection", "n")]
 )
 def test_a_kind_that_only_conf_knows_is_refused(tmp_path, monkeypatch, group, name):
-    shutil.copytree(compose.CONF, tmp_path / "conf")
-    monkeypatch.setattr(compose, "CONF", tmp_path / "conf")
+    shutil.copytree(entries.CONF, tmp_path / "conf")
+    monkeypatch.setattr(entries, "CONF", tmp_path / "conf")
     (tmp_path / "conf" / group / f"{name}.yaml").write_text(f"{name}: {{kind: {name}}}")
     with pytest.raises(UserError, match=f"{group}.{name}.kind={name} is not known"):
         plan(f"{group}={name}")
@@ -106,9 +106,9 @@ def test_two_sources_of_one_name_are_refused():
 
 
 def test_every_entry_of_conf_is_of_a_known_kind():
-    for name in compose.options("source"):
-        assert compose.entry_of("source", name)["kind"] in kinds.KINDS
+    for name in entries.names("source"):
+        assert entries.entry("source", name)["kind"] in kinds.KINDS
     for group, known in (("operation", asm_core.validate.OPERATIONS),
                          ("selection", asm_core.validate.SELECTIONS)):  # fmt: skip
-        of_conf = {compose.entry_of(group, name)["kind"] for name in compose.options(group)}
+        of_conf = {entries.entry(group, name)["kind"] for name in entries.names(group)}
         assert of_conf == set(known)

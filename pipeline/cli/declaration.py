@@ -1,0 +1,89 @@
+"""How a verb is declared, and what a command line asks of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pipeline.store.location import Location
+
+
+def as_written(key: str, value: str) -> str:
+    """The value itself: the reader of a key whose value is a text."""
+    return value
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key that belongs to a verb, `name=value` on the command line.
+
+    `read(name, value)` turns the text into a typed value, or raises a UserError; `needed` is
+    whether the verb refuses to run without it.
+    """
+
+    name: str
+    help: str
+    default: str | None = None
+    value: str = ""
+    """What help shows as the value where there is no default."""
+    needed: bool = False
+    read: Callable[[str, str], Any] = as_written
+
+    @property
+    def written(self) -> str:
+        """The key as help shows it."""
+        return f"{self.name}={self.value if self.default is None else self.default}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks of a verb.
+
+    `own` has the typed value of every key that the verb declares, None without value and default;
+    `sweep_keys` has the keys of a sweep that are given, with their values as written; `store` is
+    None for a verb that takes none.
+    """
+
+    own: Mapping[str, Any]
+    sweep_keys: Mapping[str, str]
+    config_dirs: tuple[str, ...] = ()
+    store: "Location | None" = None
+    store_is_given: bool = False
+
+    @property
+    def location(self) -> "Location":
+        """Where the store is, of a verb that takes one."""
+        assert self.store is not None
+        return self.store
+
+    @property
+    def words(self) -> list[str]:
+        """The keys of a sweep, as the configuration takes them."""
+        return [f"{key}={value}" for key, value in self.sweep_keys.items()]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb; its usage, help, defaults, refusals and completion are derived from this."""
+
+    name: str
+    purpose: str
+    run: Callable[[Request], int]
+    """Returns the exit code."""
+    config: Callable[[Request], str]
+    """Returns what `--cfg` prints."""
+    keys: tuple[Key, ...] = ()
+    takes_store: bool = False
+    sweep_keys: tuple[str, ...] | Literal["all"] = ()
+    """Keys of a sweep that the verb takes too, each with the dotted keys below it."""
+    not_taken: tuple[str, ...] = ()
+    """Keys of a sweep that it does not take, where `sweep_keys` is "all"."""
+    refusal: str = ""
+    """Message for a key that is not taken; {key}, {value} and {taken} are filled in."""
+
+    def takes(self, key: str) -> bool:
+        """Whether the verb takes this key of a sweep; with "all", unknown keys count as taken."""
+        head = key.partition(".")[0]
+        if self.sweep_keys == "all":
+            return head not in self.not_taken
+        return head in self.sweep_keys

@@ -1,0 +1,264 @@
+"""The verbs that make a plan: what they run and print.  What they print is computed elsewhere."""
+
+import dataclasses
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from pipeline.cli import stores
+from pipeline.cli.declaration import Request
+from pipeline.cli.words import load
+from pipeline.config import notation
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.plan.plan import Plan
+    from pipeline.plan.settings import Settings
+    from pipeline.run.rounds import Outcome
+    from pipeline.show.progress import SweepProgress
+    from pipeline.store.record import Run
+    from pipeline.store.store import Store
+
+
+def config(request: Request) -> str:
+    """The composed configuration of a sweep."""
+    return load(request.words, request.config_dirs).to_yaml()
+
+
+def sweep(request: Request) -> int:
+    """`sweep`: run what a store lacks of a sweep, and show its table."""
+    settings = load(request.words, request.config_dirs)
+    plan = _planned(settings)
+    from pipeline.show import progress
+
+    with progress.SweepProgress() as observer:
+        outcome = _run(settings, plan, observer)
+    if outcome.failures:
+        return 3
+    store = _store_of(outcome)
+    _print_sweep(settings, outcome, observer)
+    chosen = {"freqs", "experiment"} & request.sweep_keys.keys()
+    last = outcome.plan.last_frequency
+    if not chosen and outcome.plan.freqs[-1] < last:
+        observer.notify(f"These are the first of {last + 1} frequencies: freqs=0..{last} has all.")
+    print(f"Store: {store}")
+    print(f'Open it: import xarray; xarray.open_zarr("{store}")')
+    return 0
+
+
+def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "SweepProgress") -> None:
+    """Print the table of a sweep that is complete, and remarks on it."""
+    plan, store = outcome.plan, _store_of(outcome)
+    if plan.unit_trials != settings.unit_trials:
+        observer.notify(f"Units of this store hold {plan.unit_trials:,} trials.")
+    measured = store.measured_trials()
+    if measured > plan.trials:
+        observer.notify(
+            f"The store has {measured:,} trials; the table is of the first {plan.trials:,}."
+        )
+    stores.print_table(store, plan.prefixes, settings.precision, plan.labels)
+    if outcome.computed:
+        speed = outcome.computed / max(outcome.seconds, 1e-9)
+        observer.notify(
+            f"{outcome.computed:,} trials in {outcome.seconds:.1f} s, {speed:,.0f} trials/s"
+        )
+    for line in _remainders(plan):
+        observer.notify(line)
+
+
+def _planned(settings: "Settings") -> "Plan":
+    from pipeline.plan.plan import make_plan
+    from pipeline.sources import kinds
+
+    return make_plan(settings, kinds.resolve)
+
+
+def _store_of(outcome: "Outcome") -> "Store":
+    assert outcome.store is not None
+    return outcome.store
+
+
+def _run(settings: "Settings", plan: "Plan", observer: "SweepProgress") -> "Outcome":
+    """Run what the store of a plan lacks, and print which units failed."""
+    from pipeline.errors import command
+    from pipeline.run import rounds, tasks
+    from pipeline.store import recent
+    from pipeline.store.location import Location
+
+    outcome = rounds.execute(settings, plan, observer)
+    recent.note(Location.of(settings.results), _store_of(outcome).location)
+    for failure in outcome.failures[:5]:
+        print(f"failed: {failure}", file=sys.stderr)
+    if outcome.failures:
+        print(
+            f"error: {len(outcome.failures)} units failed {1 + tasks.RETRIES} times and are set "
+            "aside, all others are stored; to try them again: "
+            f"{command('sweep', *settings.words(), config_dirs=settings.config_dirs)}",
+            file=sys.stderr,
+        )
+    return outcome
+
+
+def _remainders(plan: "Plan") -> list[str]:
+    """A line for each stored source and block size: its blocks, and samples that are left over."""
+    from pipeline.sources import kinds
+
+    return [
+        f"{source.name}: {source.available[size]:,} blocks of {size} x {size}, "
+        f"{kinds.dropped(source, size):,} samples dropped at the edges"
+        for source in plan.sources
+        for size in plan.block_sizes
+        if source.available
+    ]
+
+
+def plan(request: Request) -> int:
+    """`plan`: what a sweep would compute and cost."""
+    settings = load(request.words, request.config_dirs)
+    plan = _planned(settings)
+    from dask.system import CPU_COUNT
+
+    from pipeline.show import tables
+    from pipeline.store.store import find_for, location_of
+
+    location = location_of(settings, plan)
+    store, plan = find_for(location, plan, extend=settings.extend)
+    missing = plan.grid.missing(store.counts_of(plan.labels) if store else None)
+    workers, threads = (settings.cluster.get(key) for key in ("workers", "threads"))
+    threads = workers * threads if workers and threads else CPU_COUNT
+    tables.print_plan(plan, location, len(missing), threads)
+    for line in _remainders(plan):
+        print(line)
+    return 0
+
+
+def rerun(request: Request) -> int:
+    """`rerun`: run again, into a new store, what a store was made with; compare the bits."""
+    from pipeline.store.location import Location
+
+    store, target = stores.open_store(request), Location.of(request.own["out"])
+    if os.path.realpath(target.url) == os.path.realpath(store.location.url):
+        raise UserError(f"out={request.own['out']} is the store itself: give a new one")
+    stores.name_default_store(request)
+    runs = store.record.runs
+    for run in runs:
+        outcome = _run_again(run, target.url, len(runs) > 1, request)
+        if outcome.failures:
+            return 3
+    again = _store_of(outcome)
+    again.update(dataclasses.replace(again.record, rerun_of=str(store)))
+    print(f"Store: {again}")
+    return stores.print_differences(again, store)
+
+
+def _run_again(run: "Run", target: str, extend: bool, request: Request) -> "Outcome":
+    """Run a configuration that was run into one store into another one."""
+    from pipeline.config import compose
+    from pipeline.show import progress
+
+    folders = request.config_dirs or run.config_dirs
+    settings = compose.recorded(run.config, config_dirs=folders)
+    given = run.given_elsewhere | {"out": target} | ({"extend": "true"} if extend else {})
+    settings = dataclasses.replace(
+        settings, out=target, extend=extend, given=given, config_dirs=folders
+    )
+    if request.sweep_keys:
+        cluster = load(request.words, request.config_dirs).cluster
+        settings = dataclasses.replace(settings, cluster=cluster)
+    plan = _planned(settings)
+    with progress.SweepProgress() as observer:
+        observer.notify(" ".join(["sweep", *(f"{key}={text}" for key, text in run.given.items())]))
+        return _run(settings, plan, observer)
+
+
+def example(request: Request) -> int:
+    """`example`: one block through masks, pooling and error."""
+    settings = load(request.words, request.config_dirs)
+    from pipeline.analysis import example
+    from pipeline.show import figures, tables
+
+    worked = example.work_out(settings, request.own["freqs"], request.own["trial"])
+    print(worked.title)
+    if request.own["matrices"]:
+        for name, matrix in worked.matrices.items():
+            tables.print_matrix(name, matrix)
+        print()
+    for line in worked.lines:
+        print(line)
+    picture = figures.plot_matrices(worked.matrices, worked.title)
+    return stores.save_picture(picture, request.own["to"])
+
+
+def claims_config(request: Request) -> str:
+    """The composed configurations of the sweeps that the claims need."""
+    experiments = _words_of_claims(request).values()
+    return "---\n".join(load(words, request.config_dirs).to_yaml() for words in experiments)
+
+
+def _words_of_claims(request: Request) -> dict[str, list[str]]:
+    """The experiments that the claims are decided by, and the words of each."""
+    from pipeline.analysis import claims
+
+    trials = [] if request.own["trials"] is None else [f"trials={request.own['trials']}"]
+    # The photograph has a fixed number of tiles, and all are taken.
+    return {
+        name: [f"experiment={name}", *(trials if name != "photograph" else []), *request.words]
+        for name in claims.EXPERIMENTS
+    }
+
+
+def claims(request: Request) -> int:
+    """`claims`: run (or resume) what the claims need, and print the verdicts."""
+    experiments = _words_of_claims(request)
+    composed = {name: load(words, request.config_dirs) for name, words in experiments.items()}
+    if notation.integers("trials", request.own["trials"] or 2)[-1] < 2:
+        raise UserError("trials must be at least 2 for an interval, got 1: use trials=1e4")
+    # All experiments are checked before the first is started.
+    plans = {name: _planned(settings) for name, settings in composed.items()}
+    _check_places(request.own["to"], composed, plans)
+    from pipeline.show import progress
+
+    outcomes = {}
+    for name, settings in composed.items():
+        with progress.SweepProgress() as observer:
+            observer.notify(f"experiment={name}")
+            outcome = _run(settings, plans[name], observer)
+        if outcome.failures:
+            return 3
+        outcomes[name] = outcome
+    return _print_verdicts(outcomes, request.own["to"])
+
+
+def _check_places(
+    folder: str | None, composed: dict[str, "Settings"], plans: dict[str, "Plan"]
+) -> None:
+    """Refuse if the folder of the page, or the store of an experiment, cannot be written."""
+    from pipeline.store.location import Location
+    from pipeline.store.store import find_for, location_of
+
+    if folder is not None:
+        if not folder:
+            raise UserError("to is empty: give a folder, as to=results")
+        Location.of(folder).check_writable("to")
+    for name, plan in plans.items():
+        find_for(location_of(composed[name], plan), plan, extend=False)
+
+
+def _print_verdicts(outcomes: dict[str, "Outcome"], folder: str | None) -> int:
+    """Settle the claims by the stores of their experiments, and print, or also write, the page."""
+    from pipeline.analysis import claims, datasets
+    from pipeline.show import figures, report
+
+    settled = claims.settle(
+        {
+            name: datasets.open_results(str(outcome.store)).isel(
+                trial=slice(0, outcome.plan.trials)
+            )
+            for name, outcome in outcomes.items()
+        }
+    )
+    print(report.claims_page(settled), end="")
+    if folder is not None:
+        for path in figures.save_claims(settled, os.path.expanduser(folder)):
+            print(path, file=sys.stderr)
+    return 0

@@ -1,0 +1,132 @@
+"""The verbs, each declared once: help, checks and completion are derived from the declaration."""
+
+from pipeline.cli import stores, sweeps
+from pipeline.cli.declaration import Key, Verb
+from pipeline.config import notation
+
+_RESULTS = Key(
+    "results", "folder or URL whose last used store is taken without STORE", default="results"
+)
+
+_DECLARED = (
+    Verb(
+        "sweep",
+        "run a sweep, or what its store lacks of it, and show the table",
+        run=sweeps.sweep,
+        config=sweeps.config,
+        sweep_keys="all",
+    ),
+    Verb(
+        "plan",
+        "show axes, units, bytes and estimated time of a sweep; runs nothing",
+        run=sweeps.plan,
+        config=sweeps.config,
+        sweep_keys="all",
+    ),
+    Verb(
+        "summary",
+        "show the table of a store: error, interval, mask accuracy",
+        run=stores.summary,
+        config=stores.config,
+        takes_store=True,
+        keys=(_RESULTS,),
+    ),
+    Verb(
+        "plot",
+        "draw mean error against frequencies, as PNG and SVG",
+        run=stores.plot,
+        config=stores.config,
+        takes_store=True,
+        keys=(
+            Key("to", "where the pictures go (default: beside the store)", value="FILE"),
+            Key(
+                "log",
+                "draw errors on a logarithmic axis",
+                default="false",
+                read=notation.truth,
+            ),
+            _RESULTS,
+        ),
+    ),
+    Verb(
+        "status",
+        "show how far a store is, also while another process sweeps it",
+        run=stores.status,
+        config=stores.config,
+        takes_store=True,
+        keys=(_RESULTS,),
+    ),
+    Verb(
+        "verify",
+        "look for whatever is not as it was written; repair=true queues it",
+        run=stores.verify,
+        config=stores.config,
+        takes_store=True,
+        keys=(
+            Key(
+                "sample",
+                "share of the units that are computed again, or all; 0 for none",
+                default="0.01",
+                read=stores.share_of_units,
+            ),
+            Key(
+                "repair",
+                "count what is bad as missing, and remove leftovers: sweep then mends it",
+                default="false",
+                read=notation.truth,
+            ),
+            Key(
+                "against",
+                "compare with another store, by bits (default: the one it is a rerun of)",
+                value="STORE",
+            ),
+            _RESULTS,
+        ),
+    ),
+    Verb(
+        "rerun",
+        "run again what a store was made with, and compare the bits",
+        run=sweeps.rerun,
+        config=stores.config,
+        takes_store=True,
+        keys=(Key("out", "a new store", value="STORE", needed=True), _RESULTS),
+        sweep_keys=("cluster",),
+    ),
+    Verb(
+        "example",
+        "work one block through: masks, exact and approximate result, error",
+        run=sweeps.example,
+        config=sweeps.config,
+        keys=(
+            Key("freqs", "spatial frequencies kept, n", default="6", read=notation.integer),
+            Key("trial", "which block of the source", default="0", read=notation.integer),
+            Key(
+                "matrices",
+                "print every matrix with three decimals",
+                default="false",
+                read=notation.truth,
+            ),
+            Key("to", "where the pictures go", default="results/example", value="FILE"),
+        ),
+        sweep_keys="all",
+        not_taken=("trials", "algorithm", "out", "results", "unit_trials", "cluster"),
+        refusal="example shows one block, and keeps nothing: leave {key} out",
+    ),
+    Verb(
+        "claims",
+        "run what the claims of notebook and paper need, and settle them",
+        run=sweeps.claims,
+        config=sweeps.claims_config,
+        keys=(
+            Key("to", "write FOLDER/CLAIMS.md and pictures (default: print only)", value="FOLDER"),
+            Key(
+                "trials",
+                "of the blocks that are drawn (default: 1e5, and 1e7 of the paper's)",
+                value="NUMBER",
+            ),
+        ),
+        sweep_keys=("seed", "unit_trials", "results", "cluster"),
+        refusal="claims decides on its own experiments: leave {key}={value} out; it takes {taken}",
+    ),
+)
+VERBS = {verb.name: verb for verb in _DECLARED}

@@ -1,0 +1,91 @@
+"""Parsing the words of a command line, once, into what they ask of a verb."""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli.declaration import Request, Verb
+from pipeline.config import notation
+from pipeline.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from pipeline.plan.settings import Settings
+    from pipeline.store.location import Location
+
+
+def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> Request:
+    """What the words after a verb ask of it.
+
+    Raises
+    ------
+    UserError
+        Where a word is not `key=value`, a key is unknown or given twice, its value cannot be read,
+        or there is not exactly one store to take.
+    """
+    # A word with a = may be the name of a store, if there is such a file or folder.
+    stores = [
+        word for word in words if verb.takes_store and ("=" not in word or os.path.exists(word))
+    ]
+    given = notation.split_arguments(word for word in words if word not in stores)
+    names = [key.name for key in verb.keys]
+    sweep_keys = {key: value for key, value in given.items() if key not in names}
+    for key, value in sweep_keys.items():
+        _check_taken(verb, key, value)
+    if len(stores) > 1:
+        raise UserError(f"one store at a time, got {len(stores)}: {' '.join(stores)}")
+    own = _own_values(verb, given)
+    return Request(
+        own=own,
+        sweep_keys=sweep_keys,
+        config_dirs=tuple(config_dirs),
+        store=_location(verb, stores, own),
+        store_is_given=bool(stores),
+    )
+
+
+def _check_taken(verb: Verb, key: str, value: str) -> None:
+    if verb.takes(key):
+        return
+    names = [each.name for each in verb.keys]
+    if verb.refusal:
+        taken = ", ".join([*names, *verb.sweep_keys])
+        raise UserError(verb.refusal.format(key=key, value=value, taken=taken))
+    known = [*names, *verb.sweep_keys]
+    raise UserError(f"unknown key {key!r}: {did_you_mean(key, known)}")
+
+
+def _own_values(verb: Verb, given: dict[str, str]) -> dict[str, Any]:
+    own = {}
+    for key in verb.keys:
+        value = given.get(key.name, key.default)
+        own[key.name] = None if value is None else key.read(key.name, value)
+    return own
+
+
+def check_needed(verb: Verb, request: Request) -> None:
+    """Refuse a command line without a key that its verb needs."""
+    for key in verb.keys:
+        if key.needed and not request.own[key.name]:
+            raise UserError(f"{verb.name} needs {key.help}: give {key.written}")
+
+
+def _location(verb: Verb, stores: Sequence[str], own: dict[str, Any]) -> "Location | None":
+    """The STORE of a verb: the one that is given, or the one that was last used or shown."""
+    if not verb.takes_store:
+        return None
+    from pipeline.store import recent
+    from pipeline.store.location import Location
+
+    if not stores:
+        return recent.last_used(own["results"])
+    location = Location.of(stores[0])
+    location.check_openable()
+    return location
+
+
+def load(words: Sequence[str], config_dirs: Sequence[str] = ()) -> "Settings":
+    """The checked settings of `key=value` words."""
+    # Here, because it imports Hydra, a third of a second that `--help` does not need.
+    from pipeline.config import compose
+
+    return compose.load(words, config_dirs=config_dirs)

@@ -1,0 +1,194 @@
+"""A composed configuration -> settings: every key known, every value of its type and range."""
+
+import dataclasses
+import re
+from typing import Any
+
+from pipeline.config import entries, notation
+from pipeline.config.entries import Folders
+from pipeline.config.words import refuse_renamed
+from pipeline.errors import UserError, did_you_mean
+from pipeline.plan.axes import NAMED
+from pipeline.plan.settings import ALL, Entry, Settings
+
+MISSING = "???"
+# Parameters whose default is empty and whose meaning is known: whole numbers.
+COUNTS = ("workers", "threads")
+LISTS_OF_COUNTS = ("quality",)
+_NONE = (None, "", "null")
+
+
+def checked(raw: Any, config_dirs: Folders = ()) -> Settings:
+    """Settings of a configuration, wherever its values are from.
+
+    Raises
+    ------
+    UserError
+        An unknown, missing or renamed key, or a value of the wrong type or range.
+    """
+    _check_keys(raw)
+    named = {
+        group: _entries(group, named_entries(group, raw[group]), config_dirs) for group in NAMED
+    }
+    settings = Settings(
+        freqs=tuple(notation.integers("freqs", raw["freqs"])),
+        block_size=tuple(notation.integers("block_size", raw["block_size"], minimum=2)),
+        algorithm=tuple(notation.names("algorithm", raw["algorithm"])),
+        trials=_trials(raw["trials"]),
+        precision=_precision(raw["precision"]),
+        seed=_count("seed", raw["seed"], minimum=0),
+        unit_trials=_count("unit_trials", raw["unit_trials"], minimum=1),
+        store_trials=_store_trials(raw["store_trials"]),
+        results=_place("results", raw["results"]),
+        out=None if raw["out"] in _NONE else _place("out", raw["out"]),
+        extend=notation.truth("extend", raw["extend"]),
+        source=named["source"],
+        operation=named["operation"],
+        selection=named["selection"],
+        cluster=_entry("cluster", "cluster", raw["cluster"], config_dirs),
+    )
+    _check_together(settings)
+    return settings
+
+
+def named_entries(group: str, value: Any) -> dict[str, Any]:
+    """Entries by name, as a file has them under the name of their group; None is none."""
+    if not isinstance(value, dict | None):
+        raise UserError(f"{group} must be named entries, got {value!r}: see conf/{group}")
+    return value or {}
+
+
+def _check_keys(raw: dict[str, Any]) -> None:
+    # What is compared is what is asked for; the rest says how it was given.
+    keys = [field.name for field in dataclasses.fields(Settings) if field.compare]
+    for key in raw:
+        if key == "experiment":
+            raise UserError("an experiment begins with the line: # @package _global_")
+        refuse_renamed(key, raw[key])
+        if key not in keys:
+            raise UserError(f"unknown key {key!r}: {did_you_mean(str(key), keys)}")
+    for key in keys:
+        if key not in raw:
+            raise UserError(f"{key} is missing: give it in config.yaml or as {key}=...")
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.extend and settings.out is None:
+        raise UserError("extend=true needs the store to add to: give out=STORE")
+    if settings.precision is not None and settings.trials != ALL and len(settings.trials) > 1:
+        raise UserError(
+            f"precision={settings.precision:g} runs up to one number of trials, got "
+            f"{len(settings.trials)}: give the most that may be taken, as trials=1e9"
+        )
+
+
+def _trials(value: Any) -> tuple[int, ...] | str:
+    if value == ALL:
+        return ALL
+    notation.refuse_thousands("trials", value, several=True)
+    return tuple(notation.integers("trials", value, minimum=1))
+
+
+def _count(key: str, value: Any, minimum: int) -> int:
+    notation.refuse_thousands(key, value, several=False)
+    return notation.integer(key, value, minimum)
+
+
+def _precision(value: Any) -> float | None:
+    if value in _NONE:
+        return None
+    precision = notation.number("precision", value)
+    if precision <= 0:
+        raise UserError(
+            f"precision must be more than 0, got {value}: it is half the width of the 95 % interval"
+        )
+    return precision
+
+
+def _store_trials(value: Any) -> int | None:
+    """How many trials are kept one by one; None means all."""
+    if value in (ALL, None):
+        return None
+    if value == "none":
+        return 0
+    notation.refuse_thousands("store_trials", value, several=False)
+    try:
+        return notation.integer("store_trials", value)
+    except UserError as error:
+        raise UserError(f"store_trials must be all, none or a number: {error}") from error
+
+
+def _place(key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise UserError(f"{key} must be a folder or file, got {value!r}")
+    if not value:
+        raise UserError(f"{key} is empty: give a folder, as {key}=results")
+    return value
+
+
+def _entries(group: str, named: dict[str, Entry], config_dirs: Folders) -> dict[str, Entry]:
+    for name in named:
+        # YAML may give a number.
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", str(name)):
+            raise UserError(
+                f"{group} {name!r} is no name: use letters, digits, - and _, a letter first"
+            )
+    return {
+        name: _entry(group, f"{group}.{name}", named[name], config_dirs) for name in sorted(named)
+    }
+
+
+def _entry(group: str, prefix: str, entry: Entry, config_dirs: Folders) -> Entry:
+    """An entry with the keys and types that its kind has in conf/, wherever it is from."""
+    kind = entries.kind_of(group, prefix, entry, config_dirs)
+    defaults = entries.defaults_of(group, kind, config_dirs)
+    for key in entry:
+        if key not in defaults:
+            known = [f"{prefix}.{name}" for name in defaults if name != "kind"]
+            raise UserError(
+                f"unknown key '{prefix}.{key}': {did_you_mean(f'{prefix}.{key}', known)}"
+            )
+    typed: Entry = {"kind": kind}
+    for key, default in defaults.items():
+        if key == "kind":
+            continue
+        value = entry.get(key, default)
+        if value in (MISSING, ""):
+            raise UserError(f"{prefix}.{key} is needed: add {prefix}.{key}=...")
+        typed[key] = _like(f"{prefix}.{key}", value, default)
+    return typed
+
+
+def _like(key: str, value: Any, default: Any) -> Any:
+    """`value` with the type that the default in conf/ has; of an empty one, what it looks like."""
+    name = key.rpartition(".")[2]
+    if isinstance(default, bool):
+        return notation.truth(key, value)
+    if isinstance(default, float):
+        return notation.number(key, value)
+    if isinstance(default, list):
+        return _list(key, value, counts=name in LISTS_OF_COUNTS)
+    if default is None and value in (None, "null"):
+        return None
+    if isinstance(default, int) or (default is None and name in COUNTS):
+        return notation.integer(key, value, minimum=int(key.startswith("cluster.")))
+    if isinstance(default, str):
+        return _text(key, value)
+    return notation.inferred(key, value)
+
+
+def _list(key: str, value: Any, *, counts: bool) -> list[Any]:
+    if value in ([], None, "[]", "null"):
+        return []
+    if counts:
+        return notation.integers(key, value)
+    items = notation.inferred(key, value)
+    if isinstance(items, str):
+        items = notation.inferred(key, f"[{items}]")
+    return items if isinstance(items, list) else [items]
+
+
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UserError(f"{key} must be text, got {value!r}")
+    return str(value)

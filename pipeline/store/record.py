@@ -1,0 +1,284 @@
+"""The record of a store: its identity, its runs, its quarantine; kept in the store's attributes.
+
+Attributes are texts and numbers, because a netCDF file can have no others; structures are JSON.
+"""
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from pipeline.errors import UserError, command
+from pipeline.plan.axes import NAMES
+from pipeline.plan.grid import Grid, Unit
+from pipeline.plan.identity import Identity
+from pipeline.plan.plan import LAYOUT_VERSION, Plan
+from pipeline.plan.settings import ALL, Settings
+from pipeline.store import provenance
+
+_TITLE = "Error of approximated spatial masking by number of spatial frequencies"
+# Keys of a configuration that say where it runs, and not what.
+_PLACES = ("results", "out", "cluster", "extend")
+# Keys of a command that say into which store it runs.
+_STORE_KEYS = ("out", "results", "extend")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One configuration that was run into a store.
+
+    `given` has the keys that the user gave; `config` is the whole configuration in YAML; `wanted`
+    is what it asks of the store; `resumes` counts how often it was run again; `config_dirs` are the
+    user's own folders of entries.
+    """
+
+    given: Mapping[str, str]
+    config: str
+    wanted: Grid
+    started: str
+    ended: str | None = None
+    resumes: int = 0
+    config_dirs: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """The configuration without the keys that say where it was run."""
+        settings = yaml.safe_load(self.config)
+        return {key: value for key, value in settings.items() if key not in _PLACES}
+
+    @property
+    def given_elsewhere(self) -> dict[str, str]:
+        """What was given of it, without the keys that say into which store."""
+        return {key: text for key, text in self.given.items() if key not in _STORE_KEYS}
+
+    def command(self, store: str, *, extend: bool) -> str:
+        """The command that runs it again, into a store."""
+        words = [f"{key}={text}" for key, text in self.given_elsewhere.items()]
+        words += [f"out={store}", *(["extend=true"] if extend else [])]
+        return command("sweep", *words, config_dirs=self.config_dirs)
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A unit that failed in every attempt: why, when, and the command that tries it once more."""
+
+    unit: Unit
+    reason: str
+    when: str
+    retry: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a store says of itself.
+
+    `growing` is the identity that the store is being extended to, None if it is not; `store_trials`
+    is how many trials are kept one by one, None for all; `computed` (trials) and `seconds` are
+    those of the last run.
+    """
+
+    identity: Identity
+    unit_trials: int
+    store_trials: int | None
+    runs: tuple[Run, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+    growing: Identity | None = None
+    created: str = ""
+    last_run: str = ""
+    ended: str = ""
+    computed: int = 0
+    seconds: float = 0.0
+    made_with: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    rerun_of: str = ""
+
+    @property
+    def identity_of_arrays(self) -> Identity:
+        """The identity that the arrays have: the larger one where a growth was cut short."""
+        return self.growing or self.identity
+
+    @property
+    def wanted_trials(self) -> Mapping[tuple[str, int], int]:
+        """The trials that the last run asks of each cell, by source and block size."""
+        if not self.runs:
+            return {}
+        grid = self.runs[-1].wanted
+        return {
+            (source, size): grid.cell_trials[s][b]
+            for s, source in enumerate(grid.labels["source"])
+            for b, size in enumerate(grid.labels["block_size"])
+        }
+
+    def commands(self, store: str) -> list[str]:
+        """The commands that made the store, to be run on it again."""
+        commands = [run.command(store, extend=len(self.runs) > 1) for run in self.runs]
+        return list(dict.fromkeys(commands))
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the store."""
+        last = self.runs[-1] if self.runs else None
+        words = [f"{key}={text}" for key, text in last.given.items()] if last else []
+        return {
+            "title": _TITLE,
+            "layout_version": LAYOUT_VERSION,
+            "identity": json.dumps(self.identity.to_json()),
+            "seed": self.identity.fixed["seed"],
+            "unit_trials": self.unit_trials,
+            "store_trials": ALL if self.store_trials is None else self.store_trials,
+            "config": last.config if last else "",
+            "overrides": shlex.join(words),
+            "created": self.created,
+            "last_run": self.last_run,
+            "ended": self.ended,
+            "resumes": sum(run.resumes for run in self.runs),
+            "computed": self.computed,
+            "seconds": self.seconds,
+            "runs": json.dumps([_run_to_json(run) for run in self.runs]),
+            "quarantined": json.dumps([dataclasses.asdict(each) for each in self.quarantined]),
+            "growing": json.dumps(self.growing.to_json()) if self.growing else "",
+            "rerun_of": self.rerun_of,
+            **self.made_with,
+            # Tells xarray that this is a coordinate, though it has no dimension of its name.
+            "coordinates": "coefficients_kept",
+        }
+
+
+def is_of_store(attributes: Mapping[str, Any]) -> bool:
+    """Whether attributes are those of a store of this program, of any layout version."""
+    return "identity" in attributes
+
+
+def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
+    """The record in the attributes of a store; `store` names it in refusals.
+
+    Raises
+    ------
+    UserError
+        For another layout than this program reads, or attributes that are damaged.
+    """
+    identity = _decoded(store, "identity", lambda: json.loads(attributes["identity"]))
+    layout = identity.get("layout_version") if isinstance(identity, dict) else None
+    if layout != LAYOUT_VERSION:
+        raise UserError(
+            f"{store} has layout {layout}, and this version reads layout {LAYOUT_VERSION}: run the "
+            "sweep again, into a new store"
+        )
+    unit_trials = _decoded(store, "unit_trials", lambda: _positive(attributes["unit_trials"]))
+    growing = attributes.get("growing", "")
+    return Record(
+        identity=_decoded(store, "identity", lambda: Identity.from_json(identity)),
+        unit_trials=unit_trials,
+        store_trials=_decoded(
+            store, "store_trials", lambda: _store_trials(attributes["store_trials"])
+        ),
+        runs=_decoded(store, "runs", lambda: _runs(attributes.get("runs", "[]"), unit_trials)),
+        quarantined=_decoded(
+            store, "quarantined", lambda: _quarantined(attributes.get("quarantined", "[]"))
+        ),
+        growing=_decoded(
+            store, "growing", lambda: Identity.from_json(json.loads(growing)) if growing else None
+        ),
+        created=attributes.get("created", ""),
+        last_run=attributes.get("last_run", ""),
+        ended=attributes.get("ended", ""),
+        computed=attributes.get("computed", 0),
+        seconds=attributes.get("seconds", 0.0),
+        made_with={name: attributes.get(name, "unknown") for name in provenance.NAMES},
+        rerun_of=attributes.get("rerun_of", ""),
+    )
+
+
+def of_sweep(plan: Plan, settings: Settings, before: Record | None) -> Record:
+    """The record when a sweep begins; `before` is the store's own, None where the store is new."""
+    began = now()
+    run = Run(
+        dict(settings.given), settings.to_yaml(), plan.grid, began, config_dirs=settings.config_dirs
+    )
+    record = before or Record(plan.identity, plan.unit_trials, plan.keep, created=began)
+    runs = record.runs
+    if runs and runs[-1].asked == run.asked:
+        again = dataclasses.replace(runs[-1], resumes=runs[-1].resumes + 1, ended=None)
+        runs = (*runs[:-1], dataclasses.replace(again, wanted=plan.grid))
+    else:
+        runs = (*runs, run)
+    return dataclasses.replace(
+        record, runs=runs, last_run=began, ended="", made_with=provenance.of_this_program()
+    )
+
+
+def of_round(record: Record, plan: Plan) -> Record:
+    """The record when a round of a sweep begins; the round may ask for more than the one before."""
+    last = dataclasses.replace(record.runs[-1], wanted=plan.grid)
+    return dataclasses.replace(record, runs=(*record.runs[:-1], last))
+
+
+def of_end(record: Record, computed: int, seconds: float) -> Record:
+    """The record when a sweep has ended, in whatever way."""
+    ended = now()
+    runs = record.runs
+    if runs:
+        runs = (*runs[:-1], dataclasses.replace(runs[-1], ended=ended))
+    return dataclasses.replace(
+        record, runs=runs, ended=ended, computed=computed, seconds=round(seconds, 3)
+    )
+
+
+def now() -> str:
+    """The time now, in UTC, as records have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _run_to_json(run: Run) -> dict[str, Any]:
+    wanted = {**run.wanted.labels, "trials": run.wanted.cell_trials}
+    fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+    return {**fields, "given": dict(run.given), "wanted": wanted}
+
+
+def _runs(text: str, unit_trials: int) -> tuple[Run, ...]:
+    return tuple(
+        Run(
+            **{
+                **data,
+                "wanted": _grid(data["wanted"], unit_trials),
+                "config_dirs": tuple(data["config_dirs"]),
+            }
+        )
+        for data in json.loads(text)
+    )
+
+
+def _grid(wanted: Mapping[str, Any], unit_trials: int) -> Grid:
+    labels = {axis: wanted[axis] for axis in NAMES}
+    return Grid(labels, tuple(map(tuple, wanted["trials"])), unit_trials)
+
+
+def _quarantined(text: str) -> tuple[Quarantined, ...]:
+    return tuple(Quarantined(**{**data, "unit": Unit(**data["unit"])}) for data in json.loads(text))
+
+
+def _positive(value: Any) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{value!r} is not a number of trials")
+    return value
+
+
+def _store_trials(value: Any) -> int | None:
+    if value == ALL:
+        return None
+    if not isinstance(value, int):
+        raise ValueError(f"{value!r} is neither {ALL} nor a number of trials")
+    return value
+
+
+def _decoded(store: str, name: str, decode: Any) -> Any:
+    try:
+        return decode()
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{store}: the attribute {name} in zarr.json is damaged ({error}): restore zarr.json "
+            "from a copy, or delete the store and run the sweep again"
+        ) from error

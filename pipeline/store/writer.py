@@ -1,0 +1,59 @@
+"""What a worker writes: the trials of a unit, and then its row of the ledger."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from asm_core import Measures
+from asm_core.moments import moments_of
+from pipeline.plan.axes import METRICS, Labels
+from pipeline.plan.grid import Unit
+from pipeline.plan.identity import positions
+from pipeline.store import layout, ledger
+from pipeline.store.location import Location
+from pipeline.store.record import from_attributes
+
+
+class UnitWriter:
+    """The arrays of a store, open for the units of one round: its axes change between rounds."""
+
+    def __init__(self, location: Location) -> None:
+        root = layout.open_root(location, "r+")
+        self.plan = ledger.read_plan(root)
+        self._record = from_attributes(str(location), dict(root.attrs))
+        self._labels = self._record.identity.labels
+        # Otherwise zarr compares every chunk with the fill value first.  The option must be set on
+        # the array: `zarr.open_array` ignores it.
+        self._arrays = {
+            name: root[name].with_config({"write_empty_chunks": True}) for name in METRICS
+        }
+        self._rows = {name: root[f"ledger/{name}"].shape[3:] for name in METRICS}
+        self._journal = root["journal/rows"]
+
+    def write(self, unit: Unit, parts: Iterable[tuple[Labels, Measures]]) -> None:
+        """Write the trials of a unit that the store keeps, and then its row.
+
+        Parameters
+        ----------
+        parts
+            For each part of the curves, the values that its axes have, and what was measured: error
+            (operations, selections, algorithms, freqs, T), mask_accuracy and regret without
+            algorithms, T being the unit's trials.
+        """
+        row = {name: np.full(shape, np.nan) for name, shape in self._rows.items()}
+        kept = self._record.store_trials
+        stop = unit.stop if kept is None else min(unit.stop, kept)
+        for labels, measures in parts:
+            cell: Labels = {**labels, "source": [unit.source], "block_size": [unit.block_size]}
+            at = positions(self._labels, cell)
+            for name, metric in METRICS.items():
+                values = getattr(measures, name)
+                if unit.start < stop:
+                    first = values[..., : stop - unit.start]
+                    layout.write_values(self._arrays[name], name, at, unit.start, first)
+                row[name][np.ix_(*(at[axis] for axis in metric.curve))] = moments_of(values)
+        place = (
+            self._labels["source"].index(unit.source),
+            self._labels["block_size"].index(unit.block_size),
+        )
+        ledger.write_row(self._journal, place, unit.number, row)

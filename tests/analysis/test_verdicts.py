@@ -1,0 +1,54 @@
+"""From trials to intervals, and from intervals to words."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pipeline.analysis import verdicts
+from pipeline.analysis.datasets import ratio_trials
+
+
+def interval_of(low, high):
+    return xr.Dataset(
+        {"ci_low": ("freq", np.array(low, float)), "ci_high": ("freq", np.array(high, float))},
+        {"freq": list(range(len(low)))},
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        ([1, 2], [2, 3], "confirmed"),
+        ([-3, -2], [-2, -1], "refuted"),
+        ([1, 1, -2, 1], [2, 2, -1, 2], "confirmed only for n = 0..1, 3 (refuted for n = 2)"),
+        ([1, -1], [2, 1], "confirmed only for n = 0 (refuted or not decided for n = 1)"),
+        ([-1, -1], [1, 1], "not confirmed: refuted or not decided at every n"),
+        ([-3, -1], [-2, 1], "not confirmed: refuted or not decided at every n"),
+    ],
+)
+def test_a_verdict_follows_from_the_intervals(low, high, expected):
+    assert verdicts.verdict(interval_of(low, high)) == expected
+
+
+def test_an_interval_that_touches_zero_decides_nothing():
+    assert verdicts.verdict(interval_of([0.0], [1.0])).startswith("not confirmed")
+
+
+@pytest.mark.parametrize("coverage", ["interval", "ratio"])
+def test_intervals_hold_the_truth_in_95_of_100(coverage):
+    # 1,000 samples of 200; 95 +- 3.5 % are 5 standard deviations.
+    random = np.random.default_rng(1)
+    held = 0
+    for _ in range(1000):
+        b = random.gamma(4.0, size=200)
+        a = b + random.gamma(2.0, size=200)
+        values = xr.DataArray(a, dims="trial")
+        if coverage == "ratio":
+            values = ratio_trials(values, xr.DataArray(b, dims="trial"))
+        shown = verdicts.interval(values)
+        held += (
+            float(shown["ci_low"])
+            <= (6.0 if coverage == "interval" else 1.5)
+            <= float(shown["ci_high"])
+        )
+    assert held / 1000 == pytest.approx(0.95, abs=0.035)
