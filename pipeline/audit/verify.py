@@ -86,7 +86,7 @@ def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: N
         observe("ledger against trials", k, len(listed))
         report.problems += _check_unit(store, unit, rows)
     report.units = len(listed)
-    bad = {(u.source, u.block_size, u.number) for p in report.problems for u in p.units}
+    bad = {unit.key for problem in report.problems for unit in problem.units}
     for k, (n, problem) in enumerate(_recomputed(store, counts, rows, sample, bad)):
         observe("computing again", k, n)
         report.recomputed += int(n > 0)
@@ -263,7 +263,7 @@ def _recomputed(
             yield 0, Problem(words, mendable=False)
             continue
         complete = plan.grid.complete(chosen_counts(counts, store.labels, plan.labels))
-        units += [(plan, u) for u in complete if (u.source, u.block_size, u.number) not in bad]
+        units += [(plan, u) for u in complete if u.key not in bad]
     if not units:
         return
     size = len(units) if sample >= 1 else max(1, round(sample * len(units)))

@@ -33,6 +33,11 @@ class Unit:
         """How many trials it has."""
         return self.stop - self.start
 
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Source, block size and number: which unit it is, however many trials it has."""
+        return self.source, self.block_size, self.number
+
     def __str__(self) -> str:
         """Its name in messages."""
         return (

@@ -212,11 +212,8 @@ def _tidied(location: Location, plan: Plan) -> Store:
 
 def _without_quarantined(before: record.Record, units: Iterable[Unit]) -> record.Record:
     """A record in which none of these units is in quarantine."""
-    names = {(unit.source, unit.block_size, unit.number) for unit in units}
-    left = [
-        each for each in before.quarantined
-        if (each.unit.source, each.unit.block_size, each.unit.number) not in names
-    ]  # fmt: skip
+    keys = {unit.key for unit in units}
+    left = [each for each in before.quarantined if each.unit.key not in keys]
     return dataclasses.replace(before, quarantined=tuple(left))
 
 
