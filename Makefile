@@ -4,13 +4,17 @@ BIN := .venv/bin
 ARGS ?= freqs=0..14
 BENCH ?= results 1e6 1e7
 
-.PHONY: sweep test lint claims bench clean
+.PHONY: sweep test test-slow lint claims bench clean
 
 sweep: .venv/.installed
 	@$(BIN)/python -m pipeline sweep $(ARGS)
 
 test: .venv/.tested
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m "not slow"
+
+# Clients, workers and schedulers that are killed, stopped, or not what they should be.
+test-slow: .venv/.tested
+	$(BIN)/python -m pytest -q -m slow
 
 lint: .venv/.tested
 	$(BIN)/ruff format --check .

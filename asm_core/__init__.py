@@ -14,12 +14,14 @@ if TYPE_CHECKING:
         asm_max_pool,
         half_spatial_tensor,
         join_blocks,
+        mean_and_variance,
         pool_masked,
     )
     from asm_core.errors import (
         Measures,
         empty_measures,
         errors_by_frequency,
+        mean_offsets,
         measure,
         measure_into,
         rmse,
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     )
 
 # Raised whenever a change of the kernels alters any bit of a result; part of a store's identity.
-KERNEL_VERSION = 4
+KERNEL_VERSION = 5
 
 __all__ = [
     "KERNEL_VERSION",
@@ -78,6 +80,8 @@ __all__ = [
     "masked_max_pool",
     "masked_relu",
     "max_pool",
+    "mean_and_variance",
+    "mean_offsets",
     "measure",
     "measure_into",
     "min_pool",
@@ -115,6 +119,8 @@ _MODULE_OF = {
     "masked_max_pool": "operations",
     "masked_relu": "operations",
     "max_pool": "operations",
+    "mean_and_variance": "dct_domain",
+    "mean_offsets": "errors",
     "measure": "errors",
     "measure_into": "errors",
     "min_pool": "operations",

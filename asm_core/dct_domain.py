@@ -1,7 +1,8 @@
-"""Masking and pooling of blocks that stay DCT coefficients, in and out.
+"""Masking and pooling of blocks that stay DCT coefficients, in and out; their mean and variance.
 
-Every step is linear in the coefficients F once the mask is known, so each is a matrix on both
-sides of F: C the basis (masking), P the window sums (pooling), J the joining of neighbours.
+Every step of masking and pooling is linear in the coefficients F once the mask is known, so each is
+a matrix on both sides of F: C the basis (masking), P the window sums (pooling), J the joining of
+neighbours.
 """
 
 from functools import cache
@@ -199,6 +200,45 @@ def asm_max_pool(
     side = size // k
     grouped = pooled.reshape(*lead, rows // k, k, columns // k, k, side, side)
     return join_blocks(grouped.swapaxes(-5, -4))
+
+
+def mean_and_variance(coefficients: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Mean and variance of the samples of blocks, which stay coefficients.
+
+    `mean = F[0, 0] / N` and `variance = sum_{(u, v) != (0, 0)} F[u, v]^2 / N^2`, since the basis is
+    orthonormal and its first row constant: the DCT mean-variance theorem, which is what batch
+    normalisation needs.
+
+    Parameters
+    ----------
+    coefficients
+        (..., N, N) real DCT coefficients [u, v], N even or, as of pooled blocks, odd.
+
+    Returns
+    -------
+    mean, variance
+        (...) float64, in the unit of the samples and in its square; the variance is the mean
+        squared deviation of the N^2 samples from their mean.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape or a coefficient that is not finite.
+
+    References
+    ----------
+    Ehrlich and Davis, *Deep Residual Learning in the JPEG Transform Domain*, ICCV 2019, batch
+    normalization.
+    """
+    values = validate.real_samples("coefficients", coefficients)
+    size = values.shape[-1] if values.ndim else 0
+    if values.shape[-2:] != (size, size) or size == 0:
+        raise ValueError(f"coefficients must have shape (..., N, N), got {values.shape}")
+    squares = values * values
+    squares[..., 0, 0] = 0.0
+    mean: FloatArray = values[..., 0, 0] / size
+    variance: FloatArray = squares.sum(axis=(-2, -1)) / (size * size)
+    return mean, variance
 
 
 def _both_sides(matrix: FloatArray, blocks: FloatArray) -> FloatArray:

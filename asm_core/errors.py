@@ -1,5 +1,6 @@
 """Per-block errors of approximated operations; never averaged over blocks."""
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -13,6 +14,8 @@ from asm_core.frequencies import Selection, coefficient_order, ranks_of
 from asm_core.operations import Operation
 from asm_core.validate import ALGORITHMS, POOLINGS, RECTIFIERS, FloatArray
 
+_APX_OFFSET = "apx_offset"
+
 
 class Measures(NamedTuple):
     """What `measure` returns, trials last."""
@@ -20,7 +23,8 @@ class Measures(NamedTuple):
     error: NDArray[np.floating[Any]]
     """(operations, algorithms, frequencies, T) RMSE of each block, in the unit of its samples."""
     mask_accuracy: NDArray[np.floating[Any]]
-    """(operations, frequencies, T) share of right windows (pooling) or signs (ReLU), 0 .. 1."""
+    """(operations, frequencies, T) share of right choices, 0 .. 1: of windows whose chosen sample
+    equals the extreme, whichever of equal ones it is (pooling), or of right signs (ReLU)."""
     regret: NDArray[np.floating[Any]]
     """(operations, frequencies, T) mean over windows of the distance between the exact extreme and
     the sample that the approximate mask chose, >= 0, in the unit of the samples; NaN for ReLU."""
@@ -48,7 +52,10 @@ def rmse(a: ArrayLike, b: ArrayLike) -> FloatArray:
     if left.ndim < 2 or left.shape[-2:] != right.shape[-2:]:
         raise ValueError(f"a and b must be (..., M, M) alike, got {left.shape} and {right.shape}")
     difference = left - right
-    result: FloatArray = np.sqrt(np.mean(difference * difference, axis=(-2, -1)))
+    # Scaled by a power of 2, which changes no digit: squares of 1e-170 or 1e160 leave float64.
+    exponents = np.frexp(np.abs(difference).max(axis=(-2, -1), initial=0.0))[1]
+    scaled = np.ldexp(difference, -exponents[..., None, None])
+    result: FloatArray = np.ldexp(np.sqrt(np.mean(scaled * scaled, axis=(-2, -1))), exponents)
     return result
 
 
@@ -60,6 +67,7 @@ def errors_by_frequency(
     selection: Selection = "triangle",
     window: int = 2,
     slope: float = 0.01,
+    offsets: ArrayLike | None = None,
 ) -> FloatArray:
     """Error of an approximated operation on each block, at each number of frequencies.
 
@@ -77,13 +85,17 @@ def errors_by_frequency(
         ``max_pool``, ``min_pool``, ``relu`` or ``leaky_relu``.
     algorithm
         ``asm``: the mask of the approximate block is applied to the exact one; ``apx``: the
-        operation is applied to the approximate block.
+        operation is applied to the approximate block; ``apx_offset``: so, and then a constant is
+        added.
     selection
         One of asm_core.validate.SELECTIONS, or ranks (N, N) as `frequency_rank` gives them.
     window
         Of pooling: k, the side of the window; k divides N.
     slope
         Of ``leaky_relu``: what samples that are not kept are multiplied by, 0 .. 1.
+    offsets
+        Of ``apx_offset`` alone, (F,): the constant of each n, as `mean_offsets` estimates it from
+        other blocks.
 
     Returns
     -------
@@ -93,7 +105,13 @@ def errors_by_frequency(
     ------
     ValueError
         For a wrong shape, an odd N, a sample that is not finite, a negative frequency, a window
-        that does not divide N, or an unknown name.
+        that does not divide N, an unknown name, or offsets that are missing or not (F,).
+
+    Notes
+    -----
+    Two samples whose difference is at most 2^-40 of the block's contrast (its largest less its
+    smallest sample) tie: the first in row-major order is chosen, and one that ties with 0 is not
+    kept.  Rounding would decide otherwise.
 
     References
     ----------
@@ -106,7 +124,9 @@ def errors_by_frequency(
     out = empty_measures(1, 1, len(wanted), len(batch))
     # Without rows for them, mask accuracies and regrets are not computed.
     out = Measures(out.error, out.mask_accuracy[:0], out.regret[:0])
-    measure_into(out, batch, wanted, [Operation(operation, window, slope)], [algorithm], selection)
+    given = None if offsets is None else validate.real_samples("offsets", offsets)[None]
+    one = [Operation(operation, window, slope)]
+    measure_into(out, batch, wanted, one, [algorithm], selection, offsets=given)
     errors = np.asarray(out.error[0, 0, :, : len(batch)], dtype=np.float64)
     return errors.reshape(len(wanted), *lead)
 
@@ -115,9 +135,10 @@ def measure(
     blocks: ArrayLike,
     freqs: Iterable[int],
     operations: Sequence[Operation],
-    algorithms: Sequence[str] = ALGORITHMS,
+    algorithms: Sequence[str] = ("asm", "apx"),
     selection: Selection = "triangle",
     coefficients: ArrayLike | None = None,
+    offsets: ArrayLike | None = None,
 ) -> Measures:
     """Error, mask accuracy and regret of several operations on the same blocks, in one pass.
 
@@ -130,19 +151,21 @@ def measure(
     operations
         As in `errors_by_frequency`.
     algorithms
-        Any of ALGORITHMS.
+        Any of ``asm``, ``apx`` and ``apx_offset``.
     selection
         As in `errors_by_frequency`.
     coefficients
         (T, N, N) DCT coefficients of the blocks, where they are known exactly, as those of a JPEG
         file are: those that are 0, or equal, then stay so, and with them the ties of approximate
         blocks.  They are computed from the blocks otherwise.
+    offsets
+        Of ``apx_offset`` alone, (operations, F): as `mean_offsets` estimates them from other
+        blocks.
 
     Returns
     -------
     Measures
-        Errors, mask accuracies and regrets.  Where samples tie, as in flat regions of real images,
-        the mask can differ though the result does not: judge exactness by the error.
+        Errors, mask accuracies and regrets.  Ties as in `errors_by_frequency`.
 
     Raises
     ------
@@ -160,9 +183,60 @@ def measure(
                 f"{coefficients.shape}"
             )
     wanted = list(freqs)
+    constants = None if offsets is None else validate.real_samples("offsets", offsets)
     out = empty_measures(len(operations), len(algorithms), len(wanted), len(samples))
-    measure_into(out, samples, wanted, operations, algorithms, selection, coefficients)
+    measure_into(out, samples, wanted, operations, algorithms, selection, coefficients, constants)
     return Measures(*(values[..., : len(samples)] for values in out))
+
+
+def mean_offsets(
+    blocks: ArrayLike,
+    freqs: Iterable[int],
+    operations: Sequence[Operation],
+    selection: Selection = "triangle",
+    coefficients: ArrayLike | None = None,
+) -> FloatArray:
+    """The constants that correct APX on average: the mean of exact minus approximate results.
+
+    APX is mostly biased: the maximum over a smooth block is smaller than over the block.  A
+    constant for each n makes it another rival of ASM, ``apx_offset``, if it is estimated on other
+    blocks than it is judged on.  Of all constants the mean makes the mean square error least.
+
+    Parameters
+    ----------
+    blocks, freqs, operations, selection, coefficients
+        As in `measure`.
+
+    Returns
+    -------
+    (operations, F) float64, in the unit of the samples; 0 where n keeps everything.  Sums are
+    correctly rounded, so that the bits depend neither on the machine nor on the order of blocks.
+
+    Raises
+    ------
+    ValueError
+        As `measure`; also where there are no blocks.
+    """
+    samples = validate.blocks("blocks", blocks)
+    if samples.ndim != 3 or not samples.size:
+        raise ValueError(
+            f"blocks must have shape (T, N, N), with at least one block, got {samples.shape}"
+        )
+    known = None if coefficients is None else validate.blocks("coefficients", coefficients)
+    wanted, count = list(freqs), len(samples)
+    out = empty_measures(len(operations), 1, len(wanted), count)
+    biases = np.empty(out.regret.shape)
+    _measure_into(
+        Measures(out.error, out.mask_accuracy[:0], out.regret[:0]),
+        biases,
+        samples,
+        wanted,
+        operations,
+        ["apx"],
+        selection,
+        known,
+    )
+    return np.array([[-math.fsum(row[:count]) / count + 0.0 for row in each] for each in biases])
 
 
 def empty_measures(operations: int, algorithms: int, freqs: int, trials: int) -> Measures:
@@ -189,25 +263,88 @@ def measure_into(
     algorithms: Sequence[str],
     selection: Selection,
     coefficients: FloatArray | None = None,
+    offsets: FloatArray | None = None,
 ) -> None:
     """`measure` into arrays of `empty_measures` for as many trials or more.
 
     Using the same arrays for many calls saves allocating them, a tenth of the time.  Parameters and
-    errors as `measure`, but blocks and coefficients must be float64 arrays of the right shape.
+    errors as `measure`, but blocks and coefficients must be float64 arrays of the right shape, and
+    offsets may also be (operations, F, T), one for each trial.
+    """
+    none = np.empty((0, *out.error.shape[2:]))
+    _measure_into(
+        out, none, blocks, freqs, operations, algorithms, selection, coefficients, offsets
+    )
+
+
+def _measure_into(
+    out: Measures,
+    biases: FloatArray,
+    blocks: FloatArray,
+    freqs: Sequence[int],
+    operations: Sequence[Operation],
+    algorithms: Sequence[str],
+    selection: Selection,
+    coefficients: FloatArray | None = None,
+    offsets: FloatArray | None = None,
+) -> None:
+    """`measure_into`, and the mean of APX minus exact over the result of each block.
+
+    biases (operations, F, P), or (0, F, P) and then they are not computed.
     """
     count, size, _ = blocks.shape
     known = np.empty((0, size, size)) if coefficients is None else coefficients
     wanted = tuple(validate.integer("n_freqs", n, minimum=0) for n in freqs)
-    steps = _steps(size, ranks_of(size, selection).tobytes(), wanted)
-    codes = [_code(operation, size) for operation in operations]
-    windows = [window for window, _ in codes]
     for algorithm in algorithms:
         validate.choice("algorithm", algorithm, ALGORITHMS)
-    asm, apx = (list(algorithms).index(m) if m in algorithms else -1 for m in ALGORITHMS)
-    part = out
+    constants = _offsets(offsets, algorithms, (len(operations), len(wanted), count))
+    steps = _steps(size, ranks_of(size, selection).tobytes(), wanted)
+    if not _run(out, biases, blocks, known, steps, operations, algorithms, constants):
+        # Powers of 2 change no digit.
+        largest = np.abs(blocks).max(axis=(1, 2))
+        largest = np.maximum(largest, np.abs(constants).max(axis=(0, 1), initial=0.0))
+        if len(known):
+            largest = np.maximum(largest, np.abs(known).max(axis=(1, 2)))
+        exponents = np.frexp(largest)[1]
+        _run(
+            out,
+            biases,
+            np.ldexp(blocks, -exponents[:, None, None]),
+            np.ldexp(known, -exponents[:, None, None]) if len(known) else known,
+            steps,
+            operations,
+            algorithms,
+            np.ldexp(constants, -exponents),
+        )
+        for values in (out.error, out.regret, biases):
+            values[..., :count] = np.ldexp(values[..., :count], exponents)
+
+
+def _run(
+    out: Measures,
+    biases: FloatArray,
+    blocks: FloatArray,
+    known: FloatArray,
+    steps: "_Steps",
+    operations: Sequence[Operation],
+    algorithms: Sequence[str],
+    offsets: FloatArray,
+) -> bool:
+    """Run the kernel; returns False, with nothing of use in `out`, where squares do not fit."""
+    count, size, _ = blocks.shape
+    codes = [_code(operation, size) for operation in operations]
+    windows = [window for window, _ in codes]
+    names = list(algorithms)
+    asm, apx, apx_offset = (names.index(m) if m in names else -1 for m in ALGORITHMS)
+    whole: list[NDArray[Any]] = [*out, biases]
+    part = whole
     if steps.places is not None:
-        part = empty_measures(len(codes), len(algorithms), len(steps.stops), count)
-    finite = kernels.measure(
+        fewer = empty_measures(len(codes), len(algorithms), len(steps.stops), count)
+        part = [*fewer, np.empty(fewer.regret.shape)]
+        part = [values[: len(wanted)] for wanted, values in zip(whole, part, strict=True)]
+    constants = np.zeros((len(offsets), len(steps.stops), part[0].shape[-1]))
+    constants[..., :count] = offsets[:, steps.firsts]
+    finite, fits = kernels.measure(
         kernels.half_of(size),
         kernels.flat(blocks),
         kernels.flat(known),
@@ -219,15 +356,37 @@ def measure_into(
         np.array([factor for _, factor in codes], dtype=np.float64),
         asm,
         apx,
+        apx_offset,
+        constants,
         kernels.scratch(size, windows),
         *part,
     )
-    if not finite:
+    if not (finite and fits):
         validate.finite("blocks", blocks)
         validate.finite("coefficients", known)
     if steps.places is not None:
-        for whole, values in zip(out, part, strict=True):
-            whole[..., :count] = values[: len(whole), ..., steps.places, :count]
+        for values, steps_of in zip(whole, part, strict=True):
+            values[..., :count] = steps_of[..., steps.places, :count]
+    return bool(fits)
+
+
+def _offsets(
+    offsets: FloatArray | None, algorithms: Sequence[str], shape: tuple[int, int, int]
+) -> FloatArray:
+    """Offsets of every operation, frequency and trial; of no operation where none are used."""
+    if _APX_OFFSET not in algorithms:
+        return np.empty((0, *shape[1:]))
+    if offsets is None:
+        raise ValueError(
+            "algorithm apx_offset needs offsets: mean_offsets estimates them from other blocks"
+        )
+    if offsets.shape not in (shape, shape[:2]):
+        raise ValueError(
+            f"offsets must have one number for each operation and frequency, {shape[:2]}, got "
+            f"shape {offsets.shape}"
+        )
+    whole: FloatArray = np.broadcast_to(offsets[..., None] if offsets.ndim == 2 else offsets, shape)
+    return whole
 
 
 class _Steps(NamedTuple):
@@ -239,6 +398,8 @@ class _Steps(NamedTuple):
     """Whether the last step keeps everything."""
     places: NDArray[np.int64] | None
     """The step of each frequency that was asked for; None where step k is frequency k."""
+    firsts: NDArray[np.int64]
+    """A frequency, among those that were asked for, of each step."""
 
 
 @lru_cache(maxsize=32)
@@ -246,10 +407,10 @@ def _steps(size: int, ranks: bytes, freqs: tuple[int, ...]) -> _Steps:
     # For a small batch this takes longer than measuring it, hence the cache.
     rank = np.frombuffer(ranks, dtype=np.int64).reshape(size, size)
     kept = np.searchsorted(np.sort(rank, axis=None), freqs, side="right")
-    steps, places = np.unique(kept, return_inverse=True)
+    steps, firsts, places = np.unique(kept, return_index=True, return_inverse=True)
     terms, stops = coefficient_terms(size, coefficient_order(rank), steps.tolist())
     whole = bool((steps == size * size).any())
-    return _Steps(terms, stops, whole, None if np.array_equal(kept, steps) else places)
+    return _Steps(terms, stops, whole, None if np.array_equal(kept, steps) else places, firsts)
 
 
 def _code(operation: Operation, size: int) -> tuple[int, float]:

@@ -92,20 +92,24 @@ def _rank(size: int, selection: str, rho: float) -> Ranks:
 def _energy(size: int, u: int, rho: float) -> float:
     """Expected energy c^T R c of the basis vector c = C[u] under R[i, j] = rho^|i-j|.
 
-    A closed form in Python floats, because the order of the coefficients must not depend on how a
-    BLAS rounds.  (1 - rho^2) R^-1 is tridiagonal, and but for its two corners c is an eigenvector.
-    For the DC a sum of positive terms is used instead: the closed form loses its digits as rho
-    approaches 1.
+    A closed form in sums and products of floats, because the order of the coefficients must not
+    depend on how a BLAS or a libm rounds.  (1 - rho^2) R^-1 is tridiagonal, and but for its two
+    corners c is an eigenvector.  For the DC a sum of positive terms is used instead: the closed
+    form loses its digits as rho approaches 1.
     """
     if u == 0:
-        return 1.0 + 2.0 / size * math.fsum((size - d) * rho**d for d in range(1, size))
-    sine = math.sin(math.pi * u / (2 * size))
-    eigenvalue = (1.0 - rho) ** 2 + 4.0 * rho * sine * sine
-    end = float(basis_of(size)[u, 0]) ** 2
-    ends = 1.0 - (-1.0) ** u * rho**size
-    return (1.0 - rho) * (1.0 + rho) / eigenvalue - 2.0 * rho * (
-        1.0 - rho
-    ) ** 2 * end * ends / eigenvalue**2
+        total = 0.0
+        for d in range(size - 1, 0, -1):
+            total = rho * (total + (size - d))
+        return 1.0 + 2.0 / size * total
+    basis = basis_of(size)
+    # sqrt(2/N) cos(pi u / 2N) and sqrt(2/N) sin(pi u / 2N)
+    end, sine = float(basis[u, 0]), float(basis[size - u, 0])
+    eigenvalue = (1.0 - rho) * (1.0 - rho) + 2.0 * size * rho * sine * sine
+    power = math.prod([rho] * size)
+    ends = 1.0 + power if u % 2 else 1.0 - power
+    share = end * (1.0 - rho) / eigenvalue
+    return (1.0 - rho) * (1.0 + rho) / eigenvalue - 2.0 * rho * ends * share * share
 
 
 def ranks_of(size: int, selection: Selection) -> Ranks:

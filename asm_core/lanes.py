@@ -9,9 +9,6 @@ it gives up beyond about eight pointers, and checks all pairs of them before eac
 
 Every function here also runs uncompiled, on arrays of WIDTH numbers in place of a `Lanes` value:
 with NUMBA_DISABLE_JIT=1 the kernels are ordinary Python, which a test compares bit by bit.
-
-numba's cache of compiled functions does not see changes of this file: after one, touch the files
-that use it, `kernels.py` and `asm_core/moments.py`.
 """
 
 import inspect
@@ -115,6 +112,19 @@ def sqrt(a):
     return np.sqrt(a)
 
 
+def rounding_of_product(a, b):
+    """Lane by lane a b minus the double a * b, which is a double too (unless it underflows).
+
+    Compiled it is one fused multiplication (a call of the C library where a processor has none),
+    here Dekker's product with Veltkamp's splitting (*A floating-point technique for extending the
+    available precision*, Numer. Math. 18 (1971)).  Both are exact, and hence the same bits.
+    """
+    split = 134217729.0
+    a_high, b_high = (x * split - (x * split - x) for x in (a, b))
+    a_low, b_low = a - a_high, b - b_high
+    return a_low * b_low - (((a * b - a_high * b_high) - a_low * b_high) - a_high * b_low)
+
+
 def _compile(
     function: Callable[..., Any],
     kinds: Sequence[Any],
@@ -214,6 +224,10 @@ _compile(choose, (_FLAGS, _LANES, _LANES), _LANES, lambda builder, *given: build
 _compile(copysign, (_LANES, _LANES), _LANES, _emit_call("copysign"))
 _compile(sqrt, (_LANES,), _LANES, _emit_call("sqrt"))
 _TWO = (_LANES, _LANES)
+_compile(
+    rounding_of_product, _TWO, _LANES,
+    lambda builder, a, b: _emit_call("fma")(builder, a, b, builder.fneg(builder.fmul(a, b))),
+)  # fmt: skip
 _compile(operator.add, _TWO, _LANES, lambda builder, a, b: builder.fadd(a, b))
 _compile(operator.sub, _TWO, _LANES, lambda builder, a, b: builder.fsub(a, b))
 _compile(operator.mul, _TWO, _LANES, lambda builder, a, b: builder.fmul(a, b))

@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asm_core import validate
+from asm_core.dct import block_idct
 from asm_core.frequencies import Selection, approximate
+from asm_core.kernels import TIE
+from asm_core.validate import FloatArray
 
 Mask = NDArray[np.bool_]
 
@@ -39,15 +42,7 @@ def local_maximum_mask(blocks: ArrayLike, window: int = 2) -> Mask:
     ValueError
         For a wrong shape, an odd N, a sample that is not finite, or a window not dividing N.
     """
-    samples = validate.blocks("blocks", blocks)
-    *lead, size, _ = samples.shape
-    k = validate.window(window, size)
-    place = windows_of(samples, k).argmax(axis=-1)
-    chosen = place[..., None] == np.arange(k * k)
-    count = size // k
-    split = chosen.reshape(*lead, count, count, k, k)
-    mask: Mask = split.swapaxes(-3, -2).reshape(samples.shape)
-    return mask
+    return _first_largest(validate.blocks("blocks", blocks), window, np.float64(0.0))
 
 
 def local_minimum_mask(blocks: ArrayLike, window: int = 2) -> Mask:
@@ -83,6 +78,9 @@ def approximate_local_maximum_mask(
 ) -> Mask:
     """The local maximum mask of the block that the lowest frequencies describe.
 
+    Samples of that block whose difference is at most 2^-40 of the contrast of the whole block (its
+    largest less its smallest sample) tie, since rounding alone would decide between them.
+
     Parameters
     ----------
     coefficients
@@ -103,7 +101,8 @@ def approximate_local_maximum_mask(
     ValueError
         As `approximate` and `local_maximum_mask`.
     """
-    return local_maximum_mask(approximate(coefficients, n_freqs, selection), window)
+    samples, tie = _with_tie(coefficients, n_freqs, selection)
+    return _first_largest(samples, window, tie[..., None])
 
 
 def approximate_nonnegative_mask(
@@ -111,6 +110,31 @@ def approximate_nonnegative_mask(
 ) -> Mask:
     """The nonnegative mask of the block that the lowest frequencies describe.
 
-    Parameters, result and errors as `approximate_local_maximum_mask`, without a window.
+    Parameters, result, ties and errors as `approximate_local_maximum_mask`, without a window: a
+    sample that ties with 0 is not kept.
     """
-    return nonnegative_mask(approximate(coefficients, n_freqs, selection))
+    samples, tie = _with_tie(coefficients, n_freqs, selection)
+    mask: Mask = samples > tie
+    return mask
+
+
+def _with_tie(
+    coefficients: ArrayLike, n_freqs: int, selection: Selection
+) -> tuple[FloatArray, FloatArray]:
+    """An approximate block (..., N, N), and the largest difference that is a tie (..., 1, 1)."""
+    whole = block_idct(coefficients)
+    contrast = whole.max(axis=(-2, -1), keepdims=True) - whole.min(axis=(-2, -1), keepdims=True)
+    return approximate(coefficients, n_freqs, selection), TIE * contrast
+
+
+def _first_largest(samples: FloatArray, window: int, tie: Any) -> Mask:
+    """True at the first sample of each window that differs by at most `tie` from the largest."""
+    *lead, size, _ = samples.shape
+    k = validate.window(window, size)
+    values = windows_of(samples, k)
+    place = (values >= values.max(axis=-1, keepdims=True) - tie).argmax(axis=-1)
+    chosen = place[..., None] == np.arange(k * k)
+    count = size // k
+    split = chosen.reshape(*lead, count, count, k, k)
+    mask: Mask = split.swapaxes(-3, -2).reshape(samples.shape)
+    return mask

@@ -1,40 +1,47 @@
 """Moments of many values that add up to the same bits however the values are divided.
 
-A ledger row keeps count, mean, M2 (sum of squared deviations), min and max, and beside them the sum
-and the sum of squares that mean and M2 follow from.  The sums are pairs of doubles, an unevaluated
-high + low of about 106 bits: values are float32, so their squares are exact in float64, and adding
-rows in any grouping rounds some 30 bits below what a float64 result can show.  A mean hence does
-not depend on the unit size, nor on whether it came from ledger rows or from stored trials.
+A ledger row keeps count, mean, M2 and M3 (sums of squared and of cubed deviations), min and max,
+and beside them the sums of values, squares and cubes that mean, M2 and M3 follow from.  The sums
+are pairs of doubles, an unevaluated high + low of about 106 bits, and so is every square and cube
+that goes into them (exact where values are float32, whose cubes have 72 bits).  What a value adds
+hence depends on that value alone, and adding rows in any grouping rounds some 30 bits below what a
+float64 result can show.  A mean does not depend on the unit size, nor on whether it came from
+ledger rows or from stored trials.
 
 Error-free transformations: Dekker, *A floating-point technique for extending the available
 precision*, Numer. Math. 18 (1971); Knuth, *The Art of Computer Programming* 2, section 4.2.2.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from asm_core.lanes import WIDTH, choose, put, spread, take
+from asm_core.compiled import compiled
+from asm_core.lanes import WIDTH, choose, put, rounding_of_product, spread, take
 
-MOMENTS = ("count", "mean", "M2", "min", "max", "sum", "sum_low", "squares", "squares_low")
-_COUNT, _MEAN, _M2, _MIN, _MAX, _SUM, _SUM_LOW, _SQUARES, _SQUARES_LOW = range(len(MOMENTS))
+# Those that results are made of, and the pairs of sums that they follow from.
+RESULTS = ("count", "mean", "M2", "M3", "min", "max")
+MOMENTS = (*RESULTS, "sum", "sum_low", "squares", "squares_low", "cubes", "cubes_low")
+_COUNT, _MEAN, _M2, _M3, _MIN, _MAX, _SUM, _, _SQUARES, _, _CUBES, _ = range(len(MOMENTS))
 
-# What is summed up; mean and M2 follow from it.
-_TOTALS = [_COUNT, _MIN, _MAX, _SUM, _SUM_LOW, _SQUARES, _SQUARES_LOW]
+# What is summed up.
+_TOTALS = [_COUNT, _MIN, _MAX, *range(_SUM, len(MOMENTS))]
 
 Array = NDArray[np.float64]
 Pair = tuple[Array, Array]
 
 
-def moments_of(values: NDArray[np.float32]) -> Array:
+def moments_of(values: NDArray[np.floating[Any]]) -> Array:
     """Moments over the last axis; NaN = not measured, left out.
 
     Parameters
     ----------
     values
-        (..., T) float32.
+        (..., T) float32, or float64 of a magnitude between 1e-90 and 1e90, or 0.
 
     Returns
     -------
@@ -42,9 +49,10 @@ def moments_of(values: NDArray[np.float32]) -> Array:
     measured.
     """
     *lead, length = values.shape
-    rows = np.ascontiguousarray(values, dtype=np.float32).reshape(math.prod(lead), length)
+    kind = np.float32 if values.dtype == np.float32 else np.float64
+    rows = np.ascontiguousarray(values, dtype=kind).reshape(math.prod(lead), length)
     whole = length - length % WIDTH
-    rest = np.full((len(rows), WIDTH), np.nan, np.float32)
+    rest = np.full((len(rows), WIDTH), np.nan, kind)
     rest[:, : length - whole] = rows[:, whole:]
     totals = np.empty((len(_TOTALS), len(rows), WIDTH))
     _accumulate(rows, rest, totals)
@@ -75,36 +83,45 @@ def add_moments(rows: Array) -> Array:
     return _completed(parts[0] if len(parts) else np.broadcast_to(empty, rows.shape[1:]).copy())
 
 
+@register_jitable
+def _two_sum(a, b):
+    """a + b, rounded, and what the rounding left out."""
+    high = a + b
+    part = high - a
+    return high, (a - (high - part)) + (b - part)
+
+
 @njit(nogil=True, forceinline=True)
 def _include(x, totals):
-    """Count, extremes and compensated sums (`_two_sum`, errors summed up), with x unless NaN."""
-    count, least, most, total, total_low, squares, squares_low = totals
+    """Count, extremes and compensated sums (the errors summed up), with x unless it is NaN."""
+    count, least, most, sum_, sum_low, squares, squares_low, cubes, cubes_low = totals
     known = x > spread(-np.inf)
     count = choose(known, count + spread(1.0), count)
     least = choose(least > x, x, least)
     most = choose(x > most, x, most)
     x = choose(known, x, spread(0.0))
-    high = total + x
-    part = high - total
-    total_low = total_low + ((total - (high - part)) + (x - part))
-    y = x * x
-    more = squares + y
-    part = more - squares
-    squares_low = squares_low + ((squares - (more - part)) + (y - part))
-    return count, least, most, high, total_low, more, squares_low
+    square, square_low = x * x, rounding_of_product(x, x)
+    cube, cube_low = square * x, rounding_of_product(square, x)
+    sum_, error = _two_sum(sum_, x)
+    sum_low = sum_low + error
+    squares, error = _two_sum(squares, square)
+    squares_low = squares_low + (error + square_low)
+    cubes, error = _two_sum(cubes, cube)
+    cubes_low = cubes_low + (error + (cube_low + square_low * x))
+    return count, least, most, sum_, sum_low, squares, squares_low, cubes, cubes_low
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _accumulate(values, rest, out):
     """Totals of each lane: of whole groups of the rows of values (P, T), then of rest (P, WIDTH).
 
     In lanes, because a sum that waits for the one before took ten times as long; out
-    (7, P, WIDTH).
+    (len(_TOTALS), P, WIDTH).
     """
     P, T = values.shape
     for p in range(P):
         zero = spread(0.0)
-        totals = (zero, spread(np.inf), spread(-np.inf), zero, zero, zero, zero)
+        totals = (zero, spread(np.inf), spread(-np.inf), zero, zero, zero, zero, zero, zero)
         for t in range(0, T - T % WIDTH, WIDTH):
             totals = _include(take(values, p * T + t), totals)
         totals = _include(take(rest, p * WIDTH), totals)
@@ -117,59 +134,59 @@ def _add(a: Array, b: Array) -> Array:
     out[..., _COUNT] = a[..., _COUNT] + b[..., _COUNT]
     out[..., _MIN] = np.minimum(a[..., _MIN], b[..., _MIN])
     out[..., _MAX] = np.maximum(a[..., _MAX], b[..., _MAX])
-    for high, low in ((_SUM, _SUM_LOW), (_SQUARES, _SQUARES_LOW)):
-        out[..., high], out[..., low] = _pair_sum(
-            (a[..., high], a[..., low]), (b[..., high], b[..., low])
-        )
+    for high in (_SUM, _SQUARES, _CUBES):
+        out[..., high], out[..., high + 1] = _pair_sum(_pair(a, high), _pair(b, high))
     return out
 
 
 def _completed(rows: Array) -> Array:
-    """Fill in mean and M2 from the sums: mean = S / n, M2 = Q - S mean."""
+    """Fill in mean, M2 and M3 from the sums S, Q, C of values, squares, cubes.
+
+    mean = S / n, M2 = Q - S mean, M3 = C - mean (Q + 2 M2).
+    """
     count = rows[..., _COUNT]
-    total = (rows[..., _SUM], rows[..., _SUM_LOW])
+    total, squares, cubes = (_pair(rows, high) for high in (_SUM, _SQUARES, _CUBES))
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = _pair_over(total, count)
-        square = _pair_product(total, mean)
-        rest = _pair_sum((rows[..., _SQUARES], rows[..., _SQUARES_LOW]), (-square[0], -square[1]))
+        m2 = _pair_sum(squares, _pair_scaled(_pair_product(total, mean), -1.0))
+        weighted = _pair_sum(squares, _pair_scaled(m2, 2.0))
+        m3 = _pair_sum(cubes, _pair_scaled(_pair_product(mean, weighted), -1.0))
     empty = count == 0
-    rows[..., _MEAN] = np.where(empty, np.nan, mean[0])
-    rows[..., _M2] = np.where(empty, 0.0, np.maximum(rest[0], 0.0))
+    # Of float64 values that are all equal, rounding would leave something.
+    alike = rows[..., _MIN] >= rows[..., _MAX]
+    rows[..., _MEAN] = np.where(empty, np.nan, np.where(alike, rows[..., _MIN], mean[0]))
+    rows[..., _M2] = np.where(empty | alike, 0.0, np.maximum(m2[0], 0.0))
+    rows[..., _M3] = np.where(empty | alike, 0.0, m3[0])
     rows[empty, _MIN] = np.nan
     rows[empty, _MAX] = np.nan
     return rows
 
 
-def _two_sum(a: Array, b: Array) -> Pair:
-    """a + b, rounded, and what the rounding left out."""
-    high = a + b
-    part = high - a
-    return high, (a - (high - part)) + (b - part)
+def _pair(rows: Array, high: int) -> Pair:
+    return rows[..., high], rows[..., high + 1]
 
 
-def _two_product(a: Array, b: Array) -> Pair:
-    """a b, rounded, and what the rounding left out (Dekker; Veltkamp's splitting)."""
-    a_high = a * 134217729.0 - (a * 134217729.0 - a)
-    b_high = b * 134217729.0 - (b * 134217729.0 - b)
-    a_low, b_low = a - a_high, b - b_high
-    high = a * b
-    low = a_low * b_low - (((high - a_high * b_high) - a_low * b_high) - a_high * b_low)
-    return high, low
+def _pair_scaled(a: Pair, factor: float) -> Pair:
+    """Times a power of two, with its sign: exact."""
+    return a[0] * factor, a[1] * factor
 
 
 def _pair_sum(a: Pair, b: Pair) -> Pair:
     high, low = _two_sum(a[0], b[0])
     high_low, low_low = _two_sum(a[1], b[1])
     high, low = _two_sum(high, low + high_low)
-    return _two_sum(high, low + low_low)
+    total: Pair = _two_sum(high, low + low_low)
+    return total
 
 
 def _pair_product(a: Pair, b: Pair) -> Pair:
-    high, low = _two_product(a[0], b[0])
-    return _two_sum(high, low + (a[0] * b[1] + a[1] * b[0]))
+    low = rounding_of_product(a[0], b[0])
+    product: Pair = _two_sum(a[0] * b[0], low + (a[0] * b[1] + a[1] * b[0]))
+    return product
 
 
 def _pair_over(a: Pair, count: Array) -> Pair:
     high = a[0] / count
-    back, back_low = _two_product(high, count)
-    return _two_sum(high, ((a[0] - back) - back_low + a[1]) / count)
+    rest = (a[0] - high * count) - rounding_of_product(high, count) + a[1]
+    quotient: Pair = _two_sum(high, rest / count)
+    return quotient

@@ -16,8 +16,9 @@ import numpy as np
 from asm_core import validate
 from asm_core.validate import FloatArray
 
-# Raised whenever a change alters which words a trial takes; part of a store's identity.
-STREAM_VERSION = 1
+# Raised whenever a change alters which words a trial takes, or any bit of a sample; part of a
+# store's identity.
+STREAM_VERSION = 2
 
 # Errors are stored as float32, which holds 1e-38 .. 3e38; their squares must fit float64.
 _LARGEST = 1e30
@@ -188,7 +189,8 @@ def _finite(name: str, value: float) -> None:
 
 def _normal_words(seed: int, kind: str, block_size: int, first: int, count: int) -> FloatArray:
     """(count, N, N) standard normal numbers, one word each."""
-    from scipy.special import ndtri
+    # Here, because it loads numba.
+    from asm_core.normal import normal_quantiles
 
     words = _unit_words(seed, kind, block_size, first, count)
     # Round to the middles of 2^52 equal parts of (0, 1): symmetric about 1/2, and never 0 or 1.
@@ -196,8 +198,7 @@ def _normal_words(seed: int, kind: str, block_size: int, first: int, count: int)
     np.floor(words, out=words)
     words += 0.5
     words *= 2.0**-52
-    ndtri(words, out=words)
-    return words
+    return normal_quantiles(words)
 
 
 def _unit_words(

@@ -12,8 +12,15 @@ FloatArray = NDArray[np.float64]
 POOLINGS = {"max_pool": 1.0, "min_pool": -1.0}
 RECTIFIERS = ("relu", "leaky_relu")
 OPERATIONS = (*POOLINGS, *RECTIFIERS)
-ALGORITHMS = ("asm", "apx")
+ALGORITHMS = ("asm", "apx", "apx_offset")
+# A coefficient of a block of 256 x 256 samples is up to 256 times as large as they are, and is made
+# of 65,536 products.
+LARGEST = 1e300
+# Beyond it float64 has not every whole number.
+WHOLE = 1 << 53
 SELECTIONS = ("triangle", "square", "zigzag", "energy")
+# Batches of neighbouring blocks that are told apart.
+MOST_BATCHES = 32
 
 
 def choice(name: str, value: str, choices: tuple[str, ...]) -> str:
@@ -97,14 +104,27 @@ def real_numbers(name: str, values: ArrayLike) -> FloatArray:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be real numbers, got dtype {array.dtype}")
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
+        far = array.max() if array.max() > WHOLE else array.min()
+        if not -WHOLE <= far <= WHOLE:
+            raise ValueError(
+                f"{name} must be whole numbers of at most 2^53 in magnitude, got {far}: float64 "
+                "would round it; subtract a level first"
+            )
     return array.astype(np.float64, copy=False)
 
 
 def finite(name: str, array: FloatArray) -> FloatArray:
-    """`array`, whose numbers must be finite."""
-    known = np.isfinite(array)
+    """`array`, whose numbers must be finite and small enough to be added up."""
+    # NaN is neither.
+    known = np.abs(array) <= LARGEST
     if not known.all():
         where = tuple(int(k) for k in np.argwhere(~known)[0])
+        if np.isfinite(array[where]):
+            raise ValueError(
+                f"{name} must be at most {LARGEST:g} in magnitude, got {array[where]} at index "
+                f"{where}: rescale them"
+            )
         raise ValueError(f"{name} must be finite, got {array[where]} at index {where}")
     return array
 

@@ -61,6 +61,8 @@ def sweep(
     chosen = compose.load(overrides, values=settings)
     plan = make_plan(chosen, kinds.resolve)
     with _observer(progress) as observer:
+        for line in kinds.notes(plan.sources):
+            observer.notify(f"note: {line}")
         try:
             outcome = rounds.execute(chosen, plan, observer, client)
         except KeyboardInterrupt as error:

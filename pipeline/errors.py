@@ -1,16 +1,45 @@
 """Errors that are not bugs of the program, each reported in one line, and wording they share."""
 
 import difflib
+import errno
+import os
 import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from traceback import walk_tb
 
 CONSOLE_SCRIPT = "asm-sweep"
+# What these say is an answer: there is no such file.  zarr takes them for that, too.
+NOT_THERE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+# Whatever is raised inside of these was raised before there was a byte that could be wrong, also
+# the errors of clients of object stores, which are of any class.
+_FETCHING = ("fsspec", "zarr.storage", "threading")
+# What a user can do: first where this machine has run out of something, whatever the place.
+_EXHAUSTED = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n), and try again",
+    errno.ENFILE: "close other programs on this machine, and try again",
+    errno.ENOMEM: "free memory, and try again",
+}
+_REMEDIES = {
+    errno.EACCES: "ask its owner for access",
+    errno.EPERM: "ask its owner for access",
+    errno.EIO: "look at the disk and its log before anything is written or removed there",
+    errno.ESTALE: "mount the network file system again",
+    errno.ELOOP: "mend the symbolic link, which leads to itself",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "make the disk writable",
+}
 
 
 class UserError(ValueError):
     """A mistake that a user can mend: one line that names the value, the limit and the remedy."""
+
+
+class UnreadableError(UserError):
+    """The system does not let something be read: whether it is damaged is not known."""
 
 
 class ClusterLostError(RuntimeError):
@@ -21,12 +50,70 @@ class StoreLostError(RuntimeError):
     """Nothing more can be written to the store; what was stored is safe."""
 
 
+class MisfitError(RuntimeError):
+    """A worker does not compute as its sweep does; `reason` says what is another there."""
+
+    def __init__(self, worker: str, reason: str) -> None:
+        super().__init__(worker, reason)
+        self.worker, self.reason = worker, reason
+
+    def __str__(self) -> str:
+        """Which worker, why, and what to do."""
+        return (
+            f"worker {self.worker} does not compute as this sweep does, {self.reason}: install the "
+            "same version on both, or restart that worker"
+        )
+
+
 class UnitError(RuntimeError):
     """A unit could not be measured or stored; the message says which unit."""
 
 
 class Stopped(KeyboardInterrupt):
     """Ctrl-C, after everything in flight was stored."""
+
+
+def system_error(error: BaseException) -> BaseException | None:
+    """The error of the system or of a network that an exception is, or was raised from.
+
+    None where it says that something is not there, or that what was read is wrong.  This decides,
+    everywhere, between "cannot be read" and "damaged".
+    """
+    if isinstance(error, NOT_THERE):
+        return None
+    if isinstance(error, OSError | MemoryError) or _was_raised_while_fetching(error):
+        return error
+    # Not __context__, which may be an error that a caller was handling when it came here.
+    inner = [error.__cause__] if error.__cause__ else []
+    if isinstance(error, BaseExceptionGroup):
+        inner += error.exceptions
+    return next((found for each in inner if (found := system_error(each))), None)
+
+
+def _was_raised_while_fetching(error: BaseException) -> bool:
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__))
+    return any(module.startswith(_FETCHING) for module in modules)
+
+
+def cannot(do: str, place: object, error: BaseException, remedy: str = "") -> str:
+    """`cannot DO PLACE: REASON: REMEDY`, of an error of the system.
+
+    The file that the error names, if it names one, takes the place of `place`; `remedy` is what
+    helps where the machine has run out of nothing.
+    """
+    name = getattr(error, "filename", None)
+    named = isinstance(name, str | os.PathLike) and os.fspath(name)
+    number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
+    remedy = _EXHAUSTED.get(number or 0) or remedy or _REMEDIES.get(number or 0, "")
+    text = " ".join(str(error).split())
+    reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {text}".rstrip(": ")
+    return f"cannot {do} {named or place}: {reason}: {remedy or 'see that it can be reached'}"
+
+
+def refuse_unreadable(place: object, error: BaseException) -> None:
+    """Raise an UnreadableError if an exception came from the system; else return."""
+    if found := system_error(error):
+        raise UnreadableError(cannot("read", place, found)) from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -4,20 +4,25 @@ Not as xarray Datasets, which `datasets.py` makes of the same numbers: importing
 and Dask's arrays takes 0.4 s, a fifth of a small sweep.
 """
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asm_core.intervals import half_width
+from asm_core.batches import SUMS, add_sums, sums_by_batch
+from asm_core.intervals import interval_of
 from asm_core.moments import MOMENTS, add_moments, moments_of
+from asm_core.validate import MOST_BATCHES
 from pipeline.errors import UserError
 from pipeline.plan.axes import ALGORITHM, CURVE_NAMES, FREQ, METRICS, NAMES, Labels, shape
 from pipeline.plan.identity import positions
-from pipeline.store.store import Store, naming_damage
+from pipeline.plan.tiles import TilesBySource, counted
+from pipeline.store.damage import naming_damage
+from pipeline.store.store import Store
 
 # How many values are read at a time where trials are needed, not the ledger: 128 MiB of float32.
 _VALUES_AT_ONCE = 1 << 25
@@ -41,6 +46,8 @@ class Curves:
     mask accuracy and regret without algorithm."""
     settings: str = ""
     """Settings of the sweep that no axis shows, as parameters and the seed: key=value words."""
+    tiles: TilesBySource = field(default_factory=dict)
+    """The tiles of stored sources."""
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], Curve]]:
         """Each curve, along `freq`, with the axis values that name it."""
@@ -57,6 +64,11 @@ class Curves:
             for statistic, values in self.values.items():
                 curve[statistic] = values[index if values.ndim == len(NAMES) else of_mask]
             yield name, curve
+
+    def counted(self, place: Mapping[str, Any], curve: Curve) -> str:
+        """How many trials a curve has, in words: of a stored source, out of how many tiles."""
+        measured = int(curve["measured"].max())
+        return counted(self.tiles, place["source"], place["block_size"], measured)
 
     @property
     def varying(self) -> list[str]:
@@ -90,22 +102,42 @@ def of_store(store: Store, trials: int, wanted: Labels | None = None) -> Curves:
     """
     ordered = {axis: sorted(values) for axis, values in (wanted or store.labels).items()}
     at = positions(store.labels, ordered)
-    moments = {name: _moments(store, name, rows, at, trials) for name, rows in store.rows().items()}
+    rows = store.rows()
+    moments = {name: _moments(store, name, rows[name], at, trials) for name in METRICS}
+    sums = _sums(store, rows["error"], at, trials) if store.record.batched else None
     runs = store.record.runs
     settings = settings_shown(runs[-1].given) if runs else ""
-    return Curves(ordered, store.coefficients_kept(at), statistics(moments), settings)
+    kept, tiles = store.coefficients_kept(at), store.record.tiles
+    return Curves(ordered, kept, statistics(moments, sums), settings, tiles)
 
 
 def _moments(
     store: Store, metric: str, rows: Array, at: dict[str, list[int]], trials: int
 ) -> Array:
     """Moments of the first `trials`, (source, block_size, curve ..., moment), from ledger rows."""
-    unit_trials, kept = store.record.unit_trials, store.kept_trials
+    rows = _by_unit(rows, metric, at)
+    whole, start = _whole_units(store, rows, trials)
+    with naming_damage(store.location):
+        parts = [
+            moments_of(store.read_values(metric, at, first, until))[None]
+            for first, until in pieces(
+                start, min(trials, store.kept_trials), math.prod(rows.shape[1:-1])
+            )
+        ]
+    return add_moments(np.concatenate([rows[:whole], *parts]))
+
+
+def _by_unit(rows: Array, metric: str, at: dict[str, list[int]]) -> Array:
+    """Some of the rows of a metric, (unit, source, block_size, curve ..., moment)."""
     axis = len(METRICS[metric].axes) - len(METRICS[metric].curve)
-    units = rows.shape[axis]
     chosen = [at[name] for name in METRICS[metric].axes]
-    chosen.insert(axis, list(range(units)))
-    rows = np.moveaxis(rows[np.ix_(*chosen)], axis, 0)
+    chosen.insert(axis, list(range(rows.shape[axis])))
+    return np.moveaxis(rows[np.ix_(*chosen)], axis, 0)
+
+
+def _whole_units(store: Store, rows: Array, trials: int) -> tuple[int, int]:
+    """How many units the first `trials` have as a whole, and from which trial on they are read."""
+    unit_trials, kept, units = store.record.unit_trials, store.kept_trials, len(rows)
     whole = min(trials // unit_trials, units)
     start = whole * unit_trials
     edge = np.nan_to_num(rows[whole : whole + 1, ..., MOMENTS.index("count")]).max(initial=0)
@@ -117,12 +149,34 @@ def _moments(
             f"{store} keeps {kept} trials one by one, and the first {trials} end within a unit: "
             f"ask for a multiple of {unit_trials}, or for all {store.measured_trials()}"
         )
-    with naming_damage(store.location):
-        parts = [
-            moments_of(store.read_values(metric, at, first, until))[None]
-            for first, until in pieces(start, min(trials, kept), math.prod(rows.shape[1:-1]))
-        ]
-    return add_moments(np.concatenate([rows[:whole], *parts]))
+    return whole, start
+
+
+def _sums(store: Store, rows: Array, at: dict[str, list[int]], trials: int) -> Array:
+    """Errors of the first `trials` by batch of neighbours, (source, block_size, curve ..., sum).
+
+    Of a source without batches all are 0.
+    """
+    curve, labels = METRICS["error"].curve, store.labels
+    whole, start = _whole_units(store, _by_unit(rows, "error", at), trials)
+    found = np.zeros((*(len(at[name]) for name in NAMES), MOST_BATCHES, len(SUMS)))
+    for (i, s), (j, b) in itertools.product(enumerate(at["source"]), enumerate(at["block_size"])):
+        source, size = labels["source"][s], labels["block_size"][b]
+        sums = store.sums(source, size)
+        if sums is None:
+            continue
+        points = np.ix_(range(len(sums)), *(at[name] for name in curve))
+        parts, cell = [sums[points][:whole]], {**at, "source": [s], "block_size": [b]}
+        tiles = store.record.tiles_of(source, size)
+        with naming_damage(store.location):
+            for first, until in pieces(
+                start, min(trials, store.kept_trials), math.prod(sums.shape[1:-2])
+            ):
+                values = store.read_values("error", cell, first, until)[0, 0]
+                batch = tiles.batch_of(first, values.shape[-1])
+                parts.append(sums_by_batch(values, batch)[None])
+        found[i, j] = add_sums(np.concatenate(parts))
+    return found
 
 
 def pieces(start: int, stop: int, points: int) -> Iterator[tuple[int, int]]:
@@ -135,38 +189,55 @@ def pieces(start: int, stop: int, points: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + step, stop)
 
 
-def statistics(moments: dict[str, Array]) -> dict[str, NDArray[Any]]:
+def statistics(moments: dict[str, Array], sums: Array | None = None) -> dict[str, NDArray[Any]]:
     """The mean of each point of the curves with its uncertainty, from the moments of its trials.
 
     Parameters
     ----------
     moments
         By name of METRICS, each (curve ..., moment); `error` is required.
+    sums
+        Errors summed up by batch of neighbours, (curve ..., batch, sum), as `interval_of` has them.
 
     Returns
     -------
     dict
-        `mean_error`, `standard_error`, `half_width`, `ci_low`, `ci_high` (95 %, Student's t),
+        `mean_error`, `standard_error`, `ci_low`, `ci_high` (95 %, Student's t with Hall's
+        transformation, or of batches of neighbouring tiles; not below 0, where no error is),
         `pooled_rmse` (root of the mean square over all trials), `standard_deviation`,
         `min_error`, `max_error`, `measured` (how many trials), and the means of the other metrics
-        under their names; NaN where there are too few trials.
+        under their names; NaN where there are too few trials, or too few batches.
     """
-    error = dict(zip(MOMENTS, np.moveaxis(moments["error"], -1, 0), strict=True))
+    error = moments["error"]
+    # Values that a user put in the place of errors may be negative.
+    least = np.where(error[..., MOMENTS.index("min")] < 0, -np.inf, 0.0)
+    squares, count = (error[..., MOMENTS.index(name)] for name in ("squares", "count"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        numbers = of_differences(error, least, sums) | {"pooled_rmse": np.sqrt(squares / count)}
+    of_masks = (name for name in moments if name != "error")
+    return numbers | {name: moments[name][..., MOMENTS.index("mean")] for name in of_masks}
+
+
+def of_differences(
+    moments: Array, least: float | Array = -np.inf, sums: Array | None = None
+) -> dict[str, NDArray[Any]]:
+    """The statistics of values that may have any sign, from their moments (curve ..., moment).
+
+    As `statistics` has them, but for `pooled_rmse`, which a difference of errors has not, and the
+    other metrics; `least` is the smallest value that there can be, `sums` as in `statistics`.
+    """
+    error = dict(zip(MOMENTS, np.moveaxis(moments, -1, 0), strict=True))
     count, mean, m2 = error["count"], error["mean"], error["M2"]
-    width = half_width(count, m2)
+    standard_error, low, high = interval_of(moments, sums, least)
     with np.errstate(invalid="ignore", divide="ignore"):
         deviation = np.sqrt(m2 / np.where(count < 2, np.nan, count - 1))
-        numbers: dict[str, NDArray[Any]] = {
+        return {
             "mean_error": mean,
-            "standard_error": deviation / np.sqrt(count),
-            "half_width": width,
-            "ci_low": mean - width,
-            "ci_high": mean + width,
-            "pooled_rmse": np.sqrt(error["squares"] / count),
+            "standard_error": standard_error,
+            "ci_low": low,
+            "ci_high": high,
             "standard_deviation": deviation,
             "min_error": error["min"],
             "max_error": error["max"],
             "measured": count.astype(np.int64),
         }
-    of_masks = (name for name in moments if name != "error")
-    return numbers | {name: moments[name][..., MOMENTS.index("mean")] for name in of_masks}

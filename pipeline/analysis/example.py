@@ -11,7 +11,7 @@ import asm_core
 from pipeline.errors import UserError
 from pipeline.plan.axes import CELL, MASK_CURVE
 from pipeline.plan.plan import make_plan
-from pipeline.plan.settings import Settings
+from pipeline.plan.settings import AUTO, Settings
 from pipeline.sources import kinds
 
 
@@ -32,7 +32,8 @@ def work_out(settings: Settings, freq: int, trial: int) -> Example:
     UserError
         Where the configuration names more than one block, or the source has no such trial.
     """
-    shown = dataclasses.replace(settings, trials=(trial + 1,), freqs=(freq,))
+    # Every tile of a stored source, in their natural order.
+    shown = dataclasses.replace(settings, trials=AUTO, precision=None, freqs=(freq,))
     plan = make_plan(shown, kinds.resolve)
     for axis in (*CELL, *MASK_CURVE):
         if len(plan.labels[axis]) > 1:
@@ -41,6 +42,11 @@ def work_out(settings: Settings, freq: int, trial: int) -> Example:
             )
     source, size, operation = plan.sources[0], plan.block_sizes[0], plan.operations[0]
     selection = plan.selections[0]
+    if source.available and trial >= source.available[size]:
+        raise UserError(
+            f"trial={trial} is not among the {source.available[size]} blocks of {size} x {size} "
+            f"that source {source.name} has: use at most {source.available[size] - 1}"
+        )
     ranks = asm_core.frequency_rank(size, selection.kind, **selection.parameters)
     blocks, known = kinds.draw_pair(source, plan.seed, size, trial, 1)
     block = blocks[0]

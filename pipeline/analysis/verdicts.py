@@ -6,36 +6,41 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pipeline.analysis.datasets import summarize
+from pipeline.analysis.datasets import summarize_differences
 
 # What a line of numbers is called, part by part: ("max pooling", "uniform", "ASM").
 Name = tuple[str, ...]
 
-# Each strip is five rows of tiles of the photograph that matplotlib ships.
-_STRIPS = 15
-
 
 def interval(values: xr.DataArray) -> xr.Dataset:
     """Mean and 95 % interval over trials."""
-    return summarize(xr.Dataset({"error": values}))[["mean_error", "ci_low", "ci_high", "measured"]]
+    return summarize_differences(values)[["mean_error", "ci_low", "ci_high", "measured"]]
 
 
-def interval_of_neighbours(values: xr.DataArray) -> xr.Dataset:
-    """Mean and 95 % interval over the tiles of one photograph, which are not independent.
-
-    By batch means: strips of neighbouring tiles are averaged, and the strips taken as independent.
-    """
-    length = values.sizes["trial"] // _STRIPS
-    strips = values.astype(np.float64).coarsen(trial=length, boundary="trim").mean()
-    return interval(strips)
+def interval_of_sizes(values: xr.DataArray) -> xr.Dataset:
+    """`interval`, of what cannot be less than 0, as an error or a ratio of errors."""
+    curve = interval(values)
+    return curve.assign(ci_low=curve["ci_low"].clip(min=0.0))
 
 
 def apart(one: xr.Dataset, other: xr.Dataset) -> xr.Dataset:
-    """Difference of the means of independent samples; half-widths add as variances do."""
+    """Difference of the means of independent samples.
+
+    The distances of the ends from the means add as standard errors do: what is below the one and
+    above the other is below the difference (MOVER).
+
+    References
+    ----------
+    Zou and Donner, *Construction of confidence limits about effect measures*, Statist. Med. 27
+    (2008).
+    """
     mean = one["mean_error"] - other["mean_error"]
-    halves = [(curve["ci_high"] - curve["ci_low"]) / 2 for curve in (one, other)]
-    half = np.sqrt(halves[0] ** 2 + halves[1] ** 2)
-    return xr.Dataset({"mean_error": mean, "ci_low": mean - half, "ci_high": mean + half})
+    (one_below, one_above), (other_below, other_above) = (
+        (curve["mean_error"] - curve["ci_low"], curve["ci_high"] - curve["mean_error"])
+        for curve in (one, other)
+    )
+    low, high = mean - np.hypot(one_below, other_above), mean + np.hypot(one_above, other_below)
+    return xr.Dataset({"mean_error": mean, "ci_low": low, "ci_high": high})
 
 
 def signs(test: xr.Dataset) -> NDArray[np.int64]:

@@ -3,16 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from asm_core.moments import MOMENTS, add_moments
+from asm_core.moments import MOMENTS, RESULTS, add_moments
 from pipeline.audit.problem import asked_trials
+from pipeline.errors import refuse_unreadable
 from pipeline.plan.axes import METRICS, NAMED, Labels
 from pipeline.plan.identity import Identity, positions
 from pipeline.store.store import Store
 
 _COUNT = MOMENTS.index("count")
-# The moments that results are made of.  The low halves of the sums are left out: their last bits
-# depend on how trials were divided into units.
-_RESULTS = [MOMENTS.index(name) for name in ("count", "mean", "M2", "min", "max")]
+# The sums that results are made of are left out: the last bits of their low halves depend on how
+# trials were divided into units.
+_RESULTS = [MOMENTS.index(name) for name in RESULTS]
 _DECIDE_BITS = ("seed", "kernel_version", "stream_version")
 
 
@@ -23,6 +24,11 @@ def compare_stores(one: Store, two: Store) -> tuple[int, list[str]]:
     -------
     tuple
         How many units, or cells of ledgers, were compared; and where they differ, in words.
+
+    Raises
+    ------
+    UserError
+        Where the system does not let one of them be read.
     """
     if unlike := _unlike(one.record.identity, two.record.identity):
         return 0, unlike
@@ -72,6 +78,7 @@ def _compare_trials(one: Store, two: Store, cell: Labels) -> tuple[int, list[str
         try:
             ours, theirs = (store.read_cell(cell, start, stop) for store in (one, two))
         except Exception as error:  # zarr raises whatever it meets
+            refuse_unreadable(f"{one} or {two}", error)
             differences.append(f"{where}: cannot be read ({error})")
             continue
         for name in METRICS:

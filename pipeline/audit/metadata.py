@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from asm_core.moments import MOMENTS
-from pipeline.audit.problem import Problem
+from pipeline.audit.problem import Problem, of_reading
+from pipeline.errors import UnreadableError
 from pipeline.plan.axes import CELL, METRICS, MOMENT, TRIAL, shape
 from pipeline.store import layout
-from pipeline.store.store import Store, leftovers
+from pipeline.store.leftovers import files_in, leftovers
+from pipeline.store.store import Store
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -30,9 +32,7 @@ def check_metadata(store: Store) -> Iterator[Problem]:
         try:
             shapes[name] = store.root[name].shape
         except Exception as error:  # zarr raises whatever it meets
-            reason = " ".join(str(error).split())
-            words = f"{name}/zarr.json is damaged ({type(error).__name__}: {reason})"
-            yield Problem(words, metadata=name)
+            yield of_reading(f"{name}/zarr.json", error, metadata=name)
             continue
         if _without_growing(name, shapes[name]) != expected and not store.record.growing:
             words = f"{name} has the shape {shapes[name]}, and not that of the identity"
@@ -56,12 +56,16 @@ def check_files(store: Store) -> Iterator[Problem]:
     folder = store.location.folder
     if folder is None:
         return
-    late = leftovers(store.location)
+    try:
+        late, files_there = leftovers(store.location), files_in(folder)
+    except UnreadableError as error:
+        yield of_reading("the list of files", error)
+        return
     for name in late:
         files = (name,) if Path(name).is_file() else ()
         yield Problem(f"{name} was left half written by a process that died", files=files)
     arrays = dict(_arrays(store))
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in map(Path, files_there):
         name = file.relative_to(folder).as_posix()
         if any(file.is_relative_to(leftover) for leftover in late):
             continue
@@ -77,7 +81,9 @@ def _expected_shapes(store: Store) -> Shapes:
     shapes = {name: values.shape for name, values in layout.coordinates(identity).items()}
     for name, metric in METRICS.items():
         shapes[name] = shape(identity.axes, metric.axes)
-        shapes[f"ledger/{name}"] = (*shapes[name], len(MOMENTS))
+    for name in layout.ledger_names(batched=store.record.batched):
+        cells = shape(identity.axes, CELL)
+        shapes[f"ledger/{name}"] = (*cells, *layout.row_shape(identity.labels, name))
     return shapes | {TRIAL: (), f"ledger/{MOMENT}": (len(MOMENTS),)}
 
 
@@ -97,7 +103,7 @@ def _check_copy(store: Store, shapes: Shapes) -> Iterator[Problem]:
     try:
         json.loads(store.location.child("ledger", "zarr.json").read())
     except (OSError, ValueError) as error:
-        yield Problem(f"ledger/zarr.json is damaged ({error})", metadata="ledger")
+        yield of_reading("ledger/zarr.json", error, metadata="ledger")
     copy = consolidated_copy(store)
     if any(tuple(copy.get(name, {}).get("shape", ())) != shape for name, shape in shapes.items()):
         yield Problem("the consolidated metadata in zarr.json is not that of the arrays")
@@ -114,10 +120,11 @@ def _check_coordinates(store: Store, shapes: Shapes) -> Iterator[Problem]:
                 if name == TRIAL
                 else np.array_equal(store.root[name][...], expected[name])
             )
-            words = f"{name} has other values than the identity"
         except Exception as error:  # zarr raises whatever it meets
-            same, words = False, f"{name} cannot be read ({type(error).__name__}: {error})"
+            yield of_reading(name, error, files=_all_files(store, name))
+            continue
         if not same:
+            words = f"{name} has other values than the identity"
             yield Problem(words, files=_all_files(store, name))
 
 
@@ -132,16 +139,16 @@ def _counts_up(trial: Any, length: int) -> bool:
 
 def _all_files(store: Store, name: str) -> tuple[str, ...]:
     folder = store.location.child(name, "c").folder
-    return tuple(str(file) for file in folder.rglob("*") if file.is_file()) if folder else ()
+    return tuple(files_in(folder)) if folder else ()
 
 
 def _arrays(store: Store) -> Iterator[tuple[str, Any]]:
     # By name: listing a group makes zarr warn of every foreign file in it.
     coordinates = layout.coordinates(store.record.identity_of_arrays)
-    ledger = [f"ledger/{name}" for name in (*METRICS, MOMENT)]
+    ledger = [f"ledger/{name}" for name in (*layout.ledger_names(batched=True), MOMENT)]
     for name in (*METRICS, *coordinates, TRIAL, *ledger, "journal/rows"):
-        # One whose metadata is damaged is reported elsewhere.
-        with suppress(KeyError, ValueError):
+        # One whose metadata is damaged or cannot be read is reported elsewhere.
+        with suppress(Exception):
             yield name, store.root[name]
 
 

@@ -1,10 +1,12 @@
 """Something that is wrong with a store, and where it is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pipeline.errors import cannot, system_error
 from pipeline.plan.axes import METRICS, Labels
 from pipeline.plan.grid import Unit
 from pipeline.store import ledger
@@ -19,14 +21,37 @@ class Problem:
     """Something that is wrong with a store, in words, and what `repair` can do about it.
 
     `units` must be computed again; `files` must be removed for that; `metadata` names an array or
-    group whose zarr.json must be written again; `mendable` is whether `repair` can mend it.
+    group whose zarr.json must be written again; `rows_of` names a metric, if it is just the rows of
+    the units that are bad, and not their trials; `mendable` is whether `repair` can mend it;
+    `unread` is whether something could not be checked: the `units` are then not known to be bad,
+    and nothing of them may be touched.
     """
 
     words: str
     units: tuple[Unit, ...] = ()
     files: tuple[str, ...] = ()
     metadata: str | None = None
+    rows_of: str | None = None
     mendable: bool = True
+    unread: bool = False
+
+
+def of_reading(
+    what: str,
+    error: Exception,
+    units: tuple[Unit, ...] = (),
+    files: tuple[str, ...] = (),
+    metadata: str | None = None,
+) -> Problem:
+    """The problem that `what` was read and found wrong, or could not be read because of the system.
+
+    `units`, `files` and `metadata` are what `repair` is to mend where it is wrong.
+    """
+    if found := system_error(error):
+        words = f"{what}: {cannot('read', 'it', found)}"
+        return Problem(words, units, mendable=False, unread=True)
+    reason = " ".join(str(error).split())
+    return Problem(f"{what}: damaged ({type(error).__name__}: {reason})", units, files, metadata)
 
 
 def place_of(store: Store, unit: Unit) -> Place:
@@ -62,15 +87,27 @@ def chunk_grid(array: Any) -> tuple[int, ...]:
     return tuple(-(-n // c) for n, c in zip(array.shape, array.chunks, strict=True))
 
 
-def chunk_files(store: Store, unit: Unit) -> tuple[str, ...]:
-    """The files that have, or may have, the trials of a unit and its row in the journal."""
+def chunk_files(store: Store, unit: Unit, names: Sequence[str] = tuple(METRICS)) -> tuple[str, ...]:
+    """The files that have, or may have, the trials of a unit, of some metrics."""
     s, b, number = place_of(store, unit)
     files = []
-    for name in METRICS:
+    for name in names:
         array = store.root[name]
         for index in np.ndindex(*chunk_grid(array)[2:-1]):
             key = array.metadata.encode_chunk_key((s, b, *index, number))
             files.append(str(store.location.child(name, key)))
-    if ledger.is_open(store.root):
-        files.append(str(ledger.row_file(store.root, store.location, (s, b), number)))
     return tuple(files)
+
+
+def unit_files(store: Store, unit: Unit) -> tuple[str, ...]:
+    """The files that have, or may have, the trials of a unit and its row in the journal."""
+    files = chunk_files(store, unit)
+    if ledger.is_open(store.root):
+        s, b, number = place_of(store, unit)
+        files += (str(ledger.row_file(store.root, store.location, (s, b), number)),)
+    return files
+
+
+def labels_of(labels: Labels, unit: Unit) -> Labels:
+    """The values of the axes, with those of a unit's cell alone."""
+    return {**labels, "source": [unit.source], "block_size": [unit.block_size]}

@@ -1,39 +1,49 @@
-"""Finding damage in a store, and marking damaged units so that the next sweep computes them again.
+"""Finding damage in a store.
 
 Four checks: the arrays against the identity; the files against the arrays; every row of the ledger
 against the trials that it sums up (and both against their checksums); a sample of the units against
 a new computation.
 """
 
-import json
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asm_core.batches import sums_by_batch
 from asm_core.moments import MOMENTS, moments_of
-from pipeline.audit.metadata import check_files, check_metadata, consolidated_copy
+from pipeline.audit.metadata import check_files, check_metadata
 from pipeline.audit.problem import (
     Problem,
     asked_trials,
-    chunk_files,
     chunk_grid,
+    labels_of,
+    of_reading,
     place_of,
     unit_at,
+    unit_files,
 )
 from pipeline.config import compose
 from pipeline.errors import UserError
-from pipeline.plan.axes import CELL, METRICS, NAMED, Labels, most, shape, without_algorithm
+from pipeline.plan.axes import (
+    BATCHES,
+    CELL,
+    METRICS,
+    NAMED,
+    most,
+    shape,
+    without_algorithm,
+)
 from pipeline.plan.grid import Unit
 from pipeline.plan.identity import Identity, differences, joined, positions
 from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.tiles import Tiles
 from pipeline.run.worker import measure_unit
 from pipeline.sources import kinds
 from pipeline.store import layout, ledger, lock
-from pipeline.store.store import Store, chosen_counts, remove_leftovers
+from pipeline.store.store import Store, chosen_counts
 
 _COUNT = MOMENTS.index("count")
 
@@ -42,13 +52,13 @@ Rows = dict[str, NDArray[np.float64]]
 Observer = Callable[[str, int, int], None]
 
 
-@dataclass
+@dataclasses.dataclass
 class Report:
     """How many units were checked, how many of them computed again, and what is wrong."""
 
     units: int = 0
     recomputed: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = dataclasses.field(default_factory=list)
 
 
 def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: None) -> Report:
@@ -70,7 +80,7 @@ def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: N
     """
     lock.check_free(store.location)
     report = Report(problems=list(check_metadata(store)))
-    if any(problem.metadata for problem in report.problems):
+    if any(problem.metadata or problem.unread for problem in report.problems):
         # The files of an array cannot be checked while its shape is unknown.
         return report
     report.problems += check_files(store)
@@ -82,10 +92,14 @@ def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: N
         unit_at(store, (s, b, number), int(trials[s, b, number]))
         for s, b, number in np.argwhere(trials).tolist()
     ]
+    # Without its rows nothing can be said of a unit's trials.
+    rowless = {unit.key for problem in unreadable for unit in problem.units}
+    listed = [unit for unit in listed if unit.key not in rowless]
     for k, unit in enumerate(listed):
         observe("ledger against trials", k, len(listed))
         report.problems += _check_unit(store, unit, rows)
-    report.units = len(listed)
+    unread = {unit.key for problem in report.problems if problem.unread for unit in problem.units}
+    report.units = sum(unit.key not in unread for unit in listed)
     bad = {unit.key for problem in report.problems for unit in problem.units}
     for k, (n, problem) in enumerate(_recomputed(store, counts, rows, sample, bad)):
         observe("computing again", k, n)
@@ -95,46 +109,15 @@ def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: N
     return report
 
 
-def repair(store: Store, problems: Sequence[Problem]) -> None:
-    """Mend what can be mended: make bad units count as missing, and remove leftovers.
-
-    Raises
-    ------
-    UserError
-        Where another process is writing the store.
-    """
-    with lock.held(store.location):
-        copy = consolidated_copy(store)
-        for problem in problems:
-            if problem.metadata in copy:
-                text = json.dumps(copy[problem.metadata], indent=2)
-                store.location.child(problem.metadata, "zarr.json").write(text.encode())
-        # Bad files go first, so that nothing below meets them.
-        for problem in problems:
-            for name in problem.files:
-                if Path(name).is_dir():
-                    shutil.rmtree(name)
-                else:
-                    Path(name).unlink(missing_ok=True)
-        root = layout.open_root(store.location, "r+")
-        ledger.close_journal(root, store.location)
-        for place in sorted({place_of(store, u) for problem in problems for u in problem.units}):
-            ledger.forget(root, place[:2], place[2])
-        if not store.record.growing:
-            layout.write_coordinates(root, store.record.identity)
-            layout.consolidate(store.location)
-        remove_leftovers(store.location)
-
-
 def _rows(store: Store) -> tuple[Rows, list[Problem]]:
     """The rows of the ledger; where a chunk of them is bad, its units are to be computed again."""
-    try:
-        return store.rows(), []
-    except UserError:
-        # The good rows of a journal count again once `repair` has removed the bad ones.
-        problems = list(_check_journal(store))
-    rows = {name: np.full(_shape_of_rows(store, name), np.nan) for name in METRICS}
-    for name in METRICS:
+    names = layout.ledger_names(batched=store.record.batched)
+    with suppress(UserError):
+        return store.rows(names), []
+    # The good rows of a journal count again once `repair` has removed the bad ones.
+    problems = list(_check_journal(store))
+    rows = {name: np.full(_shape_of_rows(store, name), np.nan) for name in names}
+    for name in names:
         problems += _read_chunks(store, name, rows[name])
     return rows, problems
 
@@ -142,8 +125,7 @@ def _rows(store: Store) -> tuple[Rows, list[Problem]]:
 def _shape_of_rows(store: Store, name: str) -> tuple[int, ...]:
     """The shape of a metric's rows for the store's labels alone, without an unfinished growth."""
     units = store.root[f"ledger/{name}"].shape[len(CELL)]
-    curve = shape(store.labels, METRICS[name].curve)
-    return (*shape(store.labels, CELL), units, *curve, len(MOMENTS))
+    return (*shape(store.labels, CELL), units, *layout.row_shape(store.labels, name))
 
 
 def _check_journal(store: Store) -> Iterator[Problem]:
@@ -153,8 +135,9 @@ def _check_journal(store: Store) -> Iterator[Problem]:
             return
         journal = store.root["journal/rows"]
     except Exception as error:  # zarr raises whatever it meets
-        words = f"journal/rows/zarr.json is damaged ({error}): its units are computed again"
-        yield Problem(words, files=(str(store.location.child("journal")),))
+        yield of_reading(
+            "journal/rows/zarr.json", error, files=(str(store.location.child("journal")),)
+        )
         return
     for (s, b), number in ledger.waiting_rows(store.root, store.location):
         try:
@@ -162,7 +145,7 @@ def _check_journal(store: Store) -> Iterator[Problem]:
         except Exception as error:  # zarr raises whatever it meets
             unit = unit_at(store, (s, b, number))
             file = str(ledger.row_file(store.root, store.location, (s, b), number))
-            yield Problem(f"{unit}: its row cannot be read ({error})", (unit,), (file,))
+            yield of_reading(f"{unit}: its row", error, units=(unit,), files=(file,))
 
 
 def _read_chunks(store: Store, name: str, rows: NDArray[np.float64]) -> Iterator[Problem]:
@@ -190,35 +173,36 @@ def _read_chunks(store: Store, name: str, rows: NDArray[np.float64]) -> Iterator
                     for index in np.ndindex(*chunk_grid(array)[len(CELL) + 1 :])
                 )  # fmt: skip
                 words = (
-                    f"ledger/{name}, {bad[0]} and up to {len(bad) - 1} units after it: its rows "
-                    f"cannot be read ({error})"
+                    f"ledger/{name}, {bad[0]} and up to {len(bad) - 1} units after it: its chunk"
                 )
-                yield Problem(words, bad, files)
+                yield dataclasses.replace(of_reading(words, error, bad, files), rows_of=name)
 
 
 def _check_unit(store: Store, unit: Unit, rows: Rows) -> Iterator[Problem]:
     """Whether the trials of a unit can be read, and are those that its row sums up."""
-    place, labels = place_of(store, unit), _of_cell(store.labels, unit)
+    place, labels = place_of(store, unit), labels_of(store.labels, unit)
     kept = min(unit.start + store.record.unit_trials, store.kept_trials)
     try:
         measures = store.read_cell(labels, unit.start, max(unit.start, kept))
     except Exception as error:  # zarr raises whatever it meets
-        reason = " ".join(str(error).split())
-        words = f"{unit}: cannot be read ({type(error).__name__}: {reason})"
-        yield Problem(words, (unit,), chunk_files(store, unit))
+        yield of_reading(str(unit), error, units=(unit,), files=unit_files(store, unit))
         return
-    known = ~np.isnan(rows["error"][place][..., _COUNT])
-    for name, metric in METRICS.items():
+    of_error = np.nan_to_num(rows["error"][place][..., _COUNT])
+    for name in METRICS:
         row, values = rows[name][place], getattr(measures, name)
-        listed = known if metric.curve == METRICS["error"].curve else without_algorithm(known)
-        if np.isnan(row[..., _COUNT][listed]).any() or not _sums_up(row, values):
+        wanted = of_error if name == "error" else without_algorithm(of_error)
+        # Some points have no values, as the regret of ReLU: their count is 0.
+        fits = (row[..., _COUNT] == wanted) | (row[..., _COUNT] == 0) | (wanted == 0)
+        if not fits.all() or not _sums_up(row, values):
             words = f"{unit}: the ledger's row of {name} is not that of its trials"
-            yield Problem(words, (unit,), chunk_files(store, unit))
+            yield Problem(words, (unit,), unit_files(store, unit))
             return
-
-
-def _of_cell(labels: Labels, unit: Unit) -> Labels:
-    return {**labels, "source": [unit.source], "block_size": [unit.block_size]}
+    tiles = store.record.tiles_of(unit.source, unit.block_size)
+    if tiles.ends and not _sums_up_by_batch(
+        tiles, unit, rows["error"][place], rows[BATCHES][place], measures.error
+    ):
+        words = f"{unit}: the ledger's row of {BATCHES} is not that of its trials"
+        yield Problem(words, (unit,), unit_files(store, unit))
 
 
 def _sums_up(row: NDArray[np.float64], values: NDArray[np.float32]) -> bool:
@@ -229,9 +213,28 @@ def _sums_up(row: NDArray[np.float64], values: NDArray[np.float32]) -> bool:
         length = int(count)
         if length > values.shape[-1]:
             continue
-        # Some points have no values, as the regret of ReLU: their count is 0.
         if moments_of(values[here][:, : length or None]).tobytes() != row[here].tobytes():
             return False
+    return True
+
+
+def _sums_up_by_batch(
+    tiles: Tiles,
+    unit: Unit,
+    row: NDArray[np.float64],
+    sums: NDArray[np.float64],
+    values: NDArray[np.float32],
+) -> bool:
+    """Whether the sums by batch are those of a unit's trials, as many as its row of errors has."""
+    counts = row[..., _COUNT]
+    for count in np.unique(counts[~np.isnan(counts)]):
+        here, length = counts == count, int(count)
+        if (sums[here][..., _COUNT].sum(axis=-1) != count).any():
+            return False
+        if length <= values.shape[-1]:
+            batch = tiles.batch_of(unit.start, length)
+            if sums_by_batch(values[here][:, :length], batch).tobytes() != sums[here].tobytes():
+                return False
     return True
 
 
@@ -260,7 +263,7 @@ def _recomputed(
         except UserError as error:
             asked = " ".join(f"{key}={text}" for key, text in run.given.items())
             words = f"cannot compute again what {asked!r} asked for: {error}"
-            yield 0, Problem(words, mendable=False)
+            yield 0, Problem(words, mendable=False, unread=True)
             continue
         complete = plan.grid.complete(chosen_counts(counts, store.labels, plan.labels))
         units += [(plan, u) for u in complete if u.key not in bad]
@@ -283,9 +286,13 @@ def _check_same(stored: Identity, today: Identity) -> None:
 
 
 def _differs(store: Store, plan: Plan, unit: Unit, rows: Rows) -> Problem | None:
-    labels = _of_cell(plan.labels, unit)
+    labels = labels_of(plan.labels, unit)
     at, place = positions(store.labels, labels), place_of(store, unit)
-    again = measure_unit(plan, unit)
+    try:
+        again = measure_unit(plan, unit)
+    except (ValueError, OSError) as error:
+        # Its source has changed, or can no longer be read.
+        return Problem(f"{unit}: cannot be computed again: {error}", mendable=False, unread=True)
     stop = max(min(unit.stop, store.kept_trials), unit.start)
     measures = store.read_cell(labels, unit.start, stop)
     for name, metric in METRICS.items():
@@ -297,5 +304,12 @@ def _differs(store: Store, plan: Plan, unit: Unit, rows: Rows) -> Problem | None
             or moments_of(new)[same_length].tobytes() != row[same_length].tobytes()
         ):
             words = f"{unit}: computed again, {name} has other bits"
-            return Problem(words, (unit,), chunk_files(store, unit))
+            return Problem(words, (unit,), unit_files(store, unit))
+    points = np.ix_(*(at[axis] for axis in METRICS["error"].curve))
+    tiles = store.record.tiles_of(unit.source, unit.block_size)
+    if tiles.ends and not _sums_up_by_batch(
+        tiles, unit, rows["error"][place][points], rows[BATCHES][place][points], again.error
+    ):
+        words = f"{unit}: computed again, {BATCHES} has other bits"
+        return Problem(words, (unit,), unit_files(store, unit))
     return None

@@ -27,6 +27,7 @@ def overview(verbs: Iterable[Verb], options: Rows) -> str:
                     ("freqs=0..14", "both ends included; 0..14..2 steps, 0..4,8 mixes; "
                      "also [0,4], range(0,15)"),
                     ("trials=1e6", "integers may be written 1e6 or 10_000"),
+                    ("trials=auto", "1,000 blocks that are drawn, every tile of stored images"),
                 ]
             ),
             "",

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.cli import commands
-from pipeline.errors import ClusterLostError, Stopped, StoreLostError, UserError
+from pipeline.errors import ClusterLostError, Stopped, StoreLostError, UserError, cannot
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,8 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 done, 1 the cluster or the disk was lost, or a store is damaged, 2 refused
-        (one line on standard error), 3 some units failed, 130 stopped by Ctrl-C.
+        Exit code: 0 done, 1 the cluster or the disk was lost, or a store is damaged or was not all
+        checked, 2 refused (one line on standard error), 3 some units failed, 130 stopped by Ctrl-C.
     """
     try:
         if arguments is None and (instruction := os.environ.get(commands.COMPLETION_VARIABLE)):
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         # A folder or file of the user's that cannot be read or written.
-        return _refuse(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        return _refuse(cannot("read or write", "input or output", error))
     except KeyboardInterrupt as error:
         print("Stopped. The same command goes on where this one stopped.", file=sys.stderr)
         if not isinstance(error, Stopped):

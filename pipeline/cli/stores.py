@@ -42,7 +42,7 @@ def summary(request: Request) -> int:
     length = store.measured_trials()
     asked: Mapping[str, Any] = store.record.runs[-1].asked if store.record.runs else {}
     trials = asked.get("trials", "all")
-    prefixes = [length] if trials == "all" else list(trials)
+    prefixes = [length] if isinstance(trials, str) else list(trials)
     print_table(store, [*prefixes[:-1], length], asked.get("precision"))
     status = status_of(store, None)
     if status.trials_left:
@@ -120,7 +120,7 @@ def verify(request: Request) -> int:
         )
     from pipeline.audit import verify
     from pipeline.show import progress
-    from pipeline.store.store import naming_damage
+    from pipeline.store.damage import naming_damage
 
     store = open_store(request)
     other = _compared_store(request.own["against"], store)
@@ -128,14 +128,15 @@ def verify(request: Request) -> int:
     with naming_damage(store.location), progress.CheckProgress() as check:
         report = verify.verify(store, request.own["sample"], check.observe)
     for problem in report.problems:
-        print(f"bad: {problem.words}")
+        print(f"{'not checked' if problem.unread else 'bad'}: {problem.words}")
     print(
         f"{report.units:,} units checked: metadata, files, checksums, the ledger against their "
         f"trials. {report.recomputed:,} computed again."
     )
     if not report.problems:
         return _print_soundness(store, other)
-    return _repair(store, report.problems) if repair else _refuse(store, report.problems)
+    mendable = any(problem.mendable for problem in report.problems)
+    return (_repair if repair and mendable else _refuse)(store, report.problems)
 
 
 def _compared_store(against: str | None, store: "Store") -> "Location | None":
@@ -153,28 +154,38 @@ def _compared_store(against: str | None, store: "Store") -> "Location | None":
 def _repair(store: "Store", problems: Sequence["Problem"]) -> int:
     """Repair a store, print what could not be mended, and return the exit code."""
     from pipeline.audit import verify
+    from pipeline.audit.repair import repair
+    from pipeline.audit.status import status_of
     from pipeline.store.store import Store
 
-    verify.repair(store, problems)
+    repair(store, problems)
     store = Store.open(store.location)
     left = verify.verify(store, 0.0).problems
     for problem in left:
         print(f"left: {problem.words}")
     if left:
         return _refuse(store, left)
+    if not status_of(store, None).trials_left:
+        print("Repaired: nothing is missing.")
+        return 0
     print("Repaired: what was bad counts as missing, and is computed again by")
     print("\n".join(store.record.commands(str(store))))
     return 0
 
 
 def _refuse(store: "Store", problems: Sequence["Problem"]) -> int:
-    """Print that a store is damaged, and what can be done; returns the exit code."""
-    remedy = (
-        f"; {command('verify', str(store), 'repair=true')} queues them for the next sweep"
-        if any(problem.mendable for problem in problems)
-        else ""
-    )
-    print(f"error: {len(problems)} problems in {store}{remedy}", file=sys.stderr)
+    """Print that a store is damaged or not all checked, what can be done; returns the exit code."""
+    unread = sum(problem.unread for problem in problems)
+    words = []
+    if bad := len(problems) - unread:
+        words.append(f"{bad} problems in {store}")
+    if any(problem.mendable for problem in problems):
+        words.append(
+            f"{command('verify', str(store), 'repair=true')} queues them for the next sweep"
+        )
+    if unread:
+        words.append(f"{unread} parts of {store} could not be checked, and are not touched")
+    print(f"error: {'; '.join(words)}", file=sys.stderr)
     return 1
 
 

@@ -70,7 +70,10 @@ def _planned(settings: "Settings") -> "Plan":
     from pipeline.plan.plan import make_plan
     from pipeline.sources import kinds
 
-    return make_plan(settings, kinds.resolve)
+    plan = make_plan(settings, kinds.resolve)
+    for line in kinds.notes(plan.sources):
+        print(f"note: {line}", file=sys.stderr)
+    return plan
 
 
 def _store_of(outcome: "Outcome") -> "Store":
@@ -100,15 +103,17 @@ def _run(settings: "Settings", plan: "Plan", observer: "SweepProgress") -> "Outc
 
 
 def _remainders(plan: "Plan") -> list[str]:
-    """A line for each stored source and block size: its blocks, and samples that are left over."""
+    """A line for each stored source and block size: its tiles, and samples that are left over."""
+    from pipeline.plan.tiles import counted
     from pipeline.sources import kinds
 
     return [
-        f"{source.name}: {source.available[size]:,} blocks of {size} x {size}, "
+        f"{source.name}: {counted(plan.tiles, source.name, size, trials)} of {size} x {size}"
+        f"{', a spread sample' * source.is_spread(size)}, "
         f"{kinds.dropped(source, size):,} samples dropped at the edges"
-        for source in plan.sources
-        for size in plan.block_sizes
-        if source.available
+        for source, row in zip(plan.sources, plan.cell_trials, strict=True)
+        for size, trials in zip(plan.block_sizes, row, strict=True)
+        if source.tiles
     ]
 
 

@@ -9,7 +9,7 @@ from pipeline.config.entries import Folders
 from pipeline.config.words import refuse_renamed
 from pipeline.errors import UserError, did_you_mean
 from pipeline.plan.axes import NAMED
-from pipeline.plan.settings import ALL, Entry, Settings
+from pipeline.plan.settings import ALL, AUTO, Entry, Settings
 
 MISSING = "???"
 # Parameters whose default is empty and whose meaning is known: whole numbers.
@@ -75,18 +75,26 @@ def _check_keys(raw: dict[str, Any]) -> None:
 def _check_together(settings: Settings) -> None:
     if settings.extend and settings.out is None:
         raise UserError("extend=true needs the store to add to: give out=STORE")
-    if settings.precision is not None and settings.trials != ALL and len(settings.trials) > 1:
+    listed = [] if isinstance(settings.trials, str) else settings.trials
+    if settings.precision is not None and len(listed) > 1:
         raise UserError(
             f"precision={settings.precision:g} runs up to one number of trials, got "
-            f"{len(settings.trials)}: give the most that may be taken, as trials=1e9"
+            f"{len(listed)}: give the most that may be taken, as trials=1e9"
         )
 
 
 def _trials(value: Any) -> tuple[int, ...] | str:
     if value == ALL:
         return ALL
+    if value in (AUTO, None, "null"):
+        return AUTO
     notation.refuse_thousands("trials", value, several=True)
-    return tuple(notation.integers("trials", value, minimum=1))
+    try:
+        return tuple(notation.integers("trials", value, minimum=1))
+    except UserError as error:
+        words = isinstance(value, str) and any(letter.isalpha() for letter in value)
+        hint = f"; or {AUTO} or {ALL}, alone" if words else ""
+        raise UserError(f"{error}{hint}") from error
 
 
 def _count(key: str, value: Any, minimum: int) -> int:
@@ -100,7 +108,8 @@ def _precision(value: Any) -> float | None:
     precision = notation.number("precision", value)
     if precision <= 0:
         raise UserError(
-            f"precision must be more than 0, got {value}: it is half the width of the 95 % interval"
+            f"precision must be more than 0, got {value}: it is how far a 95 % interval may reach "
+            "from its mean"
         )
     return precision
 

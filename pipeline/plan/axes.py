@@ -50,6 +50,8 @@ CURVE = NAMES[2:]
 CURVE_NAMES = NAMES[:-1]
 FREQ, ALGORITHM = "freq", "algorithm"
 TRIAL, UNIT, MOMENT = "trial", "unit", "moment"
+# Batches of neighbouring tiles; the ledger of errors summed up by batch, with the error's curve.
+BATCH, BATCHES = "batch", "batches"
 # A mask is the same for every algorithm.
 MASK_CURVE = tuple(name for name in CURVE if name != ALGORITHM)
 # How many coefficients n frequencies keep depends on these.
@@ -92,12 +94,12 @@ def shape(labels: Mapping[str, Any], axes: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(len(labels[name]) for name in axes)
 
 
-def without_algorithm(known: "NDArray[np.bool_]") -> "NDArray[np.bool_]":
-    """Whether each point of a mask is known for at least one algorithm.
+def without_algorithm(counts: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """How many trials of each point of a mask are measured: the most that any algorithm has.
 
-    `known` (operation, selection, algorithm, freq) -> (operation, selection, freq).
+    `counts` (operation, selection, algorithm, freq) -> (operation, selection, freq).
     """
-    whole: NDArray[np.bool_] = known.max(axis=CURVE.index(ALGORITHM))
+    whole: NDArray[np.float64] = counts.max(axis=CURVE.index(ALGORITHM))
     return whole
 
 

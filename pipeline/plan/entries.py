@@ -1,35 +1,71 @@
 """Sources, operations, selections and block sizes of a sweep, each checked on its own."""
 
+import dataclasses
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asm_core import validate
 from pipeline.errors import UserError, did_you_mean
+from pipeline.plan.tiles import Tiles
 
 # A larger block takes N^4 / 4 products, which is minutes for a few thousand trials.
 MAX_BLOCK_SIZE = 256
+# An entry of the identity of a stored source: the block sizes, ascending, of which trials are a
+# spread sample of its tiles; none where there are none.
+SPREAD = "spread"
 
 
 @dataclass(frozen=True)
 class Source:
     """One entry of conf/source, resolved: everything a worker needs to draw its blocks.
 
-    `parameters` are those of the entry, plain JSON; `identity` is what decides its numbers;
-    `available` is the number of blocks by block size, None where blocks are drawn without end;
-    `quality` is that of JPEG quantisation, 1 .. 100, None without it; `seconds` is the time to draw
-    one sample, for the estimate; `content` describes what lies at its path, as an object of the
-    class that its kind names, None where blocks are drawn.
+    `parameters` are those of the entry, plain JSON; `identity` is what decides its numbers; `tiles`
+    are its blocks by block size where it is stored, None where blocks are drawn without end;
+    `ordered` are the block sizes at which it is stored as trials, one block an image, whose order
+    is kept; `quality` is that of JPEG quantisation, 1 .. 100, None without it; `seconds` is the
+    time to draw one sample, for the estimate; `content` describes what lies at its path, as an
+    object of the class that its kind names, None where blocks are drawn.
     """
 
     name: str
     kind: str
     parameters: dict[str, Any]
     identity: dict[str, Any]
-    available: dict[int, int] | None = None
+    tiles: dict[int, Tiles] | None = None
+    ordered: tuple[int, ...] = ()
     quality: int | None = None
     seconds: float = 5e-9
     content: Any = None
+
+    @property
+    def available(self) -> dict[int, int] | None:
+        """The number of blocks by block size, None where they are drawn without end."""
+        if self.tiles is None:
+            return None
+        return {size: tiles.count for size, tiles in self.tiles.items()}
+
+    def is_spread(self, size: int) -> bool:
+        """Whether trials are a spread sample of its tiles, and not tiles in natural order."""
+        return size in self.identity.get(SPREAD, ())
+
+    def spread(self, seed: int, sizes: Collection[int]) -> "Source":
+        """The same stored source, whose trials are a spread sample of its tiles at these sizes.
+
+        The sample depends on the seed, the content and the block size alone: qualities of the same
+        images are measured on the same tiles, and other block sizes may be added later.
+        """
+        if not sizes or self.tiles is None:
+            return self
+        content = {k: v for k, v in self.identity.items() if k not in ("kind", "quality")}
+        key = json.dumps([seed, content], sort_keys=True)
+        tiles = {
+            size: each.spread(f"{key} {size}") if size in sizes else each
+            for size, each in self.tiles.items()
+        }
+        identity = {**self.identity, SPREAD: sorted(sizes)}
+        return dataclasses.replace(self, tiles=tiles, identity=identity)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ parameters and contents), and beside them the seed, the type of the numbers and 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.plan.axes import NAMED, NAMES, Labels
+from pipeline.plan.entries import SPREAD
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,11 @@ class Identity:
 def differences(stored: Identity, wanted: Identity) -> list[str]:
     """One phrase for each thing that differs; the order of values on an axis does not matter."""
     have, want = stored.to_json(), wanted.to_json()
+    words = _orders(stored, wanted)
+    for each in (have, want):
+        each["source"] = {name: _but_order(e) for name, e in each["source"].items()}
     keys = [*NAMES, *sorted({*stored.fixed, *wanted.fixed})]
-    return [
+    return words + [
         f"{key} is {json.dumps(have.get(key))} in the store, {json.dumps(want.get(key))} here"
         for key in keys
         if _unordered(have.get(key)) != _unordered(want.get(key))
@@ -56,15 +60,18 @@ def joined(stored: Identity, wanted: Identity) -> Identity | None:
 
     None where the two cannot share a store: they differ in more than the values on their axes.
     """
-    if stored.fixed != wanted.fixed:
+    if stored.fixed != wanted.fixed or _orders(stored, wanted):
         return None
     axes: dict[str, Any] = {}
     for axis in NAMES:
         ours, theirs = stored.axes[axis], wanted.axes[axis]
         if axis in NAMED:
-            if any(ours.get(name, entry) != entry for name, entry in theirs.items()):
+            if any(
+                _but_order(ours.get(name, entry)) != _but_order(entry)
+                for name, entry in theirs.items()
+            ):
                 return None
-            axes[axis] = {**ours, **theirs}
+            axes[axis] = ours | {n: _spread(entry, ours.get(n, {})) for n, entry in theirs.items()}
         else:
             axes[axis] = [*ours, *(value for value in theirs if value not in ours)]
     return Identity(axes, stored.fixed)
@@ -78,7 +85,8 @@ def renewed(begun: Identity, current: Identity) -> Identity:
     axes = dict(begun.axes)
     for axis in NAMED:
         axes[axis] = {
-            name: current.axes[axis].get(name, entry) for name, entry in begun.axes[axis].items()
+            name: _spread(current.axes[axis].get(name, entry), entry, current.axes["block_size"])
+            for name, entry in begun.axes[axis].items()
         }
     return Identity(axes, begun.fixed)
 
@@ -98,6 +106,34 @@ def positions(labels: Labels, wanted: Labels) -> dict[str, list[int]]:
                 raise UserError(f"the store has no {axis}={value}: it has {labels[axis]}")
         places[axis] = [labels[axis].index(value) for value in wanted[axis]]
     return places
+
+
+def _orders(stored: Identity, wanted: Identity) -> list[str]:
+    """A phrase for each cell of which one has all tiles, and the other a sample of the same."""
+    words = {True: "a spread sample of its tiles", False: "all of its tiles in their own order"}
+    have, want = stored.axes["source"], wanted.axes["source"]
+    return [
+        f"source {name} of block_size={size} is {words[size in have[name].get(SPREAD, ())]} in the "
+        f"store, {words[size in entry.get(SPREAD, ())]} here"
+        for name, entry in want.items()
+        if name in have and _but_order(have[name]) == _but_order(entry)
+        for size in wanted.axes["block_size"]
+        if size in stored.axes["block_size"]
+        and (size in have[name].get(SPREAD, ())) != (size in entry.get(SPREAD, ()))
+    ]
+
+
+def _but_order(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry without the order of its trials, which each block size has for itself."""
+    return {key: value for key, value in entry.items() if key != SPREAD}
+
+
+def _spread(
+    entry: Mapping[str, Any], other: Mapping[str, Any], but: Collection[int] = ()
+) -> dict[str, Any]:
+    """An entry that is also spread at the block sizes at which another is, but for some."""
+    sizes = {*entry.get(SPREAD, ()), *(s for s in other.get(SPREAD, ()) if s not in but)}
+    return _but_order(entry) | ({SPREAD: sorted(sizes)} if sizes else {})
 
 
 def _unordered(value: Any) -> Any:

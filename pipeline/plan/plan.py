@@ -21,7 +21,8 @@ from pipeline.plan.axes import CURVE, FREQ, METRICS, Labels, shape
 from pipeline.plan.entries import Choice, Source
 from pipeline.plan.grid import Grid, Rectangle
 from pipeline.plan.identity import Identity
-from pipeline.plan.settings import Settings
+from pipeline.plan.settings import AUTO, Settings
+from pipeline.plan.tiles import TilesBySource
 
 # Raised whenever the arrays of a store change their meaning or layout.
 LAYOUT_VERSION = 4
@@ -31,6 +32,9 @@ LAYOUT_VERSION = 4
 MAX_UNIT_BYTES = 1 << 28
 # A ledger row per unit, read whole when a store is opened.
 MAX_UNITS = 1_000_000
+
+# Trials of sources that draw blocks, unless the user asks for another number: the notebook's.
+DRAWN_TRIALS = 1000
 
 # Which field of a plan has the values of an axis.
 _FIELDS = {
@@ -73,6 +77,11 @@ class Plan:
     def grid(self) -> Grid:
         """What the plan asks of a store."""
         return Grid(self.labels, self.cell_trials, self.unit_trials)
+
+    @property
+    def tiles(self) -> TilesBySource:
+        """The tiles of each stored source, by block size."""
+        return {source.name: source.tiles for source in self.sources if source.tiles}
 
     @property
     def trials(self) -> int:
@@ -202,8 +211,19 @@ def make_plan(settings: Settings, resolve: Resolver) -> Plan:
             hint = did_you_mean(algorithm, validate.ALGORITHMS)
             raise UserError(f"unknown algorithm {algorithm!r}: {hint}")
     sources = _sources(settings.source, resolve, block_sizes)
+    for source in sources if "apx_offset" in settings.algorithm else ():
+        for size, available in (source.available or {}).items():
+            if available < 2:
+                raise UserError(
+                    "algorithm=apx_offset estimates its constant on other blocks than it is judged "
+                    f"on, and source {source.name} has {available} of {size} x {size}: leave it out"
+                )
     cell_trials = tuple(
         tuple(_trials(settings.trials, source, size) for size in block_sizes) for source in sources
+    )
+    sources = tuple(
+        source.spread(settings.seed, _sampled(settings, source, row))
+        for source, row in zip(sources, cell_trials, strict=True)
     )
     prefixes = (
         (max(max(row) for row in cell_trials),)
@@ -260,6 +280,8 @@ def _check_prefixes(plan: Plan) -> None:
 def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
     """How many trials of a cell the sweep wants."""
     if source.available is None:
+        if wanted == AUTO:
+            return DRAWN_TRIALS
         if isinstance(wanted, str):
             raise UserError(
                 f"trials=all needs a source with an end, and {source.name} draws without one: "
@@ -272,10 +294,26 @@ def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
     if wanted[-1] > available:
         raise UserError(
             f"trials={wanted[-1]} is more than the {available} blocks of {size} x {size} that "
-            f"source {source.name} has: use at most {available}, or, of stored blocks alone, "
-            "trials=all"
+            f"source {source.name} has: use at most {available}, or trials=auto for every one"
         )
     return wanted[-1]
+
+
+def _sampled(settings: Settings, source: Source, trials: Sequence[int]) -> list[int]:
+    """The block sizes of which a sweep measures, now or at first, only some tiles of a source.
+
+    In natural order these would be the top of the first image.  All tiles are read fastest in that
+    order; but a list of trials and a precision report on the first of them, too.
+    """
+    if source.available is None:
+        return []
+    several = not isinstance(settings.trials, str) and len(settings.trials) > 1
+    some = several or settings.precision is not None
+    return [
+        size
+        for size, count in zip(settings.block_size, trials, strict=True)
+        if size not in source.ordered and (some or count < source.available[size])
+    ]
 
 
 def to_json(plan: Plan, of_source: Callable[[Source], dict[str, Any]]) -> dict[str, Any]:

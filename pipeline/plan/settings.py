@@ -8,6 +8,8 @@ import yaml
 
 # As trials: every block of stored sources; as store_trials: every trial.
 ALL = "all"
+# As trials: every block of stored sources, and of drawn ones as many as the notebook.
+AUTO = "auto"
 Entry = dict[str, Any]
 
 
@@ -16,11 +18,11 @@ class Settings:
     """What one command asks for.
 
     Every value has its type; whether values fit together is checked by `plan.make_plan`.  `trials`
-    are the numbers at which the estimate is reported, or "all"; `store_trials` is how many are kept
-    one by one, None for all; `source`, `operation` and `selection` are entries by name, `cluster`
-    is one entry.  `given` has the keys that the user gave, in order, each with its value in the
-    notation of the command line; `config_dirs` are the user's own folders of entries.  These two
-    are left out of comparisons: they say how settings were given, and not what they are.
+    are the numbers at which the estimate is reported, or "all" or "auto"; `store_trials` is how
+    many are kept one by one, None for all; `source`, `operation` and `selection` are entries by
+    name, `cluster` is one entry.  `given` has the keys that the user gave, in order, each with its
+    value in the notation of the command line; `config_dirs` are the user's own folders of entries.
+    These two are left out of comparisons: they say how settings were given, and not what they are.
     """
 
     freqs: tuple[int, ...]

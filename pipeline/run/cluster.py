@@ -1,5 +1,6 @@
 """A Dask client for each kind of cluster; entries are in conf/cluster."""
 
+import dataclasses
 import logging
 import re
 import signal
@@ -12,12 +13,9 @@ from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, Worker
 from distributed.utils import silence_logging_cmgr
 
-from asm_core import KERNEL_VERSION
-from asm_core.sources import STREAM_VERSION
-from pipeline.errors import Stopped, UserError, did_you_mean
-from pipeline.plan.plan import LAYOUT_VERSION
-
-Versions = tuple[int, int, int]
+from pipeline.errors import MisfitError, Stopped, UserError, did_you_mean
+from pipeline.plan.plan import Plan
+from pipeline.run.worker import misfit, plan_to_text
 
 KINDS = ("local", "processes", "scheduler")
 
@@ -49,16 +47,16 @@ def connect(settings: dict[str, Any], client: Client | None = None) -> Iterator[
     Raises
     ------
     UserError
-        Where a scheduler does not answer, has no worker, or has workers of another version.
+        Where a scheduler does not answer, or has no worker.
     """
     if client is not None:
-        _check_workers(client, client.scheduler_info()["address"], _SECONDS_FOR_A_WORKER)
+        _await_worker(client, client.scheduler_info()["address"], _SECONDS_FOR_A_WORKER)
         yield client
     elif is_shared(settings):
         # Silence Dask's log: whoever catches an error reports it in one line.
         quiet = silence_logging_cmgr(logging.CRITICAL)
         with quiet, _reach(settings["address"], settings["timeout"]) as reached:
-            _check_workers(reached, settings["address"], settings["timeout"])
+            _await_worker(reached, settings["address"], settings["timeout"])
             yield reached
     else:
         with _own_cluster(settings) as own:
@@ -129,24 +127,32 @@ def _reach(address: str, timeout: float) -> Client:
         ) from error
 
 
-def _versions() -> Versions:
-    return KERNEL_VERSION, STREAM_VERSION, LAYOUT_VERSION
-
-
-def _check_workers(client: Client, address: str, timeout: float) -> None:
+def _await_worker(client: Client, address: str, timeout: float) -> None:
     try:
         client.wait_for_workers(1, timeout=timeout)
     except TimeoutError as error:
         raise UserError(
             f"the scheduler at {address} has no worker: start one with dask worker {address}"
         ) from error
-    try:
-        versions = client.run(_versions)
-    except Exception as error:  # whatever a worker of another installation raises
-        raise UserError(f"a worker of {address} cannot load this program: {error}") from error
-    for worker, theirs in versions.items():
-        if theirs != _versions():
-            raise UserError(
-                f"worker {worker} computes with versions {theirs} of kernel, stream and layout, "
-                f"this program with {_versions()}: install the same version on both"
-            )
+
+
+def check_workers(client: Client, plan: Plan) -> None:
+    """Refuse a cluster with a worker that does not compute a plan as this process does.
+
+    Workers that join later are checked by themselves, before their first unit of each round.
+
+    Raises
+    ------
+    UserError
+        It names the worker, and what differs.
+    """
+    # Stored sources are left out: the records of a hundred thousand files need not be sent.
+    drawn = tuple(source for source in plan.sources if source.content is None)
+    text = plan_to_text(dataclasses.replace(plan, sources=drawn))
+    answers = client.run(misfit, text, on_error="return")
+    for worker, reason in answers.items():
+        if isinstance(reason, BaseException):
+            # Whatever a worker of another installation raises.
+            raise UserError(f"worker {worker} cannot load this program: {reason}") from reason
+        if reason:
+            raise UserError(str(MisfitError(worker, reason)))

@@ -13,7 +13,7 @@ from typing import Protocol
 from dask.utils import format_bytes
 from distributed import Client
 
-from pipeline.errors import Stopped, UserError, command
+from pipeline.errors import Stopped, UserError, cannot, command
 from pipeline.plan import estimate, precision
 from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan
@@ -22,8 +22,10 @@ from pipeline.run import cluster
 from pipeline.run.tasks import map_units
 from pipeline.run.worker import load_kernels, plan_to_text, run_unit, sees_store
 from pipeline.store import lock, record
+from pipeline.store.damage import damage, losing
+from pipeline.store.leftovers import remove_leftovers
 from pipeline.store.location import Location
-from pipeline.store.store import Store, damage, find_for, location_of, remove_leftovers
+from pipeline.store.store import Store, find_for, location_of
 
 # After so long a user is told that kernels are being compiled; from numba's cache they take 0.3 s.
 _SECONDS_OF_LOADING = 1.5
@@ -108,12 +110,13 @@ def execute(
         return Outcome(todo.plan, todo.store)
     _check_space(location, todo)
     shared = client is not None or cluster.is_shared(settings.cluster)
-    if not shared:
-        _load_kernels(todo.plan, observer)
     with ExitStack() as stack:
         # Refusals come before anything is started, or written.
         if shared:
             client = stack.enter_context(cluster.connect(settings.cluster, client))
+        _load_kernels(todo.plan, observer)
+        if client is not None:
+            cluster.check_workers(client, todo.plan)
         held = stack.enter_context(lock.held(location))
         for name in remove_leftovers(location):
             observer.notify(f"Removed {name}, which a process that died left half written.")
@@ -187,9 +190,7 @@ def _begin_round(store: Store | None, plan: Plan, new: record.Record, location: 
         else:
             store.begin_round(plan, new, plan_to_text(plan))
     except OSError as error:
-        raise UserError(
-            f"cannot write {location}: {error.strerror or error}: choose another results=..."
-        ) from error
+        raise UserError(cannot("write", location, error, "choose another results=...")) from error
     except UserError:
         raise
     except Exception as error:  # zarr raises whatever it meets
@@ -236,7 +237,8 @@ class _Sweep:
         try:
             for number in itertools.count(1):
                 self._round(client, number, missing)
-                following = self._following()
+                with losing(self.store.location):
+                    following = self._following()
                 if following is None:
                     break
                 missing = following
@@ -248,7 +250,8 @@ class _Sweep:
                     self._finish(time.perf_counter() - began)
             raise
         self.outcome.seconds = time.perf_counter() - began
-        self._finish(self.outcome.seconds)
+        with losing(self.store.location):
+            self._finish(self.outcome.seconds)
 
     def _following(self) -> list[Missing] | None:
         """What the next round is to measure, once the store is ready for it; None at the end."""
@@ -280,7 +283,8 @@ class _Sweep:
                 news.computed += unit.trials
                 outcome.computed += unit.trials
             if count % _ROWS_BETWEEN_PACKING == 0:
-                self.store.pack()
+                with losing(self.store.location):
+                    self.store.pack()
             self.observer.advance(unit.trials)
 
     def _quarantine(self, unit: Unit, reason: str) -> None:
@@ -337,7 +341,13 @@ def _next_round(plan: Plan, last: Plan, store: Store | None, goal: float | None)
     totals = store.cell_totals(last)
     trials = [
         [
-            precision.next_trials(totals[s, b], goal, measured, plan.cell_trials[s][b])
+            precision.next_trials(
+                totals[s, b],
+                goal,
+                measured,
+                plan.cell_trials[s][b],
+                store.cell_sums(last, plan.sources[s].name, plan.block_sizes[b]),
+            )
             for b, measured in enumerate(row)
         ]
         for s, row in enumerate(last.cell_trials)

@@ -1,6 +1,7 @@
 """Units as tasks of a cluster, which are tried again where they fail or their worker dies."""
 
 import itertools
+import random
 import signal
 import threading
 import uuid
@@ -11,7 +12,7 @@ from queue import Empty, SimpleQueue
 
 from distributed import Client, Future, KilledWorker
 
-from pipeline.errors import Stopped, StoreLostError, UnitError
+from pipeline.errors import MisfitError, Stopped, StoreLostError, UnitError
 from pipeline.plan.grid import Missing, Unit
 from pipeline.run.workers import Workers
 
@@ -20,6 +21,8 @@ from pipeline.run.workers import Workers
 _TASKS_PER_THREAD = 4
 # How often a unit is tried again before it is given up: failures by chance rarely come in threes.
 RETRIES = 2
+# Once a worker was refused, tasks name the workers that may run them: not all of a thousand.
+_NAMED_WORKERS = 16
 # How soon Ctrl-C is noticed while units run.
 _POLL_SECONDS = 0.2
 
@@ -37,7 +40,9 @@ def map_units(
     not grow with the number of units.  A unit that raises is tried again.  When a worker dies, Dask
     gives its units to others.  A unit that was on four workers that died may be the cause, or may
     have run beside it: it is run again when all others are done, with nothing beside it.  Units
-    that still fail are given up.  After Ctrl-C, units that are being computed are completed.
+    that still fail are given up.  A worker that does not compute as this program does is
+    refused: its units go to others, and for them it is no attempt.  After Ctrl-C, units that are
+    being computed are completed.
 
     Parameters
     ----------
@@ -57,7 +62,7 @@ def map_units(
     Stopped
         At the end, after Ctrl-C.
     ClusterLostError
-        Where the scheduler is gone.
+        Where the scheduler is gone, or every worker that is left was refused.
     StoreLostError
         Where a unit met a store that nothing can be written to.
     """
@@ -72,7 +77,10 @@ def map_units(
                 left = flight.cancel_waiting()
                 notify(f"Stopping: storing {left} units in flight; Ctrl-C again stops at once.")
             elif not stopping:
-                flight.fill(queue, _TASKS_PER_THREAD * workers.threads())
+                window = _TASKS_PER_THREAD * workers.threads()
+                for missing in flight.take_stranded(workers.fit):
+                    queue.put_back(missing)
+                flight.fill(queue, window, workers.fit if workers.has_refused else None)
             if not flight.running and (stopping or queue.is_empty):
                 break
             publish(missing.unit for missing in flight.running.values())
@@ -83,6 +91,10 @@ def map_units(
             missing, error = ended
             if isinstance(error, StoreLostError):
                 raise error
+            if isinstance(error, MisfitError):
+                workers.refuse(error)
+                queue.put_back(missing)
+                continue
             if error is None or not queue.try_again(missing, error):
                 yield missing.unit, None if error is None else _reason(missing.unit, error)
     if stopping:
@@ -116,6 +128,11 @@ class _Queue:
         self.is_empty = missing is None and not self._suspects
         return missing
 
+    def put_back(self, missing: Missing) -> None:
+        """Queue a unit that was not begun once more."""
+        (self._suspects if missing == self._alone else self._again).append(missing)
+        self.is_empty = False
+
     def try_again(self, missing: Missing, error: BaseException) -> bool:
         """Queue a unit that failed once more; False if it has used up its attempts."""
         killed = isinstance(error, KilledWorker)
@@ -137,18 +154,33 @@ class _Flight:
         self._client, self._task = client, task
         self._name, self._serial = f"unit-{uuid.uuid4().hex}", itertools.count()
         self._ended: SimpleQueue[Future[None]] = SimpleQueue()
+        self._named: dict[Future[None], frozenset[str]] = {}
         self.running: dict[Future[None], Missing] = {}
 
-    def fill(self, queue: _Queue, window: int) -> None:
-        """Submit units until `window` of them are in flight, or none is left for now."""
+    def fill(self, queue: _Queue, window: int, fit: frozenset[str] | None) -> None:
+        """Submit units until `window` of them are in flight, or none is left for now.
+
+        `fit` are the workers that may have them; None for any, also those that join later.
+        """
         while len(self.running) < window:
             missing = queue.next(idle=not self.running)
             if missing is None:
                 return
             key = f"{self._name}-{next(self._serial)}"
-            future = self._client.submit(self._task, missing, key=key, pure=False)
+            named = random.sample(sorted(fit), min(len(fit), _NAMED_WORKERS)) if fit else None
+            future = self._client.submit(self._task, missing, key=key, pure=False, workers=named)
             self.running[future] = missing
+            if named:
+                self._named[future] = frozenset(named)
             future.add_done_callback(self._ended.put)
+
+    def take_stranded(self, fit: frozenset[str]) -> list[Missing]:
+        """Take back units whose tasks name workers that are all gone: they would wait for ever."""
+        stranded = [future for future, named in self._named.items() if not named & fit]
+        for future in stranded:
+            del self._named[future]
+            future.cancel()
+        return [self.running.pop(future) for future in stranded]
 
     def wait(self, seconds: float) -> tuple[Missing, BaseException | None] | None:
         """Wait for a unit to end; returns it and its error, or None if none ends in time."""
@@ -157,6 +189,7 @@ class _Flight:
         except Empty:
             return None
         missing = self.running.pop(future, None)
+        self._named.pop(future, None)
         if missing is None:
             return None
         error = _error(future)
@@ -168,6 +201,7 @@ class _Flight:
         started = {key for stacks in self._client.call_stack().values() for key in stacks}
         for future in [future for future in self.running if future.key not in started]:
             del self.running[future]
+            self._named.pop(future, None)
             future.cancel()
         return len(self.running)
 

@@ -5,6 +5,7 @@ the store once a round: when it was sent with each task, the records of 100,000 
 distributed's log of messages and took 20 GB.
 """
 
+import asyncio
 import errno
 import json
 import math
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
+from distributed import get_worker
 from numpy.typing import NDArray
 
 from asm_core import (
@@ -24,16 +26,19 @@ from asm_core import (
     measure,
     measure_into,
 )
+from asm_core.batches import sums_by_batch
 from asm_core.moments import moments_of
-from pipeline.errors import StoreLostError, UnitError
+from pipeline.errors import MisfitError, StoreLostError, UnitError, UnreadableError
 from pipeline.plan.axes import Labels
 from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan, from_json, to_json
+from pipeline.run import fitness
+from pipeline.run.offsets import APX_OFFSET, Offsets
 from pipeline.sources import kinds
 from pipeline.store import lock
 from pipeline.store.location import Location
 from pipeline.store.store import Store
-from pipeline.store.writer import UnitWriter
+from pipeline.store.writer import UnitWriter, read_plan
 
 # Samples drawn at a time, 1 MiB of float64: half or twice as many took 5 to 10 % longer.  Of large
 # blocks at least so many, since each call of the kernel has a fixed cost.
@@ -64,6 +69,8 @@ def run_unit(store: str, session: str, missing: Missing) -> None:
     ------
     StoreLostError
         Where nothing more can be written.
+    MisfitError
+        Where this process does not compute as the program does that planned the round.
     UnitError
         For whatever else goes wrong; it says in which unit.
     """
@@ -71,6 +78,8 @@ def run_unit(store: str, session: str, missing: Missing) -> None:
     try:
         plan, writer = _round_of(store, session)
         writer.write(unit, _measured(store, session, plan, missing))
+    except MisfitError:
+        raise
     except OSError as error:
         if error.errno in _UNWRITABLE:
             raise StoreLostError(f"cannot write {store}: {error.strerror}") from error
@@ -80,18 +89,59 @@ def run_unit(store: str, session: str, missing: Missing) -> None:
 
 
 def plan_to_text(plan: Plan) -> str:
-    """A plan as JSON text, as the store keeps it for the workers of a round."""
-    return json.dumps(to_json(plan, kinds.to_json), separators=(",", ":"))
+    """A plan as JSON text, as the store keeps it for the workers of a round.
+
+    Beside it is what this process computes with, for them to compare.
+    """
+    data = {
+        "versions": fitness.versions(),
+        "checksums": fitness.checksums(plan),
+        "plan": to_json(plan, kinds.to_json),
+    }
+    return json.dumps(data, separators=(",", ":"))
 
 
 def plan_from_text(text: str) -> Plan:
-    """The inverse of `plan_to_text`."""
-    return from_json(json.loads(text), kinds.from_json)
+    """The inverse of `plan_to_text`.
+
+    Raises
+    ------
+    MisfitError
+        Where this process computes with anything else than the one that wrote the text.
+    """
+    data = json.loads(text)
+    # The rest can be read by the same version alone.
+    if reason := fitness.other_versions(data.get("versions", {})):
+        raise MisfitError(_address(), reason)
+    plan = from_json(data["plan"], kinds.from_json)
+    if reason := fitness.other_bits(data["checksums"], plan):
+        raise MisfitError(_address(), reason)
+    return plan
+
+
+async def misfit(text: str) -> str | None:
+    """Why the process that this runs in must refuse the plan of a text; None if it need not."""
+    try:
+        # In a thread: a worker that loads its kernels goes on answering the scheduler.
+        await asyncio.to_thread(plan_from_text, text)
+    except MisfitError as error:
+        return error.reason
+    return None
+
+
+def _address() -> str:
+    try:
+        return str(get_worker().address)
+    except ValueError:
+        return "in this process"
 
 
 def sees_store(store: str) -> bool:
     """Whether a worker finds the store where the client has it."""
-    return Store.find(Location(store)) is not None
+    try:
+        return Store.find(Location(store)) is not None
+    except UnreadableError:
+        return False
 
 
 def _round_of(store: str, session: str) -> tuple[Plan, UnitWriter]:
@@ -102,8 +152,9 @@ def _round_of(store: str, session: str) -> tuple[Plan, UnitWriter]:
 # Two entries, for a cluster that two sweeps share.
 @lru_cache(maxsize=2)
 def _read_round(store: str, session: str) -> tuple[Plan, UnitWriter]:
-    writer = UnitWriter(Location(store))
-    return plan_from_text(writer.plan), writer
+    # The plan comes first, since it is refused where anything else than it may not be understood.
+    plan = plan_from_text(read_plan(Location(store)))
+    return plan, UnitWriter(Location(store))
 
 
 def _measured(
@@ -145,15 +196,19 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
     error, accuracy, regret = _empty([of_algorithms, of_masks, of_masks], reuse)
     batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
     part = empty_measures(len(operations), len(plan.algorithms), len(plan.freqs), batch)
-    for first in range(unit.start, unit.stop, batch):
-        take = min(batch, unit.stop - first)
-        blocks, known = kinds.draw_pair(source, plan.seed, size, first, take)
-        place = slice(first - unit.start, first - unit.start + take)
+    drawn = kinds.draw_in_turn(source, plan.seed, size, unit.start, unit.trials, batch)
+    offsets = Offsets(plan, unit) if APX_OFFSET in plan.algorithms else None
+    for place, blocks, known in drawn:
+        take = len(blocks)
         for s, selection in enumerate(ranks):
-            measure_into(part, blocks, plan.freqs, operations, plan.algorithms, selection, known)
-            error[:, s, ..., place] = part.error[..., :take]
-            accuracy[:, s, ..., place] = part.mask_accuracy[..., :take]
-            regret[:, s, ..., place] = part.regret[..., :take]
+            measure_into(
+                part, blocks, plan.freqs, operations, plan.algorithms, selection, known,
+                None if offsets is None else offsets.of(s, place),
+            )  # fmt: skip
+            # In two steps: an array of places beside the number s would turn the axes.
+            error[:, s][..., place] = part.error[..., :take]
+            accuracy[:, s][..., place] = part.mask_accuracy[..., :take]
+            regret[:, s][..., place] = part.regret[..., :take]
     return Measures(error, accuracy, regret)
 
 
@@ -167,8 +222,10 @@ def load_kernels(plan: Plan) -> None:
         blocks = np.zeros((1, size, size))
         if any(kinds.gives_coefficients(source) for source in plan.sources):
             blocks = block_idct(blocks)
-        measures = measure(blocks, [0], operations, plan.algorithms)
-        moments_of(measures.error.astype(np.float32))
+        measures = measure(blocks, [0], operations)
+        errors = measures.error.astype(np.float32)
+        moments_of(errors)
+        sums_by_batch(errors, np.zeros(1, np.int64))
 
 
 def _empty(shapes: Sequence[tuple[int, ...]], reuse: bool) -> list[NDArray[np.float32]]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from pipeline.analysis.claims import Claim
+from pipeline.analysis.claim import Claim
 from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.analysis.verdicts import Name
 from pipeline.plan.axes import CURVE_NAMES
@@ -71,7 +71,7 @@ def plot_curves(curves: Curves, *, log: bool = False) -> Figure:
             {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if beside else {}
         )
         panels[columns - 1].legend(fontsize="small", frameon=False, **place_of_legend)
-    figure.suptitle(_title(curves, [curve for _, curve in shown], columns), fontsize="medium")
+    figure.suptitle(_title(curves, shown, columns), fontsize="medium")
     return figure
 
 
@@ -87,13 +87,14 @@ def _finish_panel(axes: Axes, by_cost: bool, differing: Sequence[str], log: bool
         axes.set_ylim(bottom=0)
 
 
-def _title(curves: Curves, shown: Sequence[Curve], columns: int) -> str:
+def _title(curves: Curves, shown: Sequence[tuple[dict[str, Any], Curve]], columns: int) -> str:
     """The axis values that all curves share, how many trials they have, and the settings."""
     fixed = [axis for axis in CURVE_NAMES if axis not in curves.varying]
-    counts = sorted({int(curve["measured"].max()) for curve in shown})
-    trials = " to ".join(f"{count:,}" for count in (counts[:1] + counts[1:][-1:]))
+    by_count = sorted(shown, key=lambda each: int(each[1]["measured"].max()))
+    counts = list(dict.fromkeys(curves.counted(*each) for each in by_count))
+    trials = " to ".join(counts[:1] + counts[1:][-1:])
     described = ", ".join(_value(axis, curves.labels[axis][0]) for axis in fixed)
-    title = f"{described}\n{trials} trials, shaded: 95 % interval of the mean"
+    title = f"{described}\n{trials}, shaded: 95 % interval of the mean"
     if curves.settings:
         title += "\n" + textwrap.fill(curves.settings, 60 * columns)
     return title

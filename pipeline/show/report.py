@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import xarray as xr
 
-from pipeline.analysis.claims import Claim
+from pipeline.analysis.claim import Claim
 from pipeline.analysis.verdicts import Name
 
 _PREFACE = """\
@@ -15,10 +15,11 @@ Ehrlich and Davis, *Deep Residual Learning in the JPEG Transform Domain*, ICCV 2
 ([arXiv 1812.11690](https://arxiv.org/abs/1812.11690)).
 
 n = 0 .. 14 spatial frequencies are kept, n = 0 is the DC alone. Numbers are means over blocks with
-their 95 % intervals (Student's t, each n by itself); ratios are ratios of means, their intervals by
-the delta method. A test is positive where the claim holds, and its interval decides at each n:
-paired, trial by trial on the same blocks, but for claim 3, which compares different blocks. Tiles
-of the photograph are not independent: their intervals are those of 15 strips of neighbours."""
+their 95 % intervals (Student's t with Hall's transformation for skewed values, each n by itself);
+ratios are ratios of means, their intervals by the delta method. A test is positive where the claim
+holds, and its interval decides at each n: paired, trial by trial on the same blocks, but for claim
+3, which compares different blocks. Tiles of the photograph are not independent: their intervals are
+those of strips of neighbours (docs/results.md)."""
 
 
 def claims_page(claims: Iterable[Claim], figure: str | None = None) -> str:

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from asm_core.intervals import reach
 from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.plan import estimate
 from pipeline.plan.axes import CELL, CURVE_NAMES, TRIAL, shape
@@ -17,6 +18,11 @@ from pipeline.plan.plan import Plan
 from pipeline.plan.precision import trials_for
 from pipeline.show.progress import console, duration
 from pipeline.store.location import Location
+
+_ONE_BATCH = "No interval: all of these tiles lie in one strip of an image, or in one image."
+_COPIES = (
+    "No interval where errors of all images, or strips of the image, are alike to the last bit."
+)
 
 
 def print_curves(curves: Curves, precision: float | None = None) -> None:
@@ -31,23 +37,34 @@ def print_curves(curves: Curves, precision: float | None = None) -> None:
             # A store that was extended may have combinations that no sweep asked for.
             continue
         title = ", ".join(f"{axis}={name[axis]}" for axis in curves.varying or CURVE_NAMES)
-        out.print(Text(f"{title}: {count:,} trials", style="bold"))
+        tiles = curves.tiles.get(name["source"], {}).get(name["block_size"])
+        neighbours = "; intervals of batches of neighbours" if tiles and tiles.ends else ""
+        out.print(Text(f"{title}: {curves.counted(name, curve)}{neighbours}", style="bold"))
         out.print(_curve_table(in_range(curve, name["block_size"])))
+        without = curve["measured"][np.isnan(curve["ci_low"]) & (curve["measured"] > 1)]
+        if tiles and without.size:
+            out.print(_ONE_BATCH if tiles.in_one_batch(int(without.min())) else _COPIES)
         if precision is not None:
-            out.print(_reached(curve, count, precision))
+            out.print(_reached(curve, count, precision, tiles.count if tiles else None))
 
 
-def _reached(curve: Curve, count: int, precision: float) -> str:
-    widths = np.nan_to_num(curve["half_width"], nan=np.inf)
+def _reached(curve: Curve, count: int, precision: float, available: int | None) -> str:
+    """Whether a curve has a precision, and what it takes; `available` blocks are stored."""
+    widths = reach(curve["mean_error"], curve["ci_low"], curve["ci_high"])
+    widths = np.nan_to_num(widths, nan=np.inf)
     widest = float(widths.max())
     if widest <= precision:
         return f"precision={precision:g} is reached: the widest interval is +-{widest:.3g}"
     n = curve["freq"][widths.argmax()]
-    needed = f", it takes about {trials_for(widest, count, precision):,}" if count > 1 else ""
-    return (
-        f"precision={precision:g} is NOT reached: the interval at n = {n} is +-{widest:.3g} after "
-        f"{count:,} trials{needed}; trials=... is the most that may be taken"
-    )
+    at = f"there is no interval at n = {n}"
+    if np.isfinite(widest):
+        at = f"the interval at n = {n} is +-{widest:.4g}"
+    said = f"precision={precision:g} is NOT reached: {at} after {count:,} trials"
+    if count == available:
+        return f"{said}, which are all there are: add images"
+    known = count > 1 and np.isfinite(widest)
+    needed = f", it takes about {trials_for(widest, count, precision):,}" if known else ""
+    return f"{said}{needed}; trials=... is the most that may be taken"
 
 
 def _curve_table(curve: Curve) -> Table:

@@ -1,8 +1,10 @@
-"""Blocks from a .npy file or Zarr array: N x N tiles of its images, with values as they are stored.
+"""Blocks from a .npy file or Zarr array: N x N tiles of its images, with values as they are.
 
-The array has axes (images, height, width); an array (trials, N, N) has one tile per image.  Trial t
-is tile t, counted in the order of the images, and in row-major order within each.  Rows and columns
-beyond the last whole tile are dropped.  Workers read what they draw, and never the whole array.
+What the attributes of a Zarr array say of them, as xarray writes it, is done: `packing`.
+
+The array has axes (images, height, width); an array (trials, N, N) has one tile per image.  Tiles
+are counted in the order of the images, and in row-major order within each.  Rows and columns beyond
+the last whole tile are dropped.  Workers read what they draw, and never the whole array.
 """
 
 import dataclasses
@@ -10,8 +12,10 @@ import hashlib
 import json
 import math
 import os
+import stat
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,15 +24,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asm_core.validate import MOST_BATCHES, WHOLE
+from pipeline.errors import UnreadableError, cannot, refuse_unreadable
+from pipeline.sources import packing, pixels
+from pipeline.sources.packing import Missing, Packing
 from pipeline.sources.slabs import in_one_line, read_slab, slab_shape, slabs
-from pipeline.sources.tiling import cut, rows_of_tiles
+from pipeline.sources.tiling import groups, pick, strips
 from pipeline.store.location import Location
 
-# Errors are stored as float32, which ends at 3.4e38, and are sums of several samples.
-_LARGEST = 1e30
+# Errors are stored as float32, which ends at 3.4e38 and 1.2e-38, and are sums of several samples.
+_LARGEST, _SMALLEST = 1e30, 1e-30
 _REAL = "buif"
-# The slab that each thread read last: a thread draws consecutive blocks, and the slab, which may be
-# a large Zarr chunk, usually has those of the next draws too.
+# How real numbers are made of an array x that has others.
+_REMEDIES = {
+    "c": ": x.real, x.imag or abs(x)",
+    "M": ": (x - x.min()) / numpy.timedelta64(1, 's')",
+    "m": ": x / numpy.timedelta64(1, 's')",
+}
+# The slab that each thread read last: a thread draws blocks in ascending order, and the slab, which
+# may be a large Zarr chunk, usually has those of the next draws too.
 _LAST = threading.local()
 
 
@@ -39,7 +53,7 @@ class StoredArray:
     `shape` is (images, height, width), `dtype` in NumPy's notation.  `stamp` changes when a file of
     the array is written (at a URL, only when the array's metadata change); each process compares it
     before it draws.  `slab` is how many images, and how many rows of each, are read at a time;
-    `sha256` is that of the values.
+    `sha256` is that of the stored numbers, of which `packing` makes the values.
     """
 
     location: Location
@@ -47,24 +61,44 @@ class StoredArray:
     dtype: str
     stamp: str
     slab: tuple[int, int]
+    packing: Packing
     sha256: str = ""
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "StoredArray":
         """The array of which `to_json` gave the data."""
-        location, shape, slab = Location(data["location"]), tuple(data["shape"]), data["slab"]
-        return cls(**{**data, "location": location, "shape": shape, "slab": tuple(slab)})
+        return cls(
+            **{
+                **data,
+                "location": Location(data["location"]),
+                "shape": tuple(data["shape"]),
+                "slab": tuple(data["slab"]),
+                "packing": Packing(**data["packing"]),
+            }
+        )
 
     def to_json(self) -> dict[str, Any]:
         """All fields as plain JSON; the samples themselves are left out."""
-        location, shape, slab = str(self.location), list(self.shape), list(self.slab)
-        return {**vars(self), "location": location, "shape": shape, "slab": slab}
+        return {
+            **vars(self),
+            "location": str(self.location),
+            "shape": list(self.shape),
+            "slab": list(self.slab),
+            "packing": dict(vars(self.packing)),
+        }
+
+    def __len__(self) -> int:
+        """How many images."""
+        return self.shape[0]
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers: the values, but neither their place nor how they are stored."""
-        name = np.dtype(self.dtype).name
-        return {"shape": list(self.shape), "dtype": name, "sha256": self.sha256}
+        name, meant = np.dtype(self.dtype).name, np.dtype(self.packing.dtype).name
+        packed = {**vars(self.packing), "dtype": meant}
+        # Of most arrays nothing is said, and their identity neither.
+        said = {"packing": packed} if self.packing.scales or meant != name else {}
+        return {"shape": list(self.shape), "dtype": name, "sha256": self.sha256, **said}
 
     def available(self, block_size: int) -> int:
         """How many tiles there are over all images.
@@ -83,6 +117,20 @@ class StoredArray:
             )
         return tiles
 
+    def across(self, block_size: int) -> int:
+        """How many tiles a row of an image has."""
+        return self.shape[2] // block_size
+
+    def batches(self, block_size: int) -> tuple[int, ...]:
+        """The ends of batches of neighbouring tiles: strips of a single image, or whole images."""
+        images, down = self.shape[0], self.shape[1] // block_size
+        each = down * self.across(block_size)
+        if images == 1:
+            return strips(down, self.across(block_size))
+        # Of a billion images, only those at the ends of batches.
+        batches = min(images, MOST_BATCHES)
+        return groups(each * -(-images * np.arange(1, batches + 1) // batches))
+
     def dropped(self, block_size: int) -> int:
         """How many samples lie beyond the last whole tiles."""
         return math.prod(self.shape) - self.available(block_size) * block_size**2
@@ -99,52 +147,64 @@ def inspect(*, path: str) -> StoredArray:
     Raises
     ------
     ValueError
-        For a path that holds nothing or something else, an array that is not real or not three
-        axes long, and values that are not finite or beyond 1e30.
+        For a path that holds nothing or something else, an array that is not of real numbers or
+        not three axes long, missing values, values that are not finite or beyond 1e30, and whole
+        numbers beyond 2^53.
     """
     location = Location.of(path)
     if location.folder is not None:
         # The target of a link: the link may lead elsewhere by the time a worker draws.
         location = Location(os.path.realpath(location.folder))
-        if not (os.path.isfile(str(location)) or os.path.isdir(str(location))):
+        try:
+            mode = os.stat(str(location)).st_mode
+        except OSError as error:
+            refuse_unreadable(path, error)
+            mode = 0
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise ValueError(
                 f"{path} is not there: give a .npy file, or a Zarr array as a folder or URL"
             )
     values, stamp = _open(location)
     _check_form(location, values)
-    array = StoredArray(location, values.shape, values.dtype.str, stamp, slab_shape(values))
-    return dataclasses.replace(array, sha256=_digest(array, values))
+    packed, missing = _packing(location, values)
+    array = StoredArray(location, values.shape, values.dtype.str, stamp, slab_shape(values), packed)
+    return dataclasses.replace(array, sha256=_digest(array, values, missing))
 
 
-def tiles(array: StoredArray, block_size: int, first: int, count: int) -> NDArray[np.float64]:
-    """Tiles first .. first + count - 1 over all images, (count, N, N) float64, unscaled.
+def tiles(array: StoredArray, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Some tiles by their numbers over all images, ascending, (tiles, N, N) float64, unscaled.
 
     Raises
     ------
     ValueError
         For an array that can no longer be read or has changed since the sweep was planned.
     """
-    blocks = np.empty((count, block_size, block_size))
-    if not count:
+    blocks = np.empty((len(numbers), block_size, block_size))
+    if not len(numbers):
         # The parameters of a source are checked by a draw of nothing: no need to open the array.
         return blocks
     values = _open_unchanged(array)
+    if isinstance(values, np.ndarray):
+        blocks[:] = pick(values, block_size, numbers)
+        return blocks
     down, across = array.shape[1] // block_size, array.shape[2] // block_size
-    done = 0
-    while done < count:
-        image, start = divmod(first + done, down * across)
-        # Several whole images at once, or of a single one only the rows that its tiles lie in.
-        images = 1 if start else max((count - done) // (down * across), 1)
-        take = min(images * down * across - start, count - done)
-        rows = slice(0, down) if images > 1 else rows_of_tiles(slice(start, start + take), across)
+    image, row = np.divmod(numbers // across, down)
+    # Tiles of one slab at a time, from the first row to the last that they lie in.
+    step, high = array.slab
+    slab = image // step * -(-array.shape[1] // high) + row * block_size // high
+    edges = np.flatnonzero(np.diff(slab)) + 1
+    for place in np.split(np.arange(len(numbers)), edges):
+        a, b = place[0], place[-1]
+        whole = image[a] < image[b]
+        top, end = (0, down) if whole else (row[a], row[b] + 1)
         samples = _read(
             array,
             values,
-            slice(image, image + images),
-            slice(rows.start * block_size, rows.stop * block_size),
+            slice(int(image[a]), int(image[b]) + 1),
+            slice(int(top) * block_size, int(end) * block_size),
         )
-        blocks[done : done + take] = cut(samples, block_size)[start - rows.start * across :][:take]
-        done += take
+        begin = (image[a] * down + top) * across
+        blocks[a : b + 1] = pick(samples, block_size, numbers[a : b + 1] - begin)
     return blocks
 
 
@@ -165,6 +225,7 @@ def _open(location: Location) -> tuple[Any, str]:
             with warnings.catch_warnings(action="ignore"):
                 return np.lib.format.open_memmap(file, mode="r"), stamp
         except Exception as error:
+            refuse_unreadable(file, error)
             raise ValueError(
                 f"{file} is not a .npy file of numbers ({in_one_line(error)}): write it with "
                 "numpy.save"
@@ -176,10 +237,15 @@ def _open(location: Location) -> tuple[Any, str]:
     metadata = json.dumps(values.metadata.to_dict(), default=str, sort_keys=True)
     content = hashlib.sha256(metadata.encode())
     if location.folder is not None:
-        for folder, _, names in sorted(os.walk(location.folder)):
+        for folder, _, names in sorted(os.walk(location.folder, onerror=_unlisted)):
             for name in sorted(names):
                 content.update(f"{name} {_stamp(Path(folder, name))}".encode())
     return values, content.hexdigest()
+
+
+def _unlisted(error: OSError) -> None:
+    """Of `os.walk`, which would pass over a folder that it cannot list."""
+    raise UnreadableError(cannot("read", error.filename, error)) from error
 
 
 def _stamp(file: Path) -> str:
@@ -187,7 +253,7 @@ def _stamp(file: Path) -> str:
     try:
         status = os.stat(file)
     except OSError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from error
+        raise UnreadableError(cannot("read", file, error)) from error
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
@@ -196,6 +262,7 @@ def _check_form(location: Location, values: Any) -> None:
     if values.dtype.kind not in _REAL or values.dtype.itemsize > 8:
         raise ValueError(
             f"{location} has dtype {values.dtype}: save it as real numbers of at most 64 bits"
+            f"{_REMEDIES.get(values.dtype.kind, '')}"
         )
     if values.ndim != 3:
         raise ValueError(
@@ -208,43 +275,87 @@ def _check_form(location: Location, values: Any) -> None:
         )
 
 
-def _digest(array: StoredArray, values: Any) -> str:
-    """SHA-256 of dtype, shape and values (C order, little-endian); refuses values out of range."""
-    dtype = np.dtype(array.dtype)
-    content = hashlib.sha256(f"{dtype.name} {array.shape}".encode())
-    every = slice(0, array.shape[0]), slice(0, array.shape[1])
-    for images, rows in slabs(array.shape, array.slab, *every):
-        slab = read_slab(array.location, values, images, rows)
-        if dtype.kind == "f":
-            _check_values(array, slab, images.start, rows.start)
-        content.update(np.ascontiguousarray(slab, dtype.newbyteorder("<")).data)
-    return content.hexdigest()
-
-
-def _check_values(array: StoredArray, slab: NDArray[Any], image: int, row: int) -> None:
-    """Refuse a value that is not finite or is too large, and name its index in the array."""
-    # Two numbers are enough to test: if any value is NaN, so are the least and the largest.
-    with np.errstate(invalid="ignore"):
-        least, largest = float(slab.min()), float(slab.max())
-    if -_LARGEST <= least and largest <= _LARGEST:
-        return
-    wrong = ~np.isfinite(slab)
-    if wrong.any():
-        why = "values must be finite: replace it"
-    else:
-        wrong = np.abs(slab) > _LARGEST
-        why = f"at most {_LARGEST:g} is allowed, since errors are stored as float32: rescale it"
-    i, j, k = (int(index) for index in np.argwhere(wrong)[0])
-    raise ValueError(
-        f"{array.location} holds {float(slab[i, j, k]):g} at index "
-        f"({image + i}, {row + j}, {k}), and {why}"
+def _packing(location: Location, values: Any) -> tuple[Packing, Missing]:
+    """What the attributes of a Zarr array say of its values; of a file of NumPy, nothing."""
+    if isinstance(values, np.ndarray):
+        return Packing(values.dtype.str), Missing()
+    attributes = values.attrs.asdict()
+    # Of format 2, which has no other place, xarray takes Zarr's own fill value for missing.  An
+    # array without this attribute is none of xarray's: there it fills chunks that are not written.
+    of_xarray = values.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in attributes
+    return packing.read(
+        location, values.dtype, attributes, values.fill_value if of_xarray else None
     )
 
 
+def _digest(array: StoredArray, values: Any, missing: Missing) -> str:
+    """SHA-256 of dtype, shape and stored numbers (C order, little-endian); refuses wrong values."""
+    dtype = np.dtype(array.dtype)
+    content = hashlib.sha256(f"{dtype.name} {array.shape}".encode())
+    every = slice(0, array.shape[0]), slice(0, array.shape[1])
+    largest = 0.0
+    for images, rows in slabs(array.shape, array.slab, *every):
+        slab = read_slab(array.location, values, images, rows)
+        _check_values(array, missing, slab, images.start, rows.start)
+        if largest < _SMALLEST:
+            largest = max(largest, float(np.abs(array.packing.decode(slab)).max()))
+        content.update(np.ascontiguousarray(slab, dtype.newbyteorder("<")).data)
+    if 0 < largest < _SMALLEST:
+        raise ValueError(
+            f"{array.location} holds nothing larger than {largest:g} in magnitude, and errors, "
+            f"which are stored as float32, need {_SMALLEST:g}: rescale it"
+        )
+    return content.hexdigest()
+
+
+def _check_values(
+    array: StoredArray, missing: Missing, slab: NDArray[Any], image: int, row: int
+) -> None:
+    """Refuse a number that has no value or not an exact one, and name its index in the array."""
+
+    def holds(place: tuple[int, ...], number: Any) -> str:
+        i, j, k = place
+        return f"{array.location} holds {number} at index ({image + i}, {row + j}, {k}), "
+
+    found = missing.find(array.packing, slab)
+    if found:
+        place, name, said = found
+        raise ValueError(
+            f"{holds(place, slab[place])}which stands for a missing value ({name}={said!r}): fill "
+            "it, or leave its image out"
+        )
+    meant = array.packing.meant(slab)
+    if meant.dtype.kind in "iu" and meant.dtype.itemsize == 8:
+        wrong = (meant > WHOLE) | (meant < -WHOLE if meant.dtype.kind == "i" else False)
+        if wrong.any():
+            place = pixels.place_of(wrong)
+            raise ValueError(
+                f"{holds(place, meant[place])}and whole numbers beyond 2^53 would be rounded: "
+                "subtract their mean, or rescale them"
+            )
+    if meant.dtype.kind == "f" or array.packing.scales:
+        _check_floats(array.packing.decode(slab), holds)
+
+
+def _check_floats(values: NDArray[Any], holds: Callable[[tuple[int, ...], str], str]) -> None:
+    """Refuse a value that is not finite or is too large."""
+    # Two numbers are enough to test: if any value is NaN, so are the least and the largest.
+    with np.errstate(invalid="ignore"):
+        least, largest = float(values.min()), float(values.max())
+    if -_LARGEST <= least and largest <= _LARGEST:
+        return
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        why = "values must be finite: replace it"
+    else:
+        wrong = np.abs(values) > _LARGEST
+        why = f"at most {_LARGEST:g} is allowed, since errors are stored as float32: rescale it"
+    place = pixels.place_of(wrong)
+    raise ValueError(f"{holds(place, f'{float(values[place]):g}')}and {why}")
+
+
 def _read(array: StoredArray, values: Any, images: slice, rows: slice) -> NDArray[Any]:
-    """Some rows of some images, (images, rows, width)."""
-    if isinstance(values, np.ndarray):
-        return values[images, rows]
+    """The values of some rows of some images of a Zarr array, (images, rows, width)."""
     shape = (images.stop - images.start, rows.stop - rows.start, array.shape[2])
     read = np.empty(shape, np.dtype(array.dtype))
     for i, j in slabs(array.shape, array.slab, images, rows):
@@ -259,7 +370,7 @@ def _read(array: StoredArray, values: Any, images: slice, rows: slice) -> NDArra
         read[a - images.start : b - images.start, c - rows.start : d - rows.start] = _LAST.slab[
             a - i.start : b - i.start, c - j.start : d - j.start
         ]
-    return read
+    return array.packing.decode(read)
 
 
 def _open_unchanged(array: StoredArray) -> Any:

@@ -1,6 +1,11 @@
-"""Blocks from image files: N x N tiles of the luma of PNG, JPEG and TIFF files, in [0, 1]."""
+"""Blocks from image files: N x N tiles of the luma of PNG, JPEG and TIFF files, in [0, 1].
+
+Samples are those that a file stores: not turned by its orientation, and no profile or gamma is
+applied.  White is the largest value that the file's number of bits has.
+"""
 
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,48 +18,47 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.sources.files import Files, ImageFile, find_files, read_unchanged, walk
-from pipeline.sources.tiling import cut, rows_of_tiles
+from pipeline.errors import UserError
+from pipeline.sources import pixels, tiff
+from pipeline.sources.files import Files, ImageFile, Inspected, find_files, read_unchanged, walk
+from pipeline.sources.slabs import in_one_line
+from pipeline.sources.tiling import pick
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-# TIFF tags that tell 12-bit and inverted 16-bit samples, which Pillow does not convert.
-_BITS, _WHITE_IS_ZERO = 258, 262
-# What Pillow raises on damaged files: a broken PNG chunk is a SyntaxError, a broken TIFF tag may be
-# any of them.
-_BROKEN = (
-    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, struct.error, zlib.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
+# What Pillow warns of, such as a large image, is read right or refused: no user has to see it.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+_PNG = b"\x89PNG\r\n\x1a\n"
+# How far apart, and where, the columns and rows of the seven passes of an interlaced PNG lie.
+_PASSES = ((8, 0, 8, 0), (8, 4, 8, 0), (4, 0, 8, 4), (4, 2, 4, 0), (2, 0, 4, 2), (2, 1, 2, 0),
+           (1, 0, 2, 1))  # fmt: skip
 
 
-def inspect(*, path: str) -> Files:
+def inspect(*, path: str, recursive: bool = False) -> Files:
     """Find the files of `path` and read each once: size, content hash, and that it decodes.
+
+    `recursive` searches the folders inside a folder too.
 
     Raises
     ------
     ValueError
         For no files, or a file that is unreadable, truncated, or of an unsupported kind.
     """
-    return find_files(path, SUFFIXES, _shape_of)
+    return find_files(path, SUFFIXES, _inspected, recursive=recursive)
 
 
-def tiles(files: Files, block_size: int, first: int, count: int) -> NDArray[np.float64]:
-    """Tiles first .. first + count - 1 over all files, (count, N, N) float64 in [0, 1].
+def tiles(files: Files, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Some tiles by their numbers over all files, ascending, (tiles, N, N) float64 in [0, 1].
 
     Raises
     ------
     ValueError
         For a file that can no longer be read or has changed since the sweep was planned.
     """
-    blocks = np.empty((count, block_size, block_size))
-    for file, wanted, place in walk(files, block_size, first, count):
+    blocks = np.empty((len(numbers), block_size, block_size))
+    for file, wanted, place in walk(files, block_size, numbers):
         luma, scale = _luma(file)
-        across = file.width // block_size
-        rows = rows_of_tiles(wanted, across)
-        part = cut(luma[None, rows.start * block_size : rows.stop * block_size], block_size)
-        begin = rows.start * across
-        np.divide(part[wanted.start - begin : wanted.stop - begin], scale, out=blocks[place])
+        np.divide(pick(luma[None], block_size, wanted), scale, out=blocks[place])
     return blocks
 
 
@@ -72,14 +76,17 @@ def decoding(path: Path, content: bytes, formats: tuple[str, ...]) -> Iterator[A
             yield image
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a {', '.join(formats)} image") from error
-    except _BROKEN as error:
-        raise ValueError(f"{path} is a broken image: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        # Pillow raises whatever a damaged file makes it meet.
+        raise ValueError(f"{path} is a broken image: {in_one_line(error)}") from error
 
 
-def _shape_of(path: Path, content: bytes) -> tuple[int, int]:
-    luma, _ = _decode(path, content)
-    height, width = luma.shape
-    return height, width
+def _inspected(path: Path, content: bytes) -> Inspected:
+    samples, white = _decode(path, content)
+    height, width = samples.shape
+    return Inspected(height, width, float(samples.max()) / white if white > 255 else None)
 
 
 # More files than a worker has threads: each thread walks its own unit's files.
@@ -91,19 +98,122 @@ def _luma(file: ImageFile) -> tuple[NDArray[Any], float]:
 
 def _decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
     """Luma (height, width) uint8 or uint16, and the value that stands for white."""
+    if content.startswith(tiff.MAGIC):
+        return tiff.decode(path, content)
     with decoding(path, content, FORMATS) as image:
-        pages, mode = getattr(image, "n_frames", 1), image.mode
-        deep = mode.startswith("I;16")
-        # ITU-R BT.601 luma, as JPEG has it, rounded to 8 bits; 16-bit grey stays as it is.
-        samples = np.asarray(image if deep else image.convert("L"))
-        several = image.format == "TIFF" and pages > 1
-        tags = getattr(image, "tag_v2", {})
-        odd = deep and (tags.get(_BITS, (16,))[0] != 16 or tags.get(_WHITE_IS_ZERO, 1) == 0)
-    if several:
-        raise ValueError(f"{path} has {pages} pages: save each as a file of its own")
-    if mode in ("I", "F") or odd:
-        raise ValueError(
-            f"{path} has samples of mode {mode}, whose range is unknown: save it with 8 or 16 bits "
-            "a sample"
+        image.load()
+        _check_form(path, image)
+        if content.startswith(_PNG):
+            return _of_png(path, image, content)
+        # ITU-R BT.601 luma, as JPEG has it, rounded to 8 bits.
+        return np.asarray(image.convert("L")), 255.0
+
+
+def _check_form(path: Path, image: Any) -> None:
+    """Refuse samples without luma, and several frames."""
+    frames = getattr(image, "n_frames", 1)
+    if image.format == "PNG" and frames > 1:
+        raise UserError(f"{path} has {frames} frames: save each as a file of its own")
+    if image.mode not in ("1", "L", "LA", "I;16", "P", "RGB", "RGBA"):
+        raise UserError(f"{path} has samples of {image.mode}: save it as grey or RGB")
+
+
+def _of_png(path: Path, image: Any, content: bytes) -> tuple[NDArray[Any], float]:
+    """Luma of a PNG, and the value of white."""
+    # Bits a sample and kind of colour, of the chunk that comes first.
+    bits, kind = content[24:26]
+    # Of colours Pillow keeps 8 bits of 16.
+    stored = _deep_colours(content) if bits == 16 and kind else np.asarray(image)
+    if kind == 3:
+        _check_indices(path, content, stored)
+    pixels.refuse_hidden(path, _hidden(stored, bits, kind, image.info.pop("transparency", None)))
+    if bits < 16:
+        return np.asarray(image.convert("L")), 255.0
+    colours = stored[..., :3] if kind & 2 else stored.reshape(*stored.shape[:2], -1)[..., :1]
+    _check_range(path, content, int(colours.max()))
+    grey = pixels.luma(colours) if kind & 2 else np.ascontiguousarray(colours[..., 0])
+    return grey, 65535.0
+
+
+def _hidden(stored: NDArray[Any], bits: int, kind: int, transparent: Any) -> NDArray[np.bool_]:
+    """Which pixels (height, width) of a PNG are not opaque: alpha, or what its tRNS chunk names."""
+    if kind & 4:
+        return np.asarray(stored[..., -1] != (1 << bits) - 1)
+    if transparent is None:
+        return np.zeros((1, 1), bool)
+    if kind == 3:
+        # Alpha of the first colours of the palette, or the one that has none.
+        alpha = np.full(256, 255, np.uint8)
+        if isinstance(transparent, int):
+            alpha[transparent] = 0
+        else:
+            alpha[: len(transparent)] = list(transparent)
+        return np.asarray(alpha[stored] < 255)
+    if kind == 2:
+        return np.asarray((stored == np.array(transparent)).all(axis=-1))
+    if 1 < bits < 8:
+        # Pillow stretches samples to 8 bits, but not the one that it names.
+        transparent *= 255 // ((1 << bits) - 1)
+    return np.asarray(stored == (bool(transparent) if bits == 1 else transparent))
+
+
+def _check_indices(path: Path, content: bytes, indices: NDArray[Any]) -> None:
+    """Refuse colours that are not in the palette, which Pillow takes for black."""
+    colours = next((len(data) // 3 for name, data in _chunks(content) if name == b"PLTE"), 0)
+    if indices.max() >= colours:
+        raise UserError(
+            f"{path} is a broken image: it has colour {indices.max()} of a palette of {colours}"
         )
-    return samples, 65535.0 if deep else 255.0
+
+
+def _check_range(path: Path, content: bytes, largest: int) -> None:
+    """Refuse samples that are said to have fewer bits and were not scaled to 16, as PNG wants."""
+    bits = max(next((data for name, data in _chunks(content) if name == b"sBIT"), b"\x10"))
+    if largest < 1 << bits < 1 << 16:
+        raise UserError(
+            f"{path} says that {bits} of its 16 bits are significant (sBIT), and its largest "
+            f"sample is {largest}: scale it to 65535, or save it as TIFF with MaxSampleValue="
+            f"{(1 << bits) - 1}"
+        )
+
+
+def _deep_colours(content: bytes) -> NDArray[np.uint16]:
+    """The samples of a PNG that has 16 bits of them and more than one a pixel, (height, width, C).
+
+    Its chunks are known to be whole.
+    """
+    # Here, because it is needed for few files.
+    import imagecodecs
+
+    width, height, bits, kind, *rest, interlaced = struct.unpack(">IIBBBBB", content[16:29])
+    stored = np.empty((height, width, {2: 3, 4: 2, 6: 4}[kind]), np.uint16)
+    packed = b"".join(data for name, data in _chunks(content) if name == b"IDAT")
+    # Each row of each pass begins with its filter; what is beyond that is left over.
+    filtered = zlib.decompressobj().decompress(packed, stored.nbytes + 8 * (height + 1))
+    at = 0
+    for across, left, down, top in _PASSES if interlaced else ((1, 0, 1, 0),):
+        part = stored[top::down, left::across]
+        if part.size:
+            # libpng, in imagecodecs, writes to standard error of passes, of other chunks, and of
+            # data that are left over: it gets none of them.
+            header = struct.pack(">IIBBBBB", part.shape[1], part.shape[0], bits, kind, *rest, 0)
+            end = at + part.shape[0] + part.nbytes
+            idat = zlib.compress(filtered[at:end], level=0)
+            chunks = ((b"IHDR", header), (b"IDAT", idat), (b"IEND", b""))
+            part[...] = imagecodecs.png_decode(_PNG + b"".join(map(_chunk, chunks)))
+            at = end
+    return stored
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Names and data of the chunks of a PNG."""
+    at = len(_PNG)
+    while at + 12 <= len(content):
+        length = int.from_bytes(content[at : at + 4])
+        yield content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
+        at += length + 12
+
+
+def _chunk(named: tuple[bytes, bytes]) -> bytes:
+    name, data = named
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import asm_core
 from pipeline.sources import images
-from pipeline.sources.files import Files, ImageFile, find_files, read_unchanged, walk
+from pipeline.sources.files import Files, ImageFile, Inspected, find_files, read_unchanged, walk
 
 SIZE = 8
 SUFFIXES = (".jpg", ".jpeg")
@@ -29,8 +29,10 @@ _LARGEST = 2048
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
 
 
-def inspect(*, path: str) -> Files:
+def inspect(*, path: str, recursive: bool = False) -> Files:
     """Find the files of `path` and read each once: size, content hash, and that it has luma.
+
+    `recursive` searches the folders inside a folder too.
 
     Raises
     ------
@@ -39,28 +41,28 @@ def inspect(*, path: str) -> Files:
         a JPEG of 8 bits, or whose first component is not luma.
     """
     _library()
-    return find_files(path, SUFFIXES, _shape_of)
+    return find_files(path, SUFFIXES, _inspected, recursive=recursive)
 
 
-def coefficients(files: Files, block_size: int, first: int, count: int) -> NDArray[np.float64]:
-    """DCT coefficients of blocks first .. first + count - 1 over all files, (count, 8, 8) float64.
+def coefficients(files: Files, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """DCT coefficients of some blocks by their numbers over all files, (blocks, 8, 8) float64.
 
-    Of samples X = C^T F C, dimensionless, 0 black and 1 white; quantisation puts some outside.
-    `block_size` is 8.
+    `numbers` are ascending, `block_size` is 8.  Of samples X = C^T F C, dimensionless, 0 black and
+    1 white; quantisation puts some outside.
 
     Raises
     ------
     ValueError
         For a file that can no longer be read or has changed since the sweep was planned.
     """
-    dequantised = np.empty((count, SIZE, SIZE))
-    for file, wanted, place in walk(files, block_size, first, count):
+    dequantised = np.empty((len(numbers), SIZE, SIZE))
+    for file, wanted, place in walk(files, block_size, numbers):
         quantised, table = _quantised(file)
         np.multiply(quantised[wanted], table, out=dequantised[place])
     return asm_core.from_grey_levels(dequantised)
 
 
-def _shape_of(path: Path, content: bytes) -> tuple[int, int]:
+def _inspected(path: Path, content: bytes) -> Inspected:
     """Height and width of a file whose luma can be read."""
     # Pillow first: libjpeg, in jpeglib, silently fills the rest of a truncated file with grey.
     with images.decoding(path, content, ("JPEG",)) as image:
@@ -74,7 +76,7 @@ def _shape_of(path: Path, content: bytes) -> tuple[int, int]:
             f"{path} is damaged: it has coefficients that no image of 8 bits has; restore it from "
             "a copy, or remove it"
         )
-    return height, width
+    return Inspected(height, width)
 
 
 def _check_luma(
@@ -88,9 +90,11 @@ def _check_luma(
         info["adobe_transform"] == 0 if "adobe_transform" in info else letters == b"RGB"
     )
     if len(components) > 3 or (len(components) == 3 and rgb):
-        colours = "RGB" if len(components) == 3 else "CMYK"
+        colours, remedy = (
+            ("RGB", "use source images") if len(components) == 3 else ("CMYK", "save it as RGB")
+        )
         raise ValueError(
-            f"{path} is a JPEG of {colours}, which has no luma: remove it, or use source images"
+            f"{path} is a JPEG of {colours}, which has no luma: remove it, or {remedy}"
         )
     if components[0][1:3] != tuple(max(c[k] for c in components) for k in (1, 2)):
         raise ValueError(

@@ -5,9 +5,13 @@ two functions if it is read from files; and a record in KINDS and a file in conf
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 import asm_core
 from asm_core import validate
@@ -15,6 +19,7 @@ from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
 from pipeline.errors import UserError
 from pipeline.plan.entries import Source, check_kind
+from pipeline.plan.tiles import Tiles, of_json
 from pipeline.sources import arrays, images, jpeg
 from pipeline.sources.arrays import StoredArray
 from pipeline.sources.files import Files
@@ -28,12 +33,21 @@ class Content(Protocol):
     It is compared and hashed at every draw, so both must be quick.
     """
 
+    def __len__(self) -> int:
+        """How many images there are."""
+
     @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers, plain JSON."""
 
     def available(self, block_size: int) -> int:
         """How many blocks of this size there are; raises a ValueError where there are none."""
+
+    def across(self, block_size: int) -> int:
+        """How many blocks a row of each image has; 1 where images differ."""
+
+    def batches(self, block_size: int) -> tuple[int, ...]:
+        """The ends of batches of neighbouring blocks, at most MOST_BATCHES."""
 
     def dropped(self, block_size: int) -> int:
         """How many samples lie beyond the last whole blocks."""
@@ -53,9 +67,10 @@ class Kind:
     `draw(seed, block_size, first, count, **parameters)` gives blocks (count, N, N), or their DCT
     coefficients where the kind is `spectral`.  Kinds that are read from files also have
     `inspect(**parameters)`, which reads once what lies at the path and returns an object of the
-    class `content`; their `draw` is `draw(content, block_size, first, count)`.  `block_size` is the
-    only size of block that the kind has, None for any; `seconds` is the time to draw one sample on
-    a 2 GHz server core.
+    class `content`; their `draw` is `draw(content, block_size, numbers)`, of tiles by their numbers
+    in ascending order.  `block_size` is the only size of block that the kind has, None for any;
+    `seconds` is the time to draw one sample on a 2 GHz server core; `ordered` is whether images of
+    one block each are trials, in an order of the user's.
     """
 
     draw: Callable[..., FloatArray]
@@ -64,16 +79,17 @@ class Kind:
     seconds: float = 5e-9
     spectral: bool = False
     block_size: int | None = None
+    ordered: bool = False
 
 
 KINDS = {
     "uniform": Kind(uniform),
-    "gaussian": Kind(gaussian, seconds=30e-9),
+    "gaussian": Kind(gaussian, seconds=25e-9),
     "upsampled": Kind(upsampled, seconds=13e-9),
-    "autoregressive": Kind(autoregressive, seconds=40e-9),
+    "autoregressive": Kind(autoregressive, seconds=35e-9),
     "images": Kind(images.tiles, images.inspect, Files),
     "jpeg": Kind(jpeg.coefficients, jpeg.inspect, Files, spectral=True, block_size=jpeg.SIZE),
-    "array": Kind(arrays.tiles, arrays.inspect, StoredArray),
+    "array": Kind(arrays.tiles, arrays.inspect, StoredArray, ordered=True),
 }
 
 # Seconds per sample for two transforms and the rounding between them.
@@ -108,7 +124,7 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[So
 
 
 def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> FloatArray:
-    """Blocks first .. first + count - 1 of a source, (count, N, N) float64.
+    """Blocks of trials first .. first + count - 1 of a source, (count, N, N) float64.
 
     Raises
     ------
@@ -125,7 +141,57 @@ def draw_pair(
 
     They are, for JPEG files and for quantised sources; else None.  Raises as `draw`.
     """
-    drawn = _draw(source, seed, block_size, first, count)
+    if not source.is_spread(block_size):
+        return _pair(source, _draw(source, seed, block_size, first, count))
+    tiles, in_turn = _sample(source, block_size, first, count)
+    blocks, known = draw_tiles(source, block_size, tiles[in_turn])
+    back = np.argsort(in_turn)
+    return blocks[back], None if known is None else known[back]
+
+
+def draw_in_turn(
+    source: Source, seed: int, block_size: int, first: int, count: int, batch: int
+) -> Iterator[tuple[slice | NDArray[np.int64], FloatArray, FloatArray | None]]:
+    """What `draw_pair` gives for many trials, a batch at a time, in an order that reads fast.
+
+    Tiles of a spread sample come in their natural order, so that each file is decoded once.
+
+    Yields
+    ------
+    tuple
+        Which trials these are, counted from the first: 0 .. count - 1; then their blocks, and their
+        coefficients where these are known.
+    """
+    if not source.is_spread(block_size):
+        for start in range(0, count, batch):
+            take = min(batch, count - start)
+            pair = draw_pair(source, seed, block_size, first + start, take)
+            yield slice(start, start + take), *pair
+        return
+    tiles, in_turn = _sample(source, block_size, first, count)
+    for start in range(0, count, batch):
+        places = in_turn[start : start + batch]
+        yield places, *draw_tiles(source, block_size, tiles[places])
+
+
+def draw_tiles(
+    source: Source, block_size: int, numbers: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray | None]:
+    """What `draw_pair` gives, of some tiles of a stored source by their numbers, ascending."""
+    return _pair(source, _tiles(source, block_size, numbers))
+
+
+def _sample(
+    source: Source, block_size: int, first: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The tile of each of some trials, and in which order of the trials these are ascending."""
+    assert source.tiles is not None
+    tiles = source.tiles[block_size].of_trials(first, count)
+    return tiles, np.argsort(tiles)
+
+
+def _pair(source: Source, drawn: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+    """Blocks, and their coefficients where these are known, of what the kind draws."""
     if not gives_coefficients(source):
         return drawn, None
     if source.quality is not None:
@@ -143,24 +209,31 @@ def dropped(source: Source, block_size: int) -> int:
     return 0 if source.content is None else source.content.dropped(block_size)
 
 
+def notes(sources: Sequence[Source]) -> list[str]:
+    """Lines that a user should read, of what lies at the paths of sources; each once."""
+    lines = (getattr(source.content, "notes", ()) for source in sources)
+    return list(dict.fromkeys(itertools.chain.from_iterable(lines)))
+
+
 def to_json(source: Source) -> dict[str, Any]:
     """All of a source as plain JSON, with the description of what lies at its path."""
-    available, content = source.available, source.content
+    tiles, content = source.tiles, source.content
     return {
         **vars(source),
         # Keys of JSON objects are texts.
-        "available": available and {str(size): count for size, count in available.items()},
+        "tiles": tiles and {str(size): vars(each) for size, each in tiles.items()},
         "content": None if content is None else content.to_json(),
     }
 
 
 def from_json(data: dict[str, Any]) -> Source:
     """The source of which `to_json` gave the data, equal and with the same blocks."""
-    available, content = data["available"], KINDS[data["kind"]].content
+    tiles, content = data["tiles"], KINDS[data["kind"]].content
     return Source(
         **{
             **data,
-            "available": available and {int(size): count for size, count in available.items()},
+            "tiles": tiles and {int(size): of_json(each) for size, each in tiles.items()},
+            "ordered": tuple(data["ordered"]),
             "content": None if content is None else content.from_json(data["content"]),
         }
     )
@@ -174,20 +247,27 @@ def _inspected(name: str, entry: Parameters, block_sizes: Sequence[int]) -> Sour
         identity = {"kind": entry["kind"], **parameters}
         return Source(name, entry["kind"], parameters, identity, seconds=kind.seconds)
     content = kind.inspect(**parameters)
-    available = {}
+    counts = {}
     for size in block_sizes:
         if kind.block_size not in (None, size):
             raise ValueError(
                 f"{entry['kind']} has blocks of {kind.block_size} x {kind.block_size} only, got "
                 f"block_size={size}: use block_size={kind.block_size}"
             )
-        available[size] = content.available(size)
+        counts[size] = content.available(size)
+    # Each block size for itself: a store may be extended by others.
+    ordered = tuple(s for s, count in counts.items() if kind.ordered and count == len(content))
+    tiles = {
+        size: Tiles(count, content.across(size), () if size in ordered else content.batches(size))
+        for size, count in counts.items()
+    }
     return Source(
         name,
         entry["kind"],
         parameters,
         {"kind": entry["kind"], **content.identity},
-        available,
+        tiles,
+        ordered,
         seconds=kind.seconds,
         content=content,
     )
@@ -206,7 +286,11 @@ def _quantised(source: Source, quality: int, qualities: int) -> Source:
 
 def _draw(source: Source, seed: int, block_size: int, first: int, count: int) -> FloatArray:
     """What the kind draws, before any quantisation."""
-    draw = KINDS[source.kind].draw
     if source.content is None:
-        return draw(seed, block_size, first, count, **source.parameters)
-    return draw(source.content, block_size, first, count)
+        return KINDS[source.kind].draw(seed, block_size, first, count, **source.parameters)
+    return _tiles(source, block_size, np.arange(first, first + count))
+
+
+def _tiles(source: Source, block_size: int, numbers: NDArray[np.int64]) -> FloatArray:
+    """Some tiles of a stored source, by their numbers in ascending order."""
+    return KINDS[source.kind].draw(source.content, block_size, numbers)

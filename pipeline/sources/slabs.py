@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import refuse_unreadable
 from pipeline.store.location import Location
 
 # What one thread holds of an array at a time: some thousands of blocks.
@@ -51,6 +52,7 @@ def read_slab(location: Location, values: Any, images: slice, rows: slice) -> ND
         return np.asarray(values[images, rows])
     except Exception as error:
         # zarr raises whatever a damaged chunk or a lost connection makes it meet.
+        refuse_unreadable(location, error)
         raise ValueError(
             f"{location} cannot be read at images {images.start}..{images.stop - 1} "
             f"({in_one_line(error)}): restore it from a copy"

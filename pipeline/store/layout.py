@@ -7,6 +7,8 @@ Zarr format 3, with consolidated metadata:
     one coordinate array per dimension; coefficients_kept (selection, block_size, freq)
     ledger/error, ledger/mask_accuracy, ledger/regret
                      source, block_size, unit, the curve's dimensions, moment         float64
+    ledger/batches   errors summed up by batch of neighbouring tiles, where a source has any
+                     source, block_size, unit, the curve's dimensions, batch, sum     float64
 
 A chunk of `error` is one unit.  Values that an axis gains later come after those that it has, in
 new chunks or in the free places of the last one.  NaN means not measured.  The ledger is in a group
@@ -25,8 +27,24 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from asm_core import Measures, coefficients_kept, frequency_rank
+from asm_core.batches import SUMS
 from asm_core.moments import MOMENTS
-from pipeline.plan.axes import AXES, CELL, COST, METRICS, MOMENT, TRIAL, UNIT, WHOLE, shape
+from asm_core.validate import MOST_BATCHES
+from pipeline.errors import refuse_unreadable
+from pipeline.plan.axes import (
+    AXES,
+    BATCH,
+    BATCHES,
+    CELL,
+    COST,
+    METRICS,
+    MOMENT,
+    TRIAL,
+    UNIT,
+    WHOLE,
+    Labels,
+    shape,
+)
 from pipeline.plan.identity import Identity
 from pipeline.store.location import Location
 
@@ -74,6 +92,8 @@ def create(
     trials: int,
     units: int,
     attributes: dict[str, Any],
+    *,
+    batched: bool,
 ) -> None:
     """Write a store whose arrays have coordinates, and no values yet.
 
@@ -83,6 +103,8 @@ def create(
         Trials in a chunk.
     trials, units
         Lengths of the trial axis, and of the ledger's unit axis.
+    batched
+        Whether a source has batches of neighbouring tiles.
     """
     root = zarr.create_group(location.url)
     text = np.dtypes.StringDType()
@@ -100,19 +122,38 @@ def create(
             root, name, (*cells, *curve, trials), (1, 1, *curve, unit_trials),
             np.dtype(np.float32), (*metric.axes, TRIAL),
         )  # fmt: skip
-        row = 8 * len(MOMENTS) * math.prod(curve)
-        rows = max(1, min(_ROWS_PER_CHUNK, _LEDGER_CHUNK_BYTES // row))
-        _add_array(
-            ledger, name, (*cells, units, *curve, len(MOMENTS)), (1, 1, rows, *curve, len(MOMENTS)),
-            np.dtype(np.float64), (*CELL, UNIT, *metric.curve, MOMENT),
-        )  # fmt: skip
+    for name in ledger_names(batched=batched):
+        _add_ledger(ledger, identity.labels, name, units)
     write_coordinates(root, identity)
     # Last, because the attributes are what makes it a store.
     root.update_attributes(attributes)
     consolidate(location)
 
 
-def lengthen(root: Any, identity: Identity, trials: int, units: int) -> None:
+def ledger_names(*, batched: bool) -> tuple[str, ...]:
+    """The arrays of the ledger that have a row for each unit; the error's is among them."""
+    return (*METRICS, BATCHES) if batched else tuple(METRICS)
+
+
+def row_shape(labels: Labels, name: str) -> tuple[int, ...]:
+    """The shape of a unit's row in an array of the ledger: its curve, and what is summed up."""
+    if name == BATCHES:
+        return (*shape(labels, METRICS["error"].curve), MOST_BATCHES, len(SUMS))
+    return (*shape(labels, METRICS[name].curve), len(MOMENTS))
+
+
+def _add_ledger(ledger: Any, labels: Labels, name: str, units: int) -> None:
+    row = row_shape(labels, name)
+    curve = METRICS[name if name in METRICS else "error"].curve
+    rows = max(1, min(_ROWS_PER_CHUNK, _LEDGER_CHUNK_BYTES // (8 * math.prod(row))))
+    summed = (BATCH, "sum") if name == BATCHES else (MOMENT,)
+    _add_array(
+        ledger, name, (*shape(labels, CELL), units, *row), (1, 1, rows, *row),
+        np.dtype(np.float64), (*CELL, UNIT, *curve, *summed),
+    )  # fmt: skip
+
+
+def lengthen(root: Any, identity: Identity, trials: int, units: int, *, batched: bool) -> None:
     """Make axes longer where they are too short.
 
     Never shorter, since growing again would bring back old values.  If the process dies at any
@@ -124,12 +165,16 @@ def lengthen(root: Any, identity: Identity, trials: int, units: int) -> None:
         With the values that each axis is to have.
     trials, units
         Lengths of the trial axis, and of the ledger's unit axis.
+    batched
+        As in `create`; an array that is not there yet is added.
     """
     cells = shape(identity.axes, CELL)
     for name, metric in METRICS.items():
-        curve = shape(identity.axes, metric.curve)
-        _resize(root[name], (*cells, *curve, trials))
-        _resize(root[f"ledger/{name}"], (*cells, units, *curve, len(MOMENTS)))
+        _resize(root[name], (*cells, *shape(identity.axes, metric.curve), trials))
+    for name in ledger_names(batched=batched):
+        if name == BATCHES and f"ledger/{name}" not in root:
+            _add_ledger(root["ledger"], identity.labels, name, units)
+        _resize(root[f"ledger/{name}"], (*cells, units, *row_shape(identity.labels, name)))
     write_coordinates(root, identity)
 
 
@@ -258,11 +303,12 @@ def open_array(location: Location) -> Any:
     Raises
     ------
     ValueError
-        Where there is no Zarr array.
+        Where there is no Zarr array, or it cannot be read.
     """
     try:
         opened = zarr.open(location.url, mode="r")
     except Exception as error:  # zarr raises whatever it meets
+        refuse_unreadable(location, error)
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{location} is not a Zarr array ({type(error).__name__}: {reason})"

@@ -1,11 +1,12 @@
 """The ledger of a store: a row of moments for every unit, which tells what is complete.
 
 After a unit's data a worker writes the unit's row, as one file of the journal: `journal/rows`
-(source, block_size, unit, all moments of all metrics).  The client, and nobody else, packs these
-rows into the arrays of the ledger, a thousand to a chunk, and then removes their files: now and
-then during a sweep, when it ends, and before the next one begins.  A reader reads the journal
-first and the ledger after it, so that it misses no row that is moved meanwhile; where both have a
-row, that of the journal is newer.  Complete is what the rows of `error` list (`plan.grid`).
+(source, block_size, unit, all moments of all metrics, and sums by batch where tiles are
+neighbours).  The client, and nobody else, packs these rows into the arrays of the ledger, a
+thousand to a chunk, and then removes their files: now and then during a sweep, when it ends, and
+before the next one begins.  A reader reads the journal first and the ledger after it, so that it
+misses no row that is moved meanwhile; where both have a row, that of the journal is newer.
+Complete is what the rows of `error` list (`plan.grid`).
 
 Beside the rows, `journal/plan` has the plan of the round that is being run, for the workers.
 """
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from asm_core.moments import MOMENTS
-from pipeline.plan.axes import CELL, METRICS, UNIT, Labels
+from pipeline.plan.axes import BATCHES, CELL, METRICS, UNIT, Labels
 from pipeline.store import layout
 from pipeline.store.location import Location
 
@@ -63,9 +64,15 @@ def close_journal(root: Any, location: Location) -> None:
 def write_row(journal: Any, cell: tuple[int, int], number: int, row: dict[str, Rows]) -> None:
     """Write the row of a unit, all in one file, so that a reader sees all of it or nothing.
 
-    `journal` is the array `journal/rows`; `row` has (curve ..., moment) of each metric.
+    `journal` is the array `journal/rows`; `row` has each array of the ledger, by name in the order
+    of `names`.
     """
-    journal[(*cell, number)] = np.concatenate([row[name].ravel() for name in METRICS])
+    journal[(*cell, number)] = np.concatenate([values.ravel() for values in row.values()])
+
+
+def names(root: Any) -> tuple[str, ...]:
+    """The arrays of the ledger that have a row for each unit, in the order of the journal."""
+    return layout.ledger_names(batched=f"ledger/{BATCHES}" in root)
 
 
 def is_open(root: Any) -> bool:
@@ -80,7 +87,7 @@ def pack(root: Any, location: Location) -> None:
     journal = root[_JOURNAL]
     for cell, numbers, rows in _pending(root, location):
         # The error's rows come last: they say that a unit is complete.
-        for name in reversed(METRICS):
+        for name in sorted(rows, key="error".__eq__):
             array = root[f"ledger/{name}"]
             step = array.chunks[2]
             for group in np.unique(numbers // step):
@@ -96,7 +103,10 @@ def pack(root: Any, location: Location) -> None:
 def rows(
     root: Any, location: Location, labels: Labels, names: Sequence[str] = tuple(METRICS)
 ) -> dict[str, Rows]:
-    """The rows of some metrics, (source, block_size, unit, curve ..., moment); NaN = no row yet."""
+    """The rows of some arrays, (source, block_size, unit, curve ..., moment); NaN = no row yet.
+
+    Those of BATCHES are (source, block_size, unit, curve ..., batch, sum).
+    """
     # First the journal: what is packed meanwhile is then in the ledger.
     pending = list(_pending(root, location))
     rows = {}
@@ -105,6 +115,17 @@ def rows(
         for (source, size), numbers, new in pending:
             _merge(rows[name][source, size], numbers, _of_points(labels, name, new[name]))
     return rows
+
+
+def sums(root: Any, location: Location, labels: Labels, cell: tuple[int, int]) -> Rows:
+    """The rows of BATCHES of one cell, (unit, curve ..., batch, sum); NaN = no row yet."""
+    pending = list(_pending(root, location))
+    stored = root[f"ledger/{BATCHES}"][cell]
+    found: Rows = stored[(slice(None), *_curve_of(labels, BATCHES))]
+    for place, numbers, new in pending:
+        if place == cell:
+            _merge(found, numbers, _of_points(labels, BATCHES, new[BATCHES]))
+    return found
 
 
 def counts(root: Any, location: Location, labels: Labels) -> NDArray[np.int64]:
@@ -121,7 +142,7 @@ def counts(root: Any, location: Location, labels: Labels) -> NDArray[np.int64]:
 
 def forget(root: Any, cell: tuple[int, int], number: int) -> None:
     """Remove the row of a unit from a packed ledger, so that the unit counts as missing."""
-    for name in METRICS:
+    for name in names(root):
         root[f"ledger/{name}"][(*cell, number)] = np.nan
 
 
@@ -156,13 +177,19 @@ def _of_points(labels: Labels, name: str, rows: Rows) -> Rows:
 
 
 def _curve_of(labels: Labels, name: str) -> tuple[slice, ...]:
-    return tuple(slice(len(labels[axis])) for axis in METRICS[name].curve)
+    curve = METRICS[name if name in METRICS else "error"].curve
+    return tuple(slice(len(labels[axis])) for axis in curve)
 
 
 def _merge(packed: Rows, numbers: NDArray[np.int64], new: Rows) -> None:
-    """Put new rows in their places; points that they lack keep what the old row has."""
-    known = ~np.isnan(new[..., [_COUNT]])
-    packed[numbers] = np.where(known, new, packed[numbers])
+    """Put new rows in their places; points that they lack keep what the old row has.
+
+    So do those of which the old row sums up more trials: an algorithm that is added to a store for
+    fewer trials measures the mask again, and of these alone.
+    """
+    old = packed[numbers]
+    count, before = new[..., [_COUNT]], old[..., [_COUNT]]
+    packed[numbers] = np.where(np.isnan(count) | (count < before), old, new)
 
 
 def _pending(
@@ -187,4 +214,4 @@ def _pending(
 
 
 def _row_shapes(root: Any) -> dict[str, tuple[int, ...]]:
-    return {name: root[f"ledger/{name}"].shape[3:] for name in METRICS}
+    return {name: root[f"ledger/{name}"].shape[3:] for name in names(root)}

@@ -4,12 +4,13 @@ import os
 import posixpath
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import NOT_THERE, UserError, refuse_unreadable
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,25 @@ class Location:
             raise UserError(f"cannot open {self}: {error}") from error
 
     def exists(self) -> bool:
-        """Whether the path is taken: also by a symbolic link whose target is missing."""
-        if self.folder:
-            return os.path.lexists(self.folder)
-        files, path = self._files()
-        return bool(files.exists(path))
+        """Whether the path is taken: also by a symbolic link whose target is missing.
+
+        Raises
+        ------
+        UserError
+            Where the system does not tell.
+        """
+        # Not os.path.lexists, nor fsspec's exists: they take whatever goes wrong for a no.
+        try:
+            if self.folder:
+                os.lstat(self.folder)
+            else:
+                with self._fetching() as (files, path):
+                    files.info(path)
+        except NOT_THERE:
+            return False
+        except OSError as error:
+            refuse_unreadable(self, error)
+        return True
 
     def read(self) -> bytes:
         """The content of a file.
@@ -72,19 +87,19 @@ class Location:
         # A worker reads the lock for every unit, and fsspec takes ten times as long as this.
         if self.folder:
             return self.folder.read_bytes()
-        files, path = self._files()
-        content: bytes = files.cat_file(path)
+        with self._fetching() as (files, path):
+            content: bytes = files.cat_file(path)
         return content
 
     def write(self, content: bytes) -> None:
         """Write a file."""
-        files, path = self._files()
-        files.pipe_file(path, content)
+        with self._fetching() as (files, path):
+            files.pipe_file(path, content)
 
     def remove(self) -> None:
         """Remove a file."""
-        files, path = self._files()
-        files.rm_file(path)
+        with self._fetching() as (files, path):
+            files.rm_file(path)
 
     def names(self) -> list[str]:
         """Names of the files and folders in it, never from a cache.
@@ -94,16 +109,23 @@ class Location:
         FileNotFoundError
             Where there is no such folder.
         """
-        files, path = self._files()
-        files.invalidate_cache()
-        return [posixpath.basename(name.rstrip("/")) for name in files.ls(path, detail=False)]
+        with self._fetching() as (files, path):
+            files.invalidate_cache()
+            names = files.ls(path, detail=False)
+        return [posixpath.basename(name.rstrip("/")) for name in names]
 
     def modified(self) -> float | None:
-        """When a file was last written, in seconds since 1970; None where that is unknown."""
-        files, path = self._files()
+        """When a file was last written, in seconds since 1970; None where that is unknown.
+
+        Raises
+        ------
+        OSError
+            Where it is not said whether there is such a file.
+        """
         try:
-            return float(files.modified(path).timestamp())
-        except (OSError, NotImplementedError):
+            with self._fetching() as (files, path):
+                return float(files.modified(path).timestamp())
+        except (*NOT_THERE, NotImplementedError):
             return None
 
     def free_bytes(self) -> int | None:
@@ -154,3 +176,14 @@ class Location:
 
         files, path = url_to_fs(self.url)
         return files, path
+
+    @contextmanager
+    def _fetching(self) -> Iterator[tuple[Any, str]]:
+        """`_files`, of which whatever the client of an object store raises becomes an OSError."""
+        files, path = self._files()
+        try:
+            yield files, path
+        except (OSError, NotImplementedError):
+            raise
+        except Exception as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import NOT_THERE, UserError, cannot, refuse_unreadable
 from pipeline.store.location import Location
 
 _ATTEMPTS = 10
@@ -75,7 +75,7 @@ def held(store: Location) -> Iterator[Lock]:
         lock = _lock_file(store, content) if store.folder else _lock_object(store, content)
     except OSError as error:
         raise UserError(
-            f"cannot write {_file_of(store)}: {error.strerror or error}: choose another results=..."
+            cannot("write", _file_of(store), error, "choose another results=...")
         ) from error
     try:
         yield lock
@@ -88,7 +88,13 @@ def held(store: Location) -> Iterator[Lock]:
 
 
 def holder(store: Location) -> dict[str, Any] | None:
-    """The content of a store's lock if a living process holds it, else None."""
+    """The content of a store's lock if a living process holds it, else None.
+
+    Raises
+    ------
+    UserError
+        Where the lock cannot be read.
+    """
     content = _content(store)
     if content is None:
         return None
@@ -96,14 +102,16 @@ def holder(store: Location) -> dict[str, Any] | None:
         return content if _may_live(content) else None
     try:
         descriptor = os.open(_file_of(store).url, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
     except BlockingIOError:
         return content
-    finally:
-        os.close(descriptor)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        refuse_unreadable(_file_of(store), error)
     return None
 
 
@@ -160,13 +168,15 @@ def _lock_object(store: Location, content: dict[str, Any]) -> Lock:
 
 
 def _content(store: Location) -> dict[str, Any] | None:
-    """The content of a lock; None where there is no lock, {} where it cannot be read."""
+    """The content of a lock; None where there is no lock, {} where it is not complete."""
     for _ in range(_ATTEMPTS):
         try:
             content = json.loads(_file_of(store).read())
             return content if isinstance(content, dict) else {}
-        except FileNotFoundError:
+        except NOT_THERE:
             return None
+        except OSError as error:
+            refuse_unreadable(_file_of(store), error)
         except ValueError:
             # Read while it was written.
             time.sleep(_SECONDS_BETWEEN)

@@ -9,19 +9,24 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from numbers import Integral
 from typing import Any
 
 import yaml
 
 from pipeline.errors import UserError, command
+from pipeline.plan import tiles
 from pipeline.plan.axes import NAMES
 from pipeline.plan.grid import Grid, Unit
 from pipeline.plan.identity import Identity
 from pipeline.plan.plan import LAYOUT_VERSION, Plan
 from pipeline.plan.settings import ALL, Settings
+from pipeline.plan.tiles import Tiles, TilesBySource
 from pipeline.store import provenance
 
 _TITLE = "Error of approximated spatial masking by number of spatial frequencies"
+# Stores of earlier kernels have layout 4 too, but other moments; none was released.
+_FIRST_KERNEL = 5
 # Keys of a configuration that say where it runs, and not what.
 _PLACES = ("results", "out", "cluster", "extend")
 # Keys of a command that say into which store it runs.
@@ -78,13 +83,14 @@ class Record:
     """What a store says of itself.
 
     `growing` is the identity that the store is being extended to, None if it is not; `store_trials`
-    is how many trials are kept one by one, None for all; `computed` (trials) and `seconds` are
-    those of the last run.
+    is how many trials are kept one by one, None for all; `tiles` are those of stored sources;
+    `computed` (trials) and `seconds` are those of the last run.
     """
 
     identity: Identity
     unit_trials: int
     store_trials: int | None
+    tiles: TilesBySource = dataclasses.field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     growing: Identity | None = None
@@ -100,6 +106,15 @@ class Record:
     def identity_of_arrays(self) -> Identity:
         """The identity that the arrays have: the larger one where a growth was cut short."""
         return self.growing or self.identity
+
+    @property
+    def batched(self) -> bool:
+        """Whether a source has batches of neighbouring tiles."""
+        return any(each.ends for by_size in self.tiles.values() for each in by_size.values())
+
+    def tiles_of(self, source: str, size: int) -> Tiles:
+        """The tiles of a cell; of a source that is drawn, none."""
+        return self.tiles.get(source, {}).get(size, Tiles(0))
 
     @property
     def wanted_trials(self) -> Mapping[tuple[str, int], int]:
@@ -129,6 +144,7 @@ class Record:
             "seed": self.identity.fixed["seed"],
             "unit_trials": self.unit_trials,
             "store_trials": ALL if self.store_trials is None else self.store_trials,
+            "tiles": json.dumps(tiles.to_json(self.tiles)),
             "config": last.config if last else "",
             "overrides": shlex.join(words),
             "created": self.created,
@@ -167,6 +183,11 @@ def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
             f"{store} has layout {layout}, and this version reads layout {LAYOUT_VERSION}: run the "
             "sweep again, into a new store"
         )
+    if identity.get("kernel_version", 0) < _FIRST_KERNEL:
+        raise UserError(
+            f"{store} was made by a development version, whose ledger had fewer moments: run the "
+            "sweep again, into a new store"
+        )
     unit_trials = _decoded(store, "unit_trials", lambda: _positive(attributes["unit_trials"]))
     growing = attributes.get("growing", "")
     return Record(
@@ -174,6 +195,9 @@ def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
         unit_trials=unit_trials,
         store_trials=_decoded(
             store, "store_trials", lambda: _store_trials(attributes["store_trials"])
+        ),
+        tiles=_decoded(
+            store, "tiles", lambda: tiles.from_json(json.loads(attributes.get("tiles", "{}")))
         ),
         runs=_decoded(store, "runs", lambda: _runs(attributes.get("runs", "[]"), unit_trials)),
         quarantined=_decoded(
@@ -199,6 +223,9 @@ def of_sweep(plan: Plan, settings: Settings, before: Record | None) -> Record:
         dict(settings.given), settings.to_yaml(), plan.grid, began, config_dirs=settings.config_dirs
     )
     record = before or Record(plan.identity, plan.unit_trials, plan.keep, created=began)
+    known = record.tiles
+    # What is stored was made with the tiles that are known, and the rest is of the same identity.
+    both = {**known, **{name: {**t, **known.get(name, {})} for name, t in plan.tiles.items()}}
     runs = record.runs
     if runs and runs[-1].asked == run.asked:
         again = dataclasses.replace(runs[-1], resumes=runs[-1].resumes + 1, ended=None)
@@ -206,8 +233,9 @@ def of_sweep(plan: Plan, settings: Settings, before: Record | None) -> Record:
     else:
         runs = (*runs, run)
     return dataclasses.replace(
-        record, runs=runs, last_run=began, ended="", made_with=provenance.of_this_program()
-    )
+        record, tiles=both, runs=runs, last_run=began, ended="",
+        made_with=provenance.of_this_program(),
+    )  # fmt: skip
 
 
 def of_round(record: Record, plan: Plan) -> Record:
@@ -261,17 +289,18 @@ def _quarantined(text: str) -> tuple[Quarantined, ...]:
 
 
 def _positive(value: Any) -> int:
-    if not isinstance(value, int) or value < 1:
+    # In a netCDF file integers come to be NumPy's.
+    if not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{value!r} is not a number of trials")
-    return value
+    return int(value)
 
 
 def _store_trials(value: Any) -> int | None:
     if value == ALL:
         return None
-    if not isinstance(value, int):
+    if not isinstance(value, Integral):
         raise ValueError(f"{value!r} is neither {ALL} nor a number of trials")
-    return value
+    return int(value)
 
 
 def _decoded(store: str, name: str, decode: Any) -> Any:

@@ -5,26 +5,27 @@ and what a worker writes into it of `writer`.
 """
 
 import dataclasses
-import glob
-import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asm_core import Measures
+from asm_core.batches import add_sums
 from asm_core.moments import MOMENTS, add_moments
-from pipeline.errors import UserError, command
+from pipeline.errors import (
+    UserError,
+    refuse_unreadable,
+)
 from pipeline.plan.axes import CELL, COST, CURVE, METRICS, NAMES, Labels, most
 from pipeline.plan.identity import differences, joined, positions, renewed
 from pipeline.plan.plan import Plan
 from pipeline.plan.settings import Settings, store_trials_as_written
 from pipeline.store import layout, ledger
+from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location
 from pipeline.store.record import Record, from_attributes, is_of_store
 
@@ -47,8 +48,8 @@ class Store:
         Raises
         ------
         UserError
-            Where there is no store of this program, or one of another layout, or one whose
-            attributes are damaged.
+            Where there is no store of this program, or one of another layout, or one that cannot
+            be read or whose attributes are damaged.
         """
         store = cls.find(location)
         if store is None:
@@ -63,13 +64,18 @@ class Store:
         Raises
         ------
         UserError
-            For a store of another layout, or one whose attributes are damaged.
+            For a store of another layout, or one whose attributes are damaged; for a place of which
+            the system does not say what is there.
         """
+        # From Python 3.14 on zarr takes a folder that may not be searched for one that is missing.
+        if location.folder and not location.child("zarr.json").exists():
+            return None
         try:
             root = layout.open_root(location)
             attributes = dict(root.attrs)
-        except Exception:
-            # Nothing there, something else, or damaged: zarr raises whatever it meets.
+        except Exception as error:  # zarr raises whatever it meets
+            refuse_unreadable(location, error)
+            # Nothing there, something else, or damaged.
             return None
         if not is_of_store(attributes):
             return None
@@ -82,7 +88,7 @@ class Store:
         def create(place: Location) -> None:
             layout.create(
                 place, plan.identity, plan.unit_trials, plan.kept_trials, plan.units_per_cell,
-                record.attributes(),
+                record.attributes(), batched=record.batched,
             )  # fmt: skip
 
         location.create_whole(create)
@@ -100,7 +106,8 @@ class Store:
     @property
     def kept_trials(self) -> int:
         """Length of the trial axis."""
-        length: int = self.root["error"].shape[-1]
+        with naming_damage(self.location):
+            length: int = self.root["error"].shape[-1]
         return length
 
     def fit(self, plan: Plan, *, extend: bool) -> Plan:
@@ -150,6 +157,17 @@ class Store:
         with naming_damage(self.location):
             return ledger.rows(self.root, self.location, self.labels, names)
 
+    def sums(self, source: str, size: int) -> NDArray[np.float64] | None:
+        """The errors of a cell summed up by batch, (unit, curve ..., batch, sum) float64.
+
+        NaN where a unit has no row yet; None where the cell has no batches of neighbours.
+        """
+        if not self.record.tiles_of(source, size).ends:
+            return None
+        cell = self.labels["source"].index(source), self.labels["block_size"].index(size)
+        with naming_damage(self.location):
+            return ledger.sums(self.root, self.location, self.labels, cell)
+
     def read_values(
         self, metric: str, at: dict[str, list[int]], start: int, stop: int
     ) -> NDArray[np.float32]:
@@ -191,6 +209,14 @@ class Store:
             for s, source in enumerate(plan.sources)
         ]
 
+    def cell_sums(self, plan: Plan, source: str, size: int) -> NDArray[np.float64] | None:
+        """The errors of a cell of a plan summed up by batch, (point, batch, sum); as `sums`."""
+        sums = self.sums(source, size)
+        if sums is None:
+            return None
+        curve = np.ix_(range(len(sums)), *(positions(self.labels, plan.labels)[a] for a in CURVE))
+        return add_sums(sums[curve]).reshape(-1, *sums.shape[-2:])
+
     def cell_totals(self, plan: Plan) -> NDArray[np.float64]:
         """Moments of the error over all units of each cell, (source, block_size, point, moment)."""
         rows = self.rows(["error"])["error"]
@@ -212,7 +238,8 @@ class Store:
     @property
     def is_unfinished(self) -> bool:
         """Whether a run has not called `finish`: rows wait to be packed, or axes to be grown."""
-        return ledger.is_open(self.root) or self.record.growing is not None
+        with naming_damage(self.location):
+            return ledger.is_open(self.root) or self.record.growing is not None
 
     def begin_round(self, plan: Plan, record: Record, content: str) -> None:
         """Make the store ready to take units of a plan: make its axes longer, open a new journal.
@@ -235,7 +262,9 @@ class Store:
             both = joined(both, renewed(growing, both)) or both
         if both != identity:
             self.update(dataclasses.replace(self.record, growing=both))
-        layout.lengthen(self._writable, both, plan.kept_trials, plan.units_per_cell)
+        layout.lengthen(
+            self._writable, both, plan.kept_trials, plan.units_per_cell, batched=record.batched
+        )
         layout.consolidate(self.location)
         self.update(dataclasses.replace(record, identity=both, growing=None))
         self.open_journal(content)
@@ -265,7 +294,8 @@ class Store:
 
     def discard_if_empty(self) -> None:
         """Remove the store if it is a folder and no unit was ever stored."""
-        if self.location.folder and not self.counts().any():
+        written = self.counts().any() or self.location.child("error", "c").exists()
+        if self.location.folder and not written:
             shutil.rmtree(self.location.folder)
 
 
@@ -311,62 +341,6 @@ def chosen_counts(counts: NDArray[np.int64], labels: Labels, wanted: Labels) -> 
     index.insert(unit, list(range(counts.shape[unit])))
     chosen: NDArray[np.int64] = edged[np.ix_(*index)]
     return chosen
-
-
-@contextmanager
-def naming_damage(location: Location) -> Iterator[None]:
-    """Turn whatever zarr raises inside into one line that names the damaged store.
-
-    Raises
-    ------
-    UserError
-        For any exception of another kind.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise damage(location, error) from error
-
-
-def damage(location: Location, error: Exception) -> UserError:
-    """The refusal of a store in which zarr met an error."""
-    reason = " ".join(str(error).split())
-    return UserError(
-        f"{location} is damaged ({type(error).__name__}: {reason}): "
-        f"{command('verify', str(location))} names what is bad, and with repair=true the same "
-        "sweep computes it again"
-    )
-
-
-def leftovers(location: Location) -> list[str]:
-    """Files and folders that a process left half written, in a store and beside it."""
-    place = location.folder
-    if place is None:
-        return []
-    beside = place.parent.glob(f"{glob.escape(place.name)}.*.partial")
-    inside = (
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(place)
-        for name in names
-        if name.endswith(".partial")
-    )
-    # A worker that was suspended may write its row after its sweep has removed the journal.
-    journal = place / "journal"
-    late = [str(journal)] if journal.is_dir() and not (journal / "zarr.json").exists() else []
-    return sorted([*map(str, beside), *inside, *late])
-
-
-def remove_leftovers(location: Location) -> list[str]:
-    """Remove what a process that was killed left half written; returns the paths."""
-    names = leftovers(location)
-    for name in names:
-        if os.path.isdir(name):
-            shutil.rmtree(name, ignore_errors=True)
-        else:
-            Path(name).unlink(missing_ok=True)
-    return names
 
 
 def _advice(location: Location, otherwise: str) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from asm_core import Measures
+from asm_core.batches import sums_by_batch
 from asm_core.moments import moments_of
-from pipeline.plan.axes import METRICS, Labels
+from pipeline.plan.axes import BATCHES, METRICS, Labels
 from pipeline.plan.grid import Unit
 from pipeline.plan.identity import positions
 from pipeline.store import layout, ledger
@@ -14,12 +15,16 @@ from pipeline.store.location import Location
 from pipeline.store.record import from_attributes
 
 
+def read_plan(location: Location) -> str:
+    """The plan of the round that is being run, of a store of any layout."""
+    return ledger.read_plan(layout.open_root(location))
+
+
 class UnitWriter:
     """The arrays of a store, open for the units of one round: its axes change between rounds."""
 
     def __init__(self, location: Location) -> None:
         root = layout.open_root(location, "r+")
-        self.plan = ledger.read_plan(root)
         self._record = from_attributes(str(location), dict(root.attrs))
         self._labels = self._record.identity.labels
         # Otherwise zarr compares every chunk with the fill value first.  The option must be set on
@@ -27,7 +32,7 @@ class UnitWriter:
         self._arrays = {
             name: root[name].with_config({"write_empty_chunks": True}) for name in METRICS
         }
-        self._rows = {name: root[f"ledger/{name}"].shape[3:] for name in METRICS}
+        self._rows = {name: root[f"ledger/{name}"].shape[3:] for name in ledger.names(root)}
         self._journal = root["journal/rows"]
 
     def write(self, unit: Unit, parts: Iterable[tuple[Labels, Measures]]) -> None:
@@ -43,6 +48,7 @@ class UnitWriter:
         row = {name: np.full(shape, np.nan) for name, shape in self._rows.items()}
         kept = self._record.store_trials
         stop = unit.stop if kept is None else min(unit.stop, kept)
+        tiles = self._record.tiles_of(unit.source, unit.block_size)
         for labels, measures in parts:
             cell: Labels = {**labels, "source": [unit.source], "block_size": [unit.block_size]}
             at = positions(self._labels, cell)
@@ -51,7 +57,11 @@ class UnitWriter:
                 if unit.start < stop:
                     first = values[..., : stop - unit.start]
                     layout.write_values(self._arrays[name], name, at, unit.start, first)
-                row[name][np.ix_(*(at[axis] for axis in metric.curve))] = moments_of(values)
+                points = np.ix_(*(at[axis] for axis in metric.curve))
+                row[name][points] = moments_of(values)
+                if name == "error" and tiles.ends:
+                    batch = tiles.batch_of(unit.start, unit.trials)
+                    row[BATCHES][points] = sums_by_batch(values, batch)
         place = (
             self._labels["source"].index(unit.source),
             self._labels["block_size"].index(unit.block_size),

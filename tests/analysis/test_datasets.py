@@ -1,11 +1,14 @@
 """Opening stores and statistics over trials."""
 
+import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import scipy.stats
 import xarray as xr
+from helpers.oracles import interval_by_hall
 
 from pipeline import UserError, open_results, summarize, sweep
 from pipeline.analysis.datasets import compare, ratio_trials
@@ -31,9 +34,11 @@ def test_the_mean_and_its_uncertainty_are_those_of_numpy_and_scipy(path):
     np.testing.assert_allclose(summary.standard_deviation, deviation, rtol=1e-10)
     standard_error = scipy.stats.sem(errors, axis=-1)
     np.testing.assert_allclose(summary.standard_error, standard_error, rtol=1e-10)
-    half = scipy.stats.t.ppf(0.975, 699) * standard_error
-    np.testing.assert_allclose(summary.ci_low, errors.mean(axis=-1) - half, rtol=1e-10, atol=1e-16)
-    np.testing.assert_allclose(summary.ci_high, errors.mean(axis=-1) + half, rtol=1e-10, atol=1e-16)
+    for point in np.ndindex(errors.shape[:-1]):
+        found = [float(summary[end].to_numpy()[point]) for end in ("ci_low", "ci_high")]
+        # Where all errors are 0, skewness is not defined; and no mean of errors is below 0.
+        expected = interval_by_hall(errors[point]) if errors[point].any() else [0, 0]
+        np.testing.assert_allclose(found, np.maximum(expected, 0), rtol=1e-9)
     np.testing.assert_allclose(summary.pooled_rmse, np.sqrt((errors**2).mean(axis=-1)), rtol=1e-13)
     assert np.array_equal(summary["min_error"], errors.min(axis=-1))
     assert np.array_equal(summary["max_error"], errors.max(axis=-1))
@@ -48,6 +53,35 @@ def test_the_mean_of_rmses_is_not_the_pooled_rmse(path):
         {"operation": "max_pool", "algorithm": "asm", "freq": 0}
     )
     assert (summary.pooled_rmse > summary["mean_error"] * 1.005).all()
+
+
+def test_an_interval_of_errors_does_not_reach_below_0_and_that_of_other_values_may(path):
+    dataset = open_results(path).isel(block_size=[0], freq=[0], operation=[0], algorithm=[0]).load()
+    dataset.error[...] = 0
+    nothing = summarize(dataset)
+    assert nothing.ci_low.item() == nothing.ci_high.item() == 0
+    dataset.error[..., 7] = 1
+    rare = summarize(dataset)
+    assert rare.ci_low.item() == 0 < rare.mean_error.item() < rare.ci_high.item()
+    other = summarize(dataset.assign(error=-dataset.error))
+    assert other.ci_high.item() > 0
+    assert other.ci_low.item() == -rare.ci_high.item()
+
+
+def test_differences_are_summarized_in_float64_and_have_no_rmse(path):
+    dataset = open_results(path)
+    compared = compare(dataset, "algorithm", "asm", "apx")
+    assert set(compared.data_vars) == set(summarize(dataset).data_vars) - {
+        "pooled_rmse", "mask_accuracy", "regret",
+    }  # fmt: skip
+    errors = dataset.error.transpose("algorithm", ..., "trial").to_numpy().astype(np.float64)
+    apx, asm = errors
+    for point in np.ndindex(asm.shape[:-1]):
+        pairs = zip(asm[point], apx[point], strict=True)
+        differences = [Fraction(x) - Fraction(y) for x, y in pairs]
+        mean = compared["mean_error"].to_numpy()[point]
+        assert mean == float(sum(differences) / len(differences))
+        assert mean == pytest.approx(math.fsum(asm[point] - apx[point]) / 700, rel=1e-15)
 
 
 def test_what_was_made_of_a_dataset_is_summarized_and_not_what_is_stored(path):
@@ -159,3 +193,36 @@ def test_the_spread_of_a_ratio_is_that_of_repeated_samples():
     predicted = float(one.std(ddof=1)) / np.sqrt(400)
     # The spread of 2,000 is known to 1.6 %, that of one sample of 400 to 4 %: 4 of both together.
     assert predicted == pytest.approx(ratios.std(ddof=1), rel=0.17)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda d: summarize(d, trials=2.5), ValueError, "whole numbers, got 2.5"),
+        (lambda d: summarize(d, trials=[]), ValueError, r"whole numbers, got \[\]"),
+        (lambda d: summarize(d.error), ValueError, r"takes a dataset: .* dataset\[\['error'\]\]"),
+        (lambda d: summarize(d.mean("trial")), ValueError, "whose error has trials, got the var"),
+        (lambda d: summarize(d.drop_vars("error")), ValueError, "whose error has trials, got the"),
+        (lambda d: compare(d, "algorithm", "asm", "apxx"), KeyError, "no 'apxx': it has apx, asm"),
+    ],
+)
+def test_what_cannot_be_summed_up_is_said_in_one_line(tmp_path, call, kind, message):
+    path = tmp_path / "s.zarr"
+    sweep(["trials=9", "freqs=3", "algorithm=asm,apx", f"out={path}"])
+    with pytest.raises(kind, match=message):
+        call(open_results(path))
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
+def test_a_copy_of_results_has_no_ledger_and_is_not_called_damaged(tmp_path):
+    path, copy = tmp_path / "s.zarr", tmp_path / "copy.zarr"
+    sweep(["trials=9", "freqs=3", f"out={path}"])
+    dataset = open_results(path)
+    dataset.to_zarr(copy)
+    assert np.array_equal(open_results(copy).error, dataset.error)
+    expected = summarize(dataset).mean_error
+    assert np.array_equal(summarize(open_results(copy)).mean_error, expected)
+    with pytest.raises(
+        UserError, match="has no ledger, as a copy that xarray wrote: use the store"
+    ):
+        summarize(copy)

@@ -34,6 +34,26 @@ def test_an_interval_that_touches_zero_decides_nothing():
     assert verdicts.verdict(interval_of([0.0], [1.0])).startswith("not confirmed")
 
 
+def test_what_is_below_the_one_and_above_the_other_is_below_the_difference():
+    def measured(mean, below, above):
+        values = {"mean_error": mean, "ci_low": mean - below, "ci_high": mean + above}
+        return xr.Dataset({name: ("freq", [float(value)]) for name, value in values.items()})
+
+    found = verdicts.apart(measured(10, 3, 8), measured(4, 15, 4))
+    assert found["mean_error"].item() == 6
+    assert found["ci_low"].item() == pytest.approx(6 - 5)
+    assert found["ci_high"].item() == pytest.approx(6 + 17)
+
+
+def test_an_interval_of_differences_may_reach_below_0():
+    values = np.zeros(50)
+    values[7] = 1
+    shown = verdicts.interval(xr.DataArray(values, dims="trial"))
+    assert float(shown["ci_low"]) < 0
+    mirrored = verdicts.interval(xr.DataArray(-values, dims="trial"))
+    assert float(mirrored["ci_high"]) == -float(shown["ci_low"])
+
+
 @pytest.mark.parametrize("coverage", ["interval", "ratio"])
 def test_intervals_hold_the_truth_in_95_of_100(coverage):
     # 1,000 samples of 200; 95 +- 3.5 % are 5 standard deviations.

@@ -1,11 +1,13 @@
 """DCT basis and block transforms."""
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.fft
 from helpers import oracles
 
 import asm_core
+from asm_core.dct import basis_of
 
 SIZES = range(2, 65, 2)
 
@@ -13,6 +15,24 @@ SIZES = range(2, 65, 2)
 @pytest.mark.parametrize("size", SIZES)
 def test_basis_is_the_definition(size):
     np.testing.assert_allclose(asm_core.dct_basis(size), oracles.dct_basis(size), atol=5e-15)
+
+
+@pytest.mark.parametrize("size", range(1, 257))
+def test_every_entry_of_the_basis_is_the_double_nearest_to_its_exact_value(size):
+    # Odd ones are those of pooled blocks.  All angles of the whole circle, without any symmetry.
+    with mpmath.workprec(200):
+        scale = mpmath.sqrt(mpmath.mpf(2) / size)
+        circle = [scale * mpmath.cospi(mpmath.mpf(k) / (2 * size)) for k in range(4 * size)]
+        first = 1 / mpmath.sqrt(size)
+    with mpmath.workprec(53):
+        rounded = np.array([float(+value) for value in circle])
+        first = float(+first)
+    u, i = np.indices((size, size))
+    expected = rounded[(2 * i + 1) * u % (4 * size)]
+    expected[0] = first
+    assert np.array_equal(basis_of(size), expected)
+    # Zeros are equal, whatever their sign, but have different bits.
+    assert not np.signbit(basis_of(size)[basis_of(size) == 0]).any()
 
 
 @pytest.mark.parametrize("size", SIZES)

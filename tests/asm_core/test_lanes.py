@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from numba import njit
 
 import asm_core
-from asm_core import Operation, kernels, lanes
+from asm_core import Operation, kernels, lanes, sources
 from asm_core.lanes import (
     WIDTH,
     choose,
@@ -18,12 +19,14 @@ from asm_core.lanes import (
     gather,
     load,
     put,
+    rounding_of_product,
     rows,
     spread,
     sqrt,
     store,
     take,
 )
+from asm_core.moments import MOMENTS, RESULTS, moments_of
 
 OPERATIONS = [Operation("max_pool"), Operation("max_pool", 4), Operation("min_pool"),
               Operation("relu"), Operation("leaky_relu", slope=0.3)]  # fmt: skip
@@ -40,10 +43,11 @@ def arithmetic(work):
     store(work, 7, copysign(a, b))
     store(work, 8, choose(a > b, a, b))
     store(work, 9, choose((a > b) != (b > spread(0.0)), spread(1.0), spread(-0.5)))
+    store(work, 10, rounding_of_product(a, b))
 
 
 def test_every_operation_is_that_of_numpy_bit_by_bit():
-    work = rows(10)
+    work = rows(11)
     work[:2] = np.random.default_rng(0).normal(size=(2, WIDTH))
     work[0, :3], work[1, :3] = (1.0, -0.0, 1.5), (-0.5, 2.0, 1.5)
     work[1, 3], work[0, 4] = -0.25, -0.0
@@ -53,7 +57,16 @@ def test_every_operation_is_that_of_numpy_bit_by_bit():
         a + b, a - b, a * b, a / b, abs(a), np.copysign(a, b), np.where(a > b, a, b),
         np.where((a > b) ^ (b > 0), 1.0, -0.5),
     ]  # fmt: skip
-    assert np.array_equal(work[2:].view(np.int64), np.array(expected).view(np.int64))
+    assert np.array_equal(work[2:10].view(np.int64), np.array(expected).view(np.int64))
+
+
+def test_what_the_rounding_of_a_product_leaves_out_is_exact():
+    work = rows(11)
+    work[:2] = np.random.default_rng(2).normal(size=(2, WIDTH)) * 10.0 ** np.arange(-40, 40, 10)
+    arithmetic(work)
+    for a, b, product, rest in zip(*work[[0, 1, 4, 10]].tolist(), strict=True):
+        assert Fraction(rest) == Fraction(a) * Fraction(b) - Fraction(product)
+    assert work[10].any()
 
 
 @njit
@@ -75,7 +88,7 @@ def test_elements_are_gathered_taken_and_put_where_they_belong():
 
 
 def test_compiled_and_uncompiled_operations_are_one():
-    work = rows(10)
+    work = rows(11)
     work[:2] = np.random.default_rng(1).normal(size=(2, WIDTH))
     other = work.copy()
     arithmetic(work)
@@ -113,8 +126,11 @@ np.save(sys.argv[3], everything())
 
 
 def everything():
-    """All that the kernels give for a few blocks, as one array of bits."""
-    found = []
+    """All that the kernels give for a few blocks, and normal samples, as one array of bits."""
+    found = [sources.gaussian(0, 8, 0, 9)]
+    values = np.random.default_rng(0).normal(size=(2, 37))
+    for numbers in (values, values.astype(np.float32)):
+        found.append(moments_of(numbers)[:, [MOMENTS.index(name) for name in RESULTS]])
     # A constant and a general block size, groups that are full and that are not.
     for size, count in ((4, 19), (10, 3)):
         blocks = np.random.default_rng(size).normal(size=(count, size, size))

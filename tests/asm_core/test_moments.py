@@ -1,5 +1,6 @@
 """Moments whose bits do not depend on how the values were divided."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asm_core.moments import MOMENTS, add_moments, moments_of
+from asm_core.moments import MOMENTS, RESULTS, add_moments, moments_of
 
 values_of_any_size = st.lists(
     st.one_of(
@@ -20,25 +21,56 @@ values_of_any_size = st.lists(
 )
 
 
+# Differences of errors: float64 whose squares have more digits than float64 has.
+differences = st.lists(st.floats(-1, 1).filter(lambda x: x == 0 or abs(x) > 1e-80), min_size=1,
+                       max_size=60)  # fmt: skip
+
+
 def exact(values):
-    """Count, mean, M2, min, max in rational arithmetic, rounded once."""
+    """Count, mean, M2, M3, min, max in rational arithmetic, rounded once."""
     numbers = [Fraction(float(v)) for v in values]
     mean = sum(numbers) / len(numbers)
-    m2 = sum((x - mean) ** 2 for x in numbers)
-    return [len(numbers), float(mean), float(m2), float(min(numbers)), float(max(numbers))]
+    m2, m3 = (sum((x - mean) ** power for x in numbers) for power in (2, 3))
+    rounded = (mean, m2, m3, min(numbers), max(numbers))
+    return [len(numbers), *map(float, rounded)]
 
 
 def named(row):
     return dict(zip(MOMENTS, row, strict=True))
 
 
-@given(values_of_any_size)
+@given(
+    st.one_of(
+        values_of_any_size.map(lambda values: np.array(values, np.float32)),
+        differences.map(np.array),
+    )
+)
 def test_moments_are_those_of_rational_arithmetic(values):
-    row = named(moments_of(np.array(values, np.float32)))
-    count, mean, m2, least, most = exact(np.array(values, np.float32))
+    row = named(moments_of(values))
+    count, mean, m2, m3, least, most = exact(values)
     assert (row["count"], row["mean"], row["min"], row["max"]) == (count, mean, least, most)
-    # M2 is a difference of sums of 106 bits: what cancels is lost below 2^-95 of the squares.
-    assert row["M2"] == pytest.approx(m2, rel=1e-15, abs=row["squares"] * 2.0**-95)
+    # M2 and M3 are differences of sums of 106 bits: what cancels is lost below 2^-95 of these.
+    lost = 2.0**-95
+    assert row["M2"] == pytest.approx(m2, rel=1e-15, abs=row["squares"] * lost)
+    assert row["M3"] == pytest.approx(m3, rel=1e-15, abs=sum(abs(values.astype(float)) ** 3) * lost)
+
+
+@given(values_of_any_size)
+def test_sums_of_cubes_hold_all_digits_of_the_cubes(values):
+    # 72 of each; what is left out of high + low, of some 106, is less than that.
+    numbers = np.array(values, np.float32)
+    row = named(moments_of(numbers))
+    cubes = sum(Fraction(float(x)) ** 3 for x in numbers)
+    found = Fraction(float(row["cubes"])) + Fraction(float(row["cubes_low"]))
+    assert abs(found - cubes) <= cubes * Fraction(1, 2**100)
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 1, width=32)] * 2), min_size=1, max_size=60))
+def test_the_mean_of_differences_has_every_digit(pairs):
+    one, other = np.array(pairs, np.float32).T.astype(np.float64)
+    row = named(moments_of(one - other))
+    assert row["sum"] == math.fsum(one - other)
+    assert row["mean"] == exact(one - other)[1]
 
 
 @given(values_of_any_size, st.lists(st.integers(0, 60), max_size=8))
@@ -47,9 +79,11 @@ def test_any_division_adds_up_to_the_same_bits(values, cuts):
     whole = named(moments_of(array))
     parts = [moments_of(part) for part in np.split(array, sorted(c % len(array) for c in cuts))]
     together = named(add_moments(np.stack(parts)))
-    for name in ("count", "mean", "min", "max", "sum", "squares"):
+    for name in ("count", "mean", "min", "max", "sum", "squares", "cubes"):
         assert together[name] == whole[name], name
-    assert together["M2"] == pytest.approx(whole["M2"], rel=1e-15, abs=whole["squares"] * 2.0**-95)
+    for name, sums in (("M2", "squares"), ("M3", "cubes")):
+        lost = whole[sums] * 2.0**-95
+        assert together[name] == pytest.approx(whole[name], rel=1e-15, abs=lost), name
 
 
 @settings(max_examples=20)
@@ -58,7 +92,7 @@ def test_errors_of_a_sweep_add_up_to_the_same_bits_in_every_moment(unit, seed):
     values = np.random.default_rng(seed).random((3, 1000)).astype(np.float32)
     parts = [moments_of(values[:, start : start + unit]) for start in range(0, 1000, unit)]
     together, whole = add_moments(np.stack(parts)), moments_of(values)
-    exactly = [MOMENTS.index(name) for name in ("count", "mean", "M2", "min", "max")]
+    exactly = [MOMENTS.index(name) for name in RESULTS]
     assert np.array_equal(together[:, exactly], whole[:, exactly])
 
 
@@ -84,3 +118,12 @@ def test_no_rows_at_all_are_no_values():
     total = add_moments(np.empty((0, 4, len(MOMENTS))))
     assert total.shape == (4, len(MOMENTS))
     assert (total[:, 0] == 0).all()
+
+
+def test_values_that_are_all_equal_have_no_spread():
+    # Their squares and cubes are rounded, and their sums too.
+    values = np.random.default_rng(0).normal(size=2000) * 10.0 ** np.arange(-10, 10).repeat(100)
+    found = dict(zip(MOMENTS, moments_of(np.repeat(values[:, None], 37, axis=1)).T, strict=True))
+    assert np.array_equal(found["mean"], values)
+    assert (found["M2"] == 0).all()
+    assert (found["M3"] == 0).all()

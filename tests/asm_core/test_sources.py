@@ -52,7 +52,7 @@ def test_normal_samples_are_the_inverse_distribution_function_of_one_word_each()
     # The upper 52 bits, and the middle of the step that they stand for.
     middles = [(int(word) >> 12, 1) for word in words.ravel()]
     expected = [NormalDist().inv_cdf((2 * k + one) / 2**53) for k, one in middles]
-    np.testing.assert_allclose(gaussian(5, 8, 0, 3).ravel(), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(gaussian(5, 8, 0, 3).ravel(), expected, rtol=2e-15)
 
 
 def test_the_outermost_words_are_finite_and_mirror_each_other(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from helpers.damage import SWEEP, flip, problems, words
 from helpers.sweeps import assert_same_bits, open_store
 
-from pipeline.audit.verify import repair
+from pipeline.audit.repair import repair
 from pipeline.cli.main import main
 
 
@@ -15,7 +15,7 @@ from pipeline.cli.main import main
 def test_a_damaged_zarr_json_of_an_array_is_named_and_written_again(path, whole, array, content):
     (path / array / "zarr.json").write_bytes(content)
     (problem,) = problems(path)
-    assert problem.words.startswith(f"{array}/zarr.json is damaged")
+    assert problem.words.startswith(f"{array}/zarr.json: damaged")
     repair(open_store(path), [problem])
     assert words(path) == []
     assert_same_bits(path, whole)
@@ -34,7 +34,7 @@ def test_a_damaged_root_is_named_with_the_remedy(path, capsys, verb):
 def test_a_damaged_coordinate_is_named_and_written_again(path, whole):
     flip(next((path / "freq" / "c").iterdir()))
     (problem,) = problems(path)
-    assert problem.words.startswith("freq cannot be read")
+    assert problem.words.startswith("freq: damaged")
     repair(open_store(path), [problem])
     assert words(path) == []
     assert_same_bits(path, whole)

@@ -19,7 +19,7 @@ def written_to(path):
 def test_the_last_unit_of_a_cell_ends_at_its_last_trial(path):
     flip(path / LAST_CHUNK)
     (problem,) = problems(path)
-    assert problem.words.startswith(f"{LAST_NAMED}: cannot be read")
+    assert problem.words.startswith(f"{LAST_NAMED}: damaged")
     (unit,) = problem.units
     assert (unit.number, unit.start, unit.stop, str(unit)) == (2, 200, 250, LAST_NAMED)
 
@@ -69,7 +69,7 @@ def test_the_row_of_a_last_unit_that_waits_in_the_journal_is_named_by_its_trials
         patch.setattr(Store, "finish", lambda store, record: None)
         sweep([*SWEEP, f"out={path}"])
     flip(path / "journal" / "rows" / "c.0.1.2.0")
-    assert any(words.startswith(f"{LAST_NAMED}: its row cannot be read") for words in words(path))
+    assert any(words.startswith(f"{LAST_NAMED}: its row: damaged") for words in words(path))
 
 
 @pytest.mark.parametrize(

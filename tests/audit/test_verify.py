@@ -24,8 +24,9 @@ from helpers.sweeps import assert_same_bits, bits, open_store
 from PIL import Image
 
 from pipeline import UserError, open_results, sweep
+from pipeline.audit.repair import repair
 from pipeline.audit.status import status_of
-from pipeline.audit.verify import repair, verify
+from pipeline.audit.verify import verify
 from pipeline.cli.main import main
 from pipeline.plan.identity import joined
 from pipeline.store import layout, lock
@@ -96,7 +97,7 @@ def test_the_verb_says_what_is_bad_and_how_to_mend_it(path, capsys):
     flip(path / CHUNK)
     assert main(["verify", str(path), "sample=0"]) == 1
     printed, said = capsys.readouterr()
-    assert f"bad: {NAMED}: cannot be read (ValueError: Stored and computed checksum" in printed
+    assert f"bad: {NAMED}: damaged (ValueError: Stored and computed checksum" in printed
     assert f"verify {path} repair=true queues them for the next sweep" in said
     assert main(["verify", str(path), "repair=true"]) == 0
     printed = capsys.readouterr().out
@@ -209,7 +210,9 @@ def test_damage_beside_a_growth_that_was_cut_short_is_named_and_mended(path, who
     plan = plan_of("block_size=8,16", "freqs=3..9", "algorithm=asm,apx", "trials=300")
     both = joined(store.record.identity, plan.identity)
     store.update(dataclasses.replace(store.record, growing=both))
-    layout.lengthen(layout.open_root(store.location, "r+"), both, trials=300, units=3)
+    layout.lengthen(
+        layout.open_root(store.location, "r+"), both, trials=300, units=3, batched=False
+    )
     flip(path / "ledger/error/c/0/1/0/0/0/0/0/0")
     cut, *damaged = problems(path, 1.0)
     assert "a growth was cut short" in cut.words

@@ -19,7 +19,7 @@ def test_help_of_sweep_shows_groups_and_keys(capsys):
     main(["sweep", "--help"])
     printed = capsys.readouterr().out
     for text in (
-        "images                path=??? quality",
+        "images                path=??? recursive=False quality",
         "uniform_signed        low=-1.0 high=1.0",
         "max_pool_4            window=4",
         "energy                rho=0.95",
@@ -40,6 +40,14 @@ def test_help_of_a_verb_has_every_key_and_option(capsys, verb):
     assert ("[STORE]" in lines[0]) == verb.takes_store
     for option in ("-h, --help", "--cfg", "--config-dir DIR"):
         assert any(line.strip().startswith(option) for line in lines)
+
+
+def test_a_long_name_does_not_touch_what_it_means(tmp_path, capsys):
+    name = "blocks_that_are_dim_and_have_a_long_name"
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / f"{name}.yaml").write_text(f"{name}:\n  kind: uniform\n  low: 0\n")
+    main(["sweep", "--help", f"--config-dir={tmp_path}"])
+    assert f"  {name}  low=0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("verb", ["example", "claims"])

@@ -6,10 +6,12 @@ import sys
 
 import pytest
 from helpers.program import run
+from helpers.stores import plan_of
 
 from pipeline.cli.main import main
 from pipeline.config import compose
 from pipeline.errors import ClusterLostError, Stopped
+from pipeline.run.worker import load_kernels
 
 
 def test_help_and_refusals_import_neither_dask_nor_numba():
@@ -44,6 +46,8 @@ REFUSED = [
     (["sweep", "freqs=-1"], "freqs must be at least 0, got -1"),
     (["sweep", "freqs=nan"], "freqs must be an integer"),
     (["sweep", "trials=x"], "trials must be an integer"),
+    (["sweep", "trials=Auto"], "got 'Auto'; or auto or all, alone"),
+    (["sweep", "trials=1e3,all"], "got 'all'; or auto or all, alone"),
     (["sweep", "seed=1.5"], "seed must be an integer, got 1.5"),
     (["sweep", "block_size=7"], "block_size must be even and within 2..256, got 7"),
     (
@@ -78,6 +82,12 @@ REFUSED = [
     (["example", "block_size=4,8"], "choose one block_size, 2 are given"),
     (["example", "to=/proc/nowhere/x"], "cannot write /proc/nowhere/x.png"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded():
+    """The kernels: /proc is refused only after a sweep may have said that it compiles them."""
+    load_kernels(plan_of())
 
 
 @pytest.mark.parametrize(("arguments", "message"), REFUSED)

@@ -13,7 +13,8 @@ from pipeline.config import compose, entries
 def test_the_defaults_are_the_sweep_of_the_notebook():
     settings = compose.load([])
     assert settings.freqs == tuple(range(15))
-    assert settings.trials == (1000,)
+    # 1,000 blocks, where they are drawn: tests/plan/test_plan.py.
+    assert settings.trials == "auto"
     assert settings.block_size == (8,)
     assert settings.selection == {"triangle": {"kind": "triangle"}}
     assert settings.algorithm == ("asm",)
@@ -112,7 +113,7 @@ def test_an_experiment_sets_what_it_names_and_the_command_line_has_the_last_word
     settings = compose.load(["experiment=paper_relu", "trials=7", "operation=max_pool"])
     assert list(settings.operation) == ["max_pool"]
     assert settings.trials == (7,)
-    assert settings.algorithm == ("apx", "asm")
+    assert settings.algorithm == ("apx", "apx_offset", "asm")
 
 
 def test_an_experiment_may_set_parameters_of_entries_that_are_then_replaced():

@@ -33,6 +33,7 @@ from pipeline.config import compose, words
         ({"trials": 1_000_000}, ["trials=1_000_000"]),
         ({"trials": [1, 500]}, ["trials=[1,500]"]),
         ({"trials": "all"}, ["trials=all"]),
+        ({"trials": None}, []),
         ({"store_trials": None}, ["store_trials=all"]),
         ({"store_trials": 0}, ["store_trials=none"]),
         ({"precision": 1e-3}, ["precision=0.001"]),

@@ -1,8 +1,12 @@
 """Slow and obvious: every definition as nested loops, importing nothing of ours."""
 
 import math
+from functools import cache
 
+import mpmath
 import numpy as np
+import scipy.optimize
+import scipy.stats
 
 
 def dct_basis(N):
@@ -92,29 +96,55 @@ def approximate(F, n, selection="triangle"):
     return inverse(np.where(kept(len(F), n, selection), F, 0.0))
 
 
-def window_argmax(X, a, b, k):
-    """(row, column) of the first largest sample of window (a, b)."""
-    best = None
-    for i in range(a * k, a * k + k):
-        for j in range(b * k, b * k + k):
-            if best is None or X[i, j] > X[best]:
-                best = (i, j)
-    return best
+# What exact arithmetic calls a tie: 10^-40 is far above the rounding of DIGITS decimals, and far
+# below any other difference of the samples that tests have.
+DIGITS, EXACT_TIE = 60, 1e-40
 
 
-def local_maximum_mask(X, k):
+@cache
+def exact_basis(N):
+    """`dct_basis` to DIGITS decimals."""
+    with mpmath.workdps(DIGITS):
+        return np.array([[mpmath.sqrt(mpmath.mpf(1 if u == 0 else 2) / N)
+                          * mpmath.cos(mpmath.pi * (2 * i + 1) * u / (2 * N))
+                          for i in range(N)] for u in range(N)], dtype=object)  # fmt: skip
+
+
+def exact_inverse(F, n, selection="triangle"):
+    """What n frequencies keep of integer coefficients, to DIGITS decimals."""
+    C = exact_basis(len(F))
+    with mpmath.workdps(DIGITS):
+        return C.T.dot(F * np.array(kept(len(F), n, selection), dtype=int)).dot(C)
+
+
+def exact_approximate(X, n, selection="triangle"):
+    """The approximate block of integers, to DIGITS decimals: equal samples differ by 1e-58."""
+    C = exact_basis(len(X))
+    with mpmath.workdps(DIGITS):
+        F = C.dot(X.astype(int).astype(object)).dot(C.T)
+    return exact_inverse(F, n, selection)
+
+
+def window_argmax(X, a, b, k, tie=0):
+    """(row, column) of the first sample of window (a, b) that ties with the largest."""
+    places = [(i, j) for i in range(a * k, a * k + k) for j in range(b * k, b * k + k)]
+    largest = max(X[place] for place in places)
+    return next(place for place in places if largest - X[place] <= tie)
+
+
+def local_maximum_mask(X, k, tie=0):
     mask = np.zeros(X.shape, dtype=int)
     for a in range(len(X) // k):
         for b in range(len(X) // k):
-            mask[window_argmax(X, a, b, k)] = 1
+            mask[window_argmax(X, a, b, k, tie)] = 1
     return mask
 
 
-def nonnegative_mask(X):
+def nonnegative_mask(X, tie=0):
     mask = np.zeros(X.shape, dtype=int)
     for i in range(len(X)):
         for j in range(len(X)):
-            mask[i, j] = 1 if X[i, j] > 0 else 0
+            mask[i, j] = 1 if X[i, j] > tie else 0
     return mask
 
 
@@ -159,40 +189,46 @@ def leaky_relu(X, slope):
     return result
 
 
-def error(X, A, operation, algorithm, k=2, slope=0.01):
-    """Error of one trial, given the approximate block A."""
+def error(X, A, operation, algorithm, k=2, slope=0.01, tie=0, offset=0.0):
+    """Error of one trial, given the approximate block A; `offset` is added to the result of APX."""
     if operation == "max_pool":
         exact = max_pool(X, k)
         if algorithm == "asm":
-            return rmse(masked_max_pool(X, local_maximum_mask(A, k), k), exact)
-        return rmse(max_pool(A, k), exact)
+            return rmse(masked_max_pool(X, local_maximum_mask(A, k, tie), k), exact)
+        return rmse(max_pool(A, k) + offset, exact)
     if operation == "min_pool":
         # The smallest is the largest of the opposites.
-        return error(-X, -A, "max_pool", algorithm, k)
+        return error(-X, -A, "max_pool", algorithm, k, slope, tie, -offset)
     slope = slope if operation == "leaky_relu" else 0.0
     exact = leaky_relu(X, slope)
     if algorithm == "asm":
-        mask = nonnegative_mask(A)
+        mask = nonnegative_mask(A, tie)
         return rmse(X * mask + slope * X * (1 - mask), exact)
-    return rmse(leaky_relu(A, slope), exact)
+    return rmse(leaky_relu(A, slope) + offset, exact)
 
 
-def mask_accuracy(X, A, operation, k=2):
+def mask_accuracy(X, A, operation, k=2, tie=0):
+    """By value: a window is right where the chosen sample equals the largest."""
     if operation == "min_pool":
-        return mask_accuracy(-X, -A, "max_pool", k)
+        return mask_accuracy(-X, -A, "max_pool", k, tie)
     if operation == "max_pool":
-        right = local_maximum_mask(X, k) * local_maximum_mask(A, k)
-        return right.sum() / (len(X) // k) ** 2
-    return float((nonnegative_mask(X) == nonnegative_mask(A)).mean())
+        M = len(X) // k
+        right = [
+            X[window_argmax(X, a, b, k)] - X[window_argmax(A, a, b, k, tie)] <= tie
+            for a in range(M)
+            for b in range(M)
+        ]
+        return sum(right) / len(right)
+    return float((nonnegative_mask(X, tie) == nonnegative_mask(A, tie)).mean())
 
 
-def regret(X, A, operation, k=2):
+def regret(X, A, operation, k=2, tie=0):
     """Mean over windows of the exact extreme minus the sample chosen, as a distance."""
     if operation == "min_pool":
-        return regret(-X, -A, "max_pool", k)
+        return regret(-X, -A, "max_pool", k, tie)
     M = len(X) // k
     losses = [
-        X[window_argmax(X, a, b, k)] - X[window_argmax(A, a, b, k)]
+        X[window_argmax(X, a, b, k)] - X[window_argmax(A, a, b, k, tie)]
         for a in range(M)
         for b in range(M)
     ]
@@ -228,3 +264,22 @@ def tile(blocks):
     for r, q, i, j in np.ndindex(blocks.shape):
         image[r * M + i, q * M + j] = blocks[r, q, i, j]
     return image
+
+
+def interval_by_hall(values):
+    """Ends of the mean's 95 % interval, by Hall's g as he gives it, inverted by bisection.
+
+    Skewness is held where g^-1 is within 1 % of the point where g is flat.
+    """
+    n, s, gamma = len(values), np.std(values, ddof=1), scipy.stats.skew(values)
+    q, root = scipy.stats.t.ppf(0.975, n - 1), n**0.5
+    most = scipy.optimize.brentq(lambda y: y / root * (q + y / root / 6) - 0.99, 0, root)
+    gamma = min(most, max(-most, gamma))
+
+    def g(t):
+        return t + gamma * t**2 / (3 * n**0.5) + gamma**2 * t**3 / (27 * n) + gamma / (6 * n**0.5)
+
+    def inverse(x):
+        return scipy.optimize.brentq(lambda t: g(t) - x, -50, 50, xtol=1e-14)
+
+    return [np.mean(values) - s / n**0.5 * inverse(x) for x in (q, -q)]

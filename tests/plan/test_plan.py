@@ -15,6 +15,7 @@ from pipeline.plan.entries import Source
 from pipeline.plan.grid import rectangles
 from pipeline.plan.identity import differences
 from pipeline.plan.plan import make_plan
+from pipeline.plan.tiles import Tiles
 from pipeline.store.store import location_of
 
 
@@ -22,8 +23,10 @@ def endless(name, entry, block_sizes):
     return [Source(name, entry["kind"], {}, dict(entry))]
 
 
-def of_blocks(available):
-    return lambda name, entry, sizes: [Source(name, "images", {}, {"kind": "images"}, available)]
+def of_blocks(available, **others):
+    tiles = {size: Tiles(count) for size, count in available.items()}
+    identity = {"kind": "images", "sha256": "a"}
+    return lambda name, entry, sizes: [Source(name, "images", {}, identity, tiles, **others)]
 
 
 def plan(*arguments, resolve=endless):
@@ -134,6 +137,54 @@ def test_all_trials_of_a_source_are_counted_for_each_block_size():
     assert made.trials == 400
     assert made.prefixes == (400,)
     assert [(u.block_size, u.start, u.stop) for u in made.grid.units()] == [(4, 0, 400), (8, 0, 90)]
+
+
+def test_unless_told_otherwise_stored_sources_take_every_tile_and_drawn_ones_a_thousand():
+    def mixed(name, entry, sizes):
+        return endless(name, entry, sizes) if name == "uniform" else stored(name, entry, sizes)
+
+    stored = of_blocks({4: 400, 8: 90})
+    made = plan("source=photograph,uniform", "block_size=4,8", resolve=mixed)
+    assert made.cell_trials == ((400, 90), (1000, 1000))
+    assert made.prefixes == (1000,)
+    for words in (["trials=auto"], ["trials=null"]):
+        assert plan("source=photograph,uniform", "block_size=4,8", *words, resolve=mixed) == made
+    with pytest.raises(UserError, match="trials=all needs a source with an end"):
+        plan("source=photograph,uniform", "block_size=4,8", "trials=all", resolve=mixed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spread"),
+    [
+        ([], False),
+        (["trials=all"], False),
+        (["trials=90"], False),
+        (["trials=89"], True),
+        (["block_size=4,8", "trials=90"], False),
+        (["block_size=4,8", "trials=80"], True),
+        (["block_size=4,8", "trials=all"], False),
+        # The estimate is reported at the first 10, which must not be the top of a picture.
+        (["trials=10,90"], True),
+        (["precision=0.1"], True),
+        (["precision=0.1", "trials=all"], True),
+    ],
+)
+def test_some_of_the_tiles_are_a_spread_sample_and_another_experiment_than_all(arguments, spread):
+    natural = plan(resolve=of_blocks({4: 400, 8: 90}))
+    made = plan(*arguments, resolve=of_blocks({4: 400, 8: 90}))
+    assert made.sources[0].is_spread(8) == spread
+    first = made.sources[0].tiles[8].of_trials(0, 50).tolist()
+    assert (first == list(range(50))) != spread
+    unlike = differences(natural.identity, made.identity)
+    words = (
+        "source uniform of block_size=8 is all of its tiles in their own order in the store, "
+        "a spread sample of its tiles here"
+    )
+    assert (words in unlike) == spread
+    assert not any("sha256" in each for each in unlike)
+    # Blocks that the user stored as trials keep their order.
+    kept = plan(*arguments, resolve=of_blocks({4: 400, 8: 90}, ordered=(8,)))
+    assert not kept.sources[0].is_spread(8)
 
 
 def test_missing_units_are_those_whose_row_lists_too_few_trials():

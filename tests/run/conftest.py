@@ -1,6 +1,7 @@
 """Stores to compare with, and Dask schedulers as processes of their own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -37,19 +38,22 @@ class Scheduler:
         self.address = json.loads(self._file.read_text())["address"]
         self.keys = ["cluster=scheduler", f"cluster.address={self.address}", "cluster.timeout=30"]
 
-    def add_workers(self, count):
+    def add_workers(self, count, *options, cwd=None):
+        """Start workers; with `cwd`, of the program that lies there."""
         for _ in range(count):
             self.workers.append(
                 self._start(
                     "distributed.cli.dask_worker", self.address, "--no-dashboard", "--no-nanny",
-                    "--nthreads", "1",
+                    "--nthreads", "1", *map(str, options), cwd=cwd,
                 )
             )  # fmt: skip
 
-    def _start(self, module, *arguments):
+    def _start(self, module, *arguments, cwd=None):
+        variables = os.environ if cwd is None else {**os.environ, "PYTHONPATH": str(cwd)}
         return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], stdout=self._log, stderr=self._log
-        )
+            [sys.executable, "-m", module, *arguments],
+            stdout=self._log, stderr=self._log, cwd=cwd, env=variables,
+        )  # fmt: skip
 
     def close(self):
         for process in (*self.workers, self.process):

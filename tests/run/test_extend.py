@@ -180,3 +180,16 @@ def test_the_table_is_of_what_was_asked_for(tmp_path, capsys):
     assert ": 250 trials" in printed
     rows = [line.split()[0] for line in printed.splitlines() if line.strip()[:1].isdigit()]
     assert rows == ["2"]
+
+
+def test_an_algorithm_of_fewer_trials_takes_none_from_the_mask(path):
+    arguments = ["freqs=0..3", "unit_trials=100", f"out={path}"]
+    sweep([*arguments, "trials=250"])
+    before = summarize(path)
+    sweep([*arguments, "trials=120", "algorithm=asm,apx", "extend=true"])
+    after = summarize(path)
+    for name in ("mask_accuracy", "regret"):
+        assert after[name].to_numpy().tobytes() == before[name].to_numpy().tobytes()
+    trials = summarize(open_results(path))
+    assert after.mask_accuracy.to_numpy().tobytes() == trials.mask_accuracy.to_numpy().tobytes()
+    assert verify(open_store(path), 1.0).problems == []

@@ -32,6 +32,8 @@ from pipeline.store import lock
 from pipeline.store.location import Location
 from pipeline.store.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_client_killed_at_20_random_moments_loses_nothing(path, tmp_path):
     moments = random.Random(20)

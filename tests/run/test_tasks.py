@@ -31,6 +31,8 @@ from pipeline.run import cluster, rounds, tasks
 from pipeline.run.worker import run_unit
 from pipeline.sources import kinds
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_unit_that_fails_is_reported_the_others_are_stored_and_it_is_tried_again(
     tmp_path, monkeypatch

@@ -3,6 +3,7 @@
 import signal
 import time
 
+import pytest
 from distributed import Client
 from helpers.sweeps import (
     LONG,
@@ -17,8 +18,11 @@ from helpers.sweeps import (
     workers_of,
 )
 
-from pipeline.audit.verify import repair, verify
+from pipeline.audit.repair import repair
+from pipeline.audit.verify import verify
 from pipeline.run import workers
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_worker_killed_in_the_middle_of_a_unit_is_replaced(path, undisturbed):

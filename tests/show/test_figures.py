@@ -146,7 +146,7 @@ def test_the_example_shows_a_block_of_a_photograph(elsewhere, photograph, capsys
     arguments = ["example", "source=images", f"source.images.path={photograph}"]
     assert main([*arguments, "trial=4799", "to=picture"]) == 0
     assert "images block 4799" in capsys.readouterr().out
-    with pytest.raises(UserError, match="trials=4801 is more than the 4800 blocks"):
+    with pytest.raises(UserError, match="trial=4800 is not among the 4800 blocks"):
         example.work_out(compose.load(arguments[1:]), freq=6, trial=4800)
 
 

@@ -5,15 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers.images import resolve
 from PIL import Image
 
 from pipeline import UserError
 from pipeline.sources import files, kinds
-
-
-def resolve(path, *sizes):
-    [source] = kinds.resolve("images", {"kind": "images", "path": str(path)}, sizes or (8,))
-    return source
 
 
 def save(path, height, width, mode="L", seed=0):
@@ -86,6 +82,24 @@ def test_luma_is_the_weighted_sum_of_bt601(tmp_path):
     np.testing.assert_allclose(block, expected, atol=0.51 / 255)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_samples_are_not_turned(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    random = np.random.default_rng(0).integers(0, 256, (8, 16), np.uint8)
+    Image.fromarray(random).save(tmp_path / f"plain{suffix}")
+    Image.fromarray(random).save(tmp_path / f"turned{suffix}", exif=exif)
+    plain, turned = (resolve(tmp_path / f"{name}{suffix}") for name in ("plain", "turned"))
+    assert np.array_equal(kinds.draw(turned, 0, 8, 0, 2), kinds.draw(plain, 0, 8, 0, 2))
+
+
+def test_cmyk_has_no_luma(tmp_path):
+    Image.new("CMYK", (8, 8)).save(tmp_path / "a.jpg")
+    with pytest.raises(UserError, match=r"a\.jpg has samples of CMYK: save it as grey or RGB"):
+        resolve(tmp_path)
+
+
 def test_a_folder_takes_images_only_and_a_glob_what_it_matches(tmp_path):
     for name in ("b.png", "a.png", "c.jpg"):
         save(tmp_path / name, 8, 8, seed=ord(name[0]))
@@ -126,16 +140,22 @@ def test_a_package_or_a_file_of_it_that_is_missing_is_named(path, message):
 def test_a_tile_far_into_many_files_asks_none_before_it_for_its_size(monkeypatch):
     paths, heights = [f"{k}.png" for k in range(600)], [8 * (1 + k % 3) for k in range(600)]
     found = files.Files.of(paths, heights, [8] * 600, bytes(600 * 32))
-    assert [(f.path, w, p) for f, w, p in files.walk(found, 8, 596, 7)] == [
-        ("298.png", slice(1, 2), slice(0, 1)),
-        ("299.png", slice(0, 3), slice(1, 4)),
-        ("300.png", slice(0, 1), slice(4, 5)),
-        ("301.png", slice(0, 2), slice(5, 7)),
+    assert [(f.path, w.tolist(), p) for f, w, p in files.walk(found, 8, np.arange(596, 603))] == [
+        ("298.png", [1], slice(0, 1)),
+        ("299.png", [0, 1, 2], slice(1, 4)),
+        ("300.png", [0], slice(4, 5)),
+        ("301.png", [0, 1], slice(5, 7)),
+    ]
+    numbers = np.array([0, 597, 599, 1199])
+    assert [(f.path, w.tolist(), p) for f, w, p in files.walk(found, 8, numbers)] == [
+        ("0.png", [0], slice(0, 1)),
+        ("299.png", [0, 2], slice(1, 3)),
+        ("599.png", [2], slice(3, 4)),
     ]
     monkeypatch.setattr(files.Files, "tiles", None)
     # As another task may have read them: equal, and another object.
     again = pickle.loads(pickle.dumps(found))
-    assert [f.path for f, _, _ in files.walk(again, 8, 1199, 1)] == ["599.png"]
+    assert [f.path for f, _, _ in files.walk(again, 8, np.array([1199]))] == ["599.png"]
 
 
 def test_the_identity_is_the_contents_and_not_the_place(tmp_path):
@@ -215,5 +235,5 @@ def test_a_file_of_several_pages_or_of_unknown_range_is_refused(tmp_path):
     with pytest.raises(UserError, match="has 2 pages"):
         resolve(tmp_path / "pages.tif")
     Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / "real.tif")
-    with pytest.raises(UserError, match="mode F, whose range is unknown"):
+    with pytest.raises(UserError, match="samples of floats, whose range is unknown"):
         resolve(tmp_path / "real.tif")

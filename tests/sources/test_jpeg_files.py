@@ -65,7 +65,7 @@ def test_cmyk_and_rgb_have_no_luma(tmp_path):
     path = tmp_path / "a.jpg"
     image = Image.fromarray(picture(8, 8))
     image.convert("CMYK").save(path)
-    with pytest.raises(UserError, match=r"a\.jpg is a JPEG of CMYK, which has no luma: .* images"):
+    with pytest.raises(UserError, match=r"a\.jpg is a JPEG of CMYK, which has no luma: .* as RGB"):
         resolve(path)
     image.save(path, keep_rgb=True)
     with pytest.raises(UserError, match=r"a\.jpg is a JPEG of RGB, which has no luma"):

@@ -42,7 +42,10 @@ def stored_entries(tmp_path):
     save_array(tmp_path / "a.npy", values((3, 9, 17)))
     save_array(tmp_path / "a.zarr", values((3, 9, 17), ">f4"), (2, 9, 5))
     save_array("memory://json/a", values((3, 9, 17), "u1"), (1, 4, 17), overwrite=True)
-    paths = [("images", "images"), ("jpeg", "jpeg"), ("array", "a.npy"), ("array", "a.zarr")]
+    packed = {"scale_factor": 0.1, "_Unsigned": "true"}
+    save_array(tmp_path / "packed", values((3, 9, 17), "i1"), (2, 9, 5), attributes=packed)
+    paths = [("images", "images"), ("jpeg", "jpeg"), ("array", "a.npy"), ("array", "a.zarr"),
+             ("array", "packed")]  # fmt: skip
     written = [{"kind": kind, "path": str(tmp_path / path)} for kind, path in paths]
     return [*written, {"kind": "array", "path": "memory://json/a"}]
 
@@ -58,6 +61,9 @@ def test_a_source_of_every_kind_is_the_same_by_way_of_json(stored_entries):
                 assert kinds.to_json(again) == kinds.to_json(source)
                 blocks = kinds.draw(source, 5, 8, 1, 2)
                 assert kinds.draw(again, 5, 8, 1, 2).tobytes() == blocks.tobytes()
+                if source.tiles:
+                    spread = source.spread(5, [8])
+                    assert by_way_of_json(spread) == spread != source
 
 
 def test_parameters_are_what_the_entry_says(stored_entries):

@@ -9,6 +9,7 @@ from helpers.arrays import cut, draw, resolve, save, values
 
 from pipeline import UserError
 from pipeline.sources import arrays, slabs
+from pipeline.sources.packing import Packing
 from pipeline.store.location import Location
 
 
@@ -52,10 +53,12 @@ def test_three_blocks_of_a_file_of_two_terabytes_take_no_time(tmp_path):
     mapped[first : first + 3] = np.arange(192).reshape(3, 8, 8)
     mapped.flush()
     del mapped
-    array = arrays.StoredArray(Location(str(path)), shape, "<f8", arrays._stamp(path), (1, 8))
-    drawn = arrays.tiles(array, 8, first, 3)
+    array = arrays.StoredArray(
+        Location(str(path)), shape, "<f8", arrays._stamp(path), (1, 8), Packing("<f8")
+    )
+    drawn = arrays.tiles(array, 8, first + np.arange(3))
     assert np.array_equal(drawn, np.arange(192).reshape(3, 8, 8))
-    drawn = arrays.tiles(array, 4, 4 * first + 1, 2)
+    drawn = arrays.tiles(array, 4, 4 * first + np.array([1, 2]))
     assert np.array_equal(drawn[0], np.arange(64).reshape(8, 8)[:4, 4:])
     assert np.array_equal(drawn[1], np.arange(64).reshape(8, 8)[4:, :4])
 
@@ -95,6 +98,27 @@ def test_rows_of_chunks_are_read_once(tmp_path, tiny_slabs, monkeypatch):
     drawn = [draw(source, 2, first, 3) for first in range(0, 120, 3)]
     assert np.array_equal(np.concatenate(drawn), cut(array, 2))
     assert [rows for _, rows in reads] == [slice(0, 12), slice(12, 24), slice(24, 30)] * 2
+
+
+@pytest.mark.parametrize("chunks", [(5, 9, 16), (1, 4, 16), (2, 36, 16), (1, 36, 16)])
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_any_tiles_are_drawn_by_their_numbers_and_each_slab_is_read_once(
+    tmp_path, tiny_slabs, monkeypatch, chunks, size
+):
+    tiny_slabs(8 * 16 * 36)
+    array = values((7, 36, 16))
+    content = resolve(save(tmp_path / "a", array, chunks), size).content
+    expected = cut(array, size)
+    reads = []
+    read = arrays.read_slab
+    monkeypatch.setattr(arrays, "read_slab", lambda *args: reads.append(args[2:]) or read(*args))
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        numbers = np.flatnonzero(random.random(len(expected)) < random.choice([0.05, 0.5, 1]))
+        assert np.array_equal(arrays.tiles(content, size, numbers), expected[numbers])
+        arrays._LAST.key = None
+        assert len(set(map(repr, reads))) == len(reads)
+        reads.clear()
 
 
 def test_slabs_are_whole_chunks_within_their_bytes(tiny_slabs):

@@ -1,0 +1,138 @@
+"""Mending a store: what is bad counts as missing, and what the trials tell is written again."""
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asm_core.batches import sums_by_batch
+from asm_core.moments import MOMENTS, moments_of
+from pipeline.audit.metadata import consolidated_copy
+from pipeline.audit.problem import Problem, chunk_files, labels_of, place_of
+from pipeline.errors import refuse_unreadable
+from pipeline.plan.axes import ALGORITHM, BATCHES, METRICS, without_algorithm
+from pipeline.plan.grid import Unit
+from pipeline.store import layout, ledger, lock
+from pipeline.store.damage import losing
+from pipeline.store.leftovers import remove_leftovers
+from pipeline.store.store import Store
+
+_COUNT = MOMENTS.index("count")
+
+
+def repair(store: Store, problems: Sequence[Problem]) -> None:
+    """Mend what can be mended: make bad units count as missing, and remove leftovers.
+
+    Nothing is touched that could not be read.
+
+    Raises
+    ------
+    UserError
+        Where another process is writing the store.
+    StoreLostError
+        Where the system does not let it be mended; the same call goes on from there.
+    """
+    problems = [problem for problem in problems if problem.mendable]
+    if not problems:
+        return
+    with lock.held(store.location), losing(store.location):
+        copy = consolidated_copy(store)
+        for problem in problems:
+            if problem.metadata in copy:
+                text = json.dumps(copy[problem.metadata], indent=2)
+                store.location.child(problem.metadata, "zarr.json").write(text.encode())
+        # Bad rows go first, so that nothing below meets them, and bad trials last: whatever the
+        # ledger lists is there, also where the system stops this on the way.
+        files = {name for problem in problems for name in problem.files}
+        folders = tuple(str(store.location.child(name)) for name in ("ledger", "journal"))
+        of_rows = {name for name in files if name.startswith(folders)}
+        _remove(of_rows)
+        root = layout.open_root(store.location, "r+")
+        ledger.close_journal(root, store.location)
+        for problem in problems:
+            for unit in problem.units:
+                place = place_of(store, unit)
+                if not (problem.rows_of and _make_row_again(store, root, unit, problem.rows_of)):
+                    ledger.forget(root, place[:2], place[2])
+        _remove(files - of_rows)
+        if not store.record.growing:
+            layout.write_coordinates(root, store.record.identity)
+            layout.consolidate(store.location)
+        remove_leftovers(store.location)
+
+
+def _remove(files: Iterable[str]) -> None:
+    for name in files:
+        if Path(name).is_dir():
+            shutil.rmtree(name)
+        else:
+            Path(name).unlink(missing_ok=True)
+
+
+def _make_row_again(store: Store, root: Any, unit: Unit, name: str) -> bool:
+    """Write the row of a metric from the trials of a unit; False where these do not tell it.
+
+    How many trials it sums up is known from the row of another metric.
+    """
+    if name == BATCHES:
+        return _make_sums_again(store, root, unit)
+    place, labels = place_of(store, unit), labels_of(store.labels, unit)
+    other = "error" if name != "error" else "mask_accuracy"
+    counts = root[f"ledger/{other}"][place][..., _COUNT]
+    stop = min(unit.start + store.record.unit_trials, store.kept_trials)
+    files = chunk_files(store, unit, [name])
+    try:
+        values = getattr(store.read_cell(labels, unit.start, max(unit.start, stop)), name)
+    except Exception as error:  # zarr raises whatever it meets
+        refuse_unreadable(store, error)
+        ledger.forget(root, place[:2], place[2])
+        _remove(chunk_files(store, unit))
+        return False
+    # Without points that a growth which was cut short may have added.
+    counts = counts[tuple(slice(len(labels[axis])) for axis in METRICS[other].curve)]
+    counts = np.nan_to_num(counts)
+    if name == "error":
+        # An algorithm that was added later may have fewer trials than the mask.
+        gaps = np.concatenate([np.isnan(values), np.ones((*values.shape[:-1], 1), bool)], axis=-1)
+        of_masks, algorithm = counts, METRICS[name].curve.index(ALGORITHM)
+        counts = np.minimum(np.expand_dims(counts, algorithm), gaps.argmax(axis=-1))
+        told = bool((without_algorithm(counts) == of_masks).all())
+    else:
+        counts = without_algorithm(counts)
+        # Where a chunk is missing, regret looks as that of ReLU, which has none.
+        told = name != "regret" or all(Path(file).exists() for file in files)
+    row = np.full((*counts.shape, len(MOMENTS)), np.nan)
+    for count in np.unique(counts[counts > 0]).astype(int).tolist():
+        here = counts == count
+        summed = values[here][:, :count]
+        told &= summed.shape[1] == count and not (name != "regret" and np.isnan(summed).any())
+        row[here] = moments_of(summed)
+    if not told or not counts.any():
+        return False
+    root[f"ledger/{name}"][(*place, *map(slice, counts.shape))] = row
+    return True
+
+
+def _make_sums_again(store: Store, root: Any, unit: Unit) -> bool:
+    """As `_make_row_again`, of the sums by batch."""
+    place, labels = place_of(store, unit), labels_of(store.labels, unit)
+    tiles = store.record.tiles_of(unit.source, unit.block_size)
+    curve = tuple(slice(len(labels[axis])) for axis in METRICS["error"].curve)
+    counts = np.nan_to_num(root["ledger/error"][(*place, *curve)][..., _COUNT])
+    stop = min(unit.start + store.record.unit_trials, store.kept_trials)
+    if not tiles.ends or not counts.any() or unit.start + counts.max() > stop:
+        return False
+    try:
+        values = store.read_cell(labels, unit.start, stop).error
+    except Exception as error:  # zarr raises whatever it meets
+        refuse_unreadable(store, error)
+        return False
+    row = np.full(layout.row_shape(store.labels, BATCHES), np.nan)
+    for count in np.unique(counts[counts > 0]).astype(int).tolist():
+        here = counts == count
+        row[here] = sums_by_batch(values[here][:, :count], tiles.batch_of(unit.start, count))
+    root[f"ledger/{BATCHES}"][(*place, *curve)] = row
+    return True

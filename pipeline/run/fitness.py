@@ -1,0 +1,139 @@
+"""What a process computes with, in a few numbers that a sweep and its workers can compare.
+
+Versions tell apart programs that are meant to compute differently.  Checksums tell apart those that
+are not, and do: one of another commit, a library or a processor whose last bit is another one, code
+that was compiled of other sources.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asm_core import (
+    KERNEL_VERSION,
+    Operation,
+    block_dct,
+    block_idct,
+    dct_basis,
+    frequency_rank,
+    mean_offsets,
+    measure,
+)
+from asm_core.moments import moments_of
+from asm_core.sources import STREAM_VERSION
+from asm_core.validate import ALGORITHMS, FloatArray
+from pipeline.plan.entries import Source
+from pipeline.plan.plan import LAYOUT_VERSION, Plan
+from pipeline.run.offsets import APX_OFFSET
+from pipeline.sources import kinds
+
+# One more than the kernels measure side by side, so that a group which is not full is among them.
+_TRIALS = 9
+# All coefficients of 8 x 8, and of 256 x 256 no more than take a tenth of a second.
+_FREQS = (0, 1, 6, 14)
+# Not the first ones: a stream that starts right may jump wrong.
+_FIRST, _DRAWN = 10**6 + 1, 2
+# So many differences are listed in a message.
+_PHRASES = 5
+
+
+def versions() -> dict[str, int]:
+    """The versions of all that decides numbers."""
+    return {"kernel": KERNEL_VERSION, "stream": STREAM_VERSION, "layout": LAYOUT_VERSION}
+
+
+def checksums(plan: Plan) -> dict[str, str]:
+    """Of the cosine tables, of a few blocks of each source, and of what is measured on a few more.
+
+    Block sizes, sources, operations and selections are the plan's.  Once the kernels are loaded it
+    takes a few milliseconds, with blocks of 256 x 256 some hundred.  Sources that cannot be read
+    here are left out.
+    """
+    tables = (dct_basis(size) for size in plan.block_sizes)
+    found = {"cosine tables": _digest(tables), "measured errors": _digest(_measured(plan))}
+    for source in plan.sources:
+        try:
+            blocks = _digest(_drawn(source, plan))
+        except (OSError, ValueError):
+            continue
+        found[f"blocks of source {source.name}"] = blocks
+    return found
+
+
+def other_versions(wanted: Mapping[str, int]) -> str | None:
+    """What differs from the versions of a sweep, as words for a message; None if nothing does."""
+    ours = versions()
+    return _joined(
+        f"its {name} version is {ours.get(name)} and not {wanted.get(name)}"
+        for name in sorted({*ours, *wanted})
+        if ours.get(name) != wanted.get(name)
+    )
+
+
+def other_bits(wanted: Mapping[str, str], plan: Plan) -> str | None:
+    """What differs from the checksums of a sweep, as words for a message; None if nothing does."""
+    ours = checksums(plan)
+    return _joined(
+        f"its {name} differ" if name in ours else f"it cannot read {name}"
+        for name, checksum in wanted.items()
+        if ours.get(name) != checksum
+    )
+
+
+def _joined(phrases: Iterable[str]) -> str | None:
+    """Some of the phrases: a sweep may have hundreds of sources."""
+    every = list(phrases)
+    more = [f"and {len(every) - _PHRASES} more"] if len(every) > _PHRASES else []
+    return ", ".join([*every[:_PHRASES], *more]) or None
+
+
+def _drawn(source: Source, plan: Plan) -> Iterator[FloatArray]:
+    if source.content is not None:
+        # One block, which takes one file to be read and decoded.
+        yield kinds.draw_tiles(source, min(plan.block_sizes), np.zeros(1, np.int64))[0]
+        return
+    for size in plan.block_sizes:
+        yield kinds.KINDS[source.kind].draw(plan.seed, size, _FIRST, _DRAWN, **source.parameters)
+
+
+def _measured(plan: Plan) -> Iterator[NDArray[Any]]:
+    operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
+    a_quarter = np.full((len(operations), len(_FREQS)), 0.25)
+    spectral = any(kinds.gives_coefficients(source) for source in plan.sources)
+    for size in plan.block_sizes:
+        blocks = _blocks(size)
+        coefficients = block_dct(blocks) if spectral else None
+        if coefficients is not None:
+            yield coefficients
+            yield block_idct(coefficients)
+        for selection in plan.selections:
+            ranks = frequency_rank(size, selection.kind, **selection.parameters)
+            for known in (None, coefficients) if spectral else (None,):
+                offsets = a_quarter
+                if APX_OFFSET in plan.algorithms:
+                    offsets = mean_offsets(blocks, _FREQS, operations, ranks, known)
+                # All algorithms, since errors of masks alone show no difference of a last bit.
+                measures = measure(blocks, _FREQS, operations, ALGORITHMS, ranks, known, offsets)
+                yield from measures
+                yield moments_of(measures.error.astype(np.float32))
+
+
+def _blocks(size: int) -> FloatArray:
+    """Blocks for a checksum, without NumPy's random numbers: samples of both signs, and ties."""
+    count = np.arange(_TRIALS * size * size, dtype=np.uint64)
+    # Squares times the golden ratio, of which the fraction is kept.
+    words = count * count * np.uint64(0x9E3779B97F4A7C15)
+    blocks = (words >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1.0
+    blocks = blocks.reshape(_TRIALS, size, size)
+    blocks[1::2] = np.round(2.0 * blocks[1::2])
+    return blocks
+
+
+def _digest(arrays: Iterable[NDArray[Any]]) -> str:
+    content = hashlib.sha256()
+    for array in arrays:
+        content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()[:16]

@@ -1,0 +1,247 @@
+"""TIFF files as luma: 1 to 16 unsigned bits a sample, grey, palette or colours.
+
+Strips or tiles, contiguous or separate planes, either byte order.  Whatever else a file says of its
+samples is refused by name: what is not known to be read right is not read.
+"""
+
+import logging
+import math
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.errors import UserError
+from pipeline.sources.pixels import luma, place_of, refuse_hidden
+from pipeline.sources.slabs import in_one_line
+
+# The first bytes of a TIFF and a BigTIFF; those with the number turned round are broken.
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")
+
+_PHOTOMETRIC, _MAX_SAMPLE, _SMAX_SAMPLE, _GDAL_NODATA = 262, 281, 341, 42113
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+_REFUSED_COLOURS = {
+    4: "a transparency mask", 5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*",
+    32803: "a colour filter array", 32844: "CIE L*", 32845: "CIE L*u*v*", 34892: "linear raw",
+}  # fmt: skip
+_FORMATS = {
+    2: "signed integers", 3: "floats", 4: "undefined", 5: "complex integers", 6: "complex",
+}  # fmt: skip
+_JPEG, _END_OF_JPEG = 7, b"\xff\xd9"
+# None, LZW, JPEG, Deflate (twice), PackBits and Zstandard.  Of CCITT's the decoder fills what is
+# missing of a short strip with white, and there is nothing to tell it by.
+_COMPRESSIONS = (1, 5, _JPEG, 8, 32946, 32773, 50000)
+_HORIZONTAL = 2
+_UNASSOCIATED = 2
+# A 16-bit file whose largest allowed sample is 2^k - 1 has k bits, from 8 on: below it is likelier
+# that the tag has the maximum of a dark picture, for which some writers use it.
+_LEAST_BITS = 8
+
+# What tifffile logs of a file is refused or does no harm; without this it is printed.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
+    """Luma (height, width), uint8 or uint16 with black 0, and the value that stands for white.
+
+    Raises
+    ------
+    ValueError
+        For damaged content, and for samples whose meaning or range is not known; it names `path`.
+    """
+    # Here, because it takes a tenth of a second to import.
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(BytesIO(content)) as file:
+            pages = _pages(file)
+            if pages > 1:
+                raise UserError(f"{path} has {pages} pages: save each as a file of its own")
+            page: Any = file.pages[0]
+            _check_form(path, page)
+            _check_data(page, content, _next_page(file, page, content))
+            # (separate planes, depth, height, width, contiguous planes), of which depth is 1.
+            planes = page.asarray(squeeze=False, maxworkers=1)[:, 0]
+            channels = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:3], page.samplesperpixel)
+            wanted = np.uint8 if page.bitspersample <= 8 else np.uint16
+            return _luma(path, page, channels.astype(wanted, copy=False))
+    except UserError:
+        raise
+    except Exception as error:
+        # tifffile raises whatever a damaged file makes it meet.
+        raise ValueError(f"{path} is a broken image: {in_one_line(error)}") from error
+
+
+def _pages(file: Any) -> int:
+    """How many pages there are, at least one; also those that have no directory of their own."""
+    pages: int = len(file.pages)
+    if not pages:
+        raise ValueError("it has no page")
+    if file.is_imagej or file.is_shaped:
+        # Of a stack ImageJ and tifffile may describe the first page alone, and the others in words.
+        pages = max(pages, int(file.series[0].size) // math.prod(file.pages[0].shape))
+    return pages
+
+
+def _check_form(path: Path, page: Any) -> None:
+    """Refuse what is not known to be read right: each by its name, with what to do."""
+    bits, colours, compression = page.bitspersample, page.photometric, int(page.compression)
+    if _PHOTOMETRIC not in page.tags:
+        raise UserError(
+            f"{path} does not say which sample is black (PhotometricInterpretation): save it as "
+            "grey or RGB"
+        )
+    if page.sampleformat != 1:
+        named = _FORMATS.get(page.sampleformat, "mixed formats")
+        raise UserError(
+            f"{path} has samples of {named}, whose range is unknown: save it with 8 or 16 unsigned "
+            "bits a sample, or as an array, source=array"
+        )
+    if not isinstance(bits, int) or not 1 <= bits <= 16:
+        raise UserError(
+            f"{path} has samples of {bits} bits, and at most 16, equal for all, are read: save it "
+            "with 8 or 16 bits a sample"
+        )
+    if colours not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE) and not (
+        colours == _YCBCR and compression == _JPEG
+    ):
+        named = _REFUSED_COLOURS.get(colours, f"PhotometricInterpretation {int(colours)}")
+        raise UserError(f"{path} has samples of {named}: save it as grey or RGB")
+    if compression not in _COMPRESSIONS or (compression == _JPEG and bits != 8):
+        named = getattr(page.compression, "name", str(compression))
+        raise UserError(
+            f"{path} is compressed with {named} ({bits}-bit samples), which is not read: save it "
+            "with LZW or Deflate"
+        )
+    if page.predictor not in (1, _HORIZONTAL) or (
+        page.predictor == _HORIZONTAL and compression != _JPEG and bits not in (8, 16)
+    ):
+        raise UserError(
+            f"{path} has predictor {int(page.predictor)} with {bits} bits a sample, which is not "
+            "read: save it without a predictor"
+        )
+    if page.imagedepth != 1:
+        raise UserError(f"{path} has {page.imagedepth} images in depth: save each as a file")
+    if page.samplesperpixel < _colours_of(page):
+        raise ValueError(f"it has colours, and {page.samplesperpixel} samples a pixel")
+    if _colours_of(page) == 3 and bits in (3, 5, 6, 7):
+        raise UserError(f"{path} has colours of {bits} bits: save it with 8 or 16 bits a sample")
+    limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
+    if page.imagelength * page.imagewidth > limit:
+        raise UserError(
+            f"{path} is {page.imagelength} x {page.imagewidth} samples, more than {limit:,}: cut it"
+        )
+
+
+def _colours_of(page: Any) -> int:
+    """How many samples of a pixel are colour; those after them are extra."""
+    return 3 if page.photometric in (_RGB, _YCBCR) else 1
+
+
+def _next_page(file: Any, page: Any, content: bytes) -> int:
+    """Where the file says that its next page is; 0 for no more."""
+    # The number of tags, the tags, and the place of the next page.
+    order: Literal["big", "little"] = "big" if file.byteorder == ">" else "little"
+    head, tag, place = (8, 20, 8) if file.is_bigtiff else (2, 12, 4)
+    tags = int.from_bytes(content[page.offset : page.offset + head], order)
+    end = page.offset + head + tag * tags
+    return int.from_bytes(content[end : end + place], order)
+
+
+def _check_data(page: Any, content: bytes, next_page: int) -> None:
+    """Refuse strips or tiles that are missing, short or beyond the end, filled in otherwise."""
+    offsets, counts = page.dataoffsets, page.databytecounts
+    wanted = math.prod(page.chunked)
+    if not wanted or not len(offsets) == len(counts) == wanted:
+        raise ValueError(f"{len(offsets)} strips or tiles of {wanted}, {len(counts)} with a size")
+    for number, (offset, count) in enumerate(zip(offsets, counts, strict=True)):
+        if not 0 < offset < offset + count <= len(content):
+            raise ValueError(f"strip or tile {number} is beyond the end of the file, or empty")
+        if page.compression == _JPEG:
+            last = content[offset : offset + count].rstrip(b"\0")[-2:]
+            if last != _END_OF_JPEG:
+                raise ValueError(f"strip or tile {number} is truncated")
+    if page.compression == 1 and sum(counts) < page.bitspersample * math.prod(page.shaped) // 8:
+        raise ValueError("its strips or tiles are shorter than the image")
+    if next_page:
+        raise ValueError(f"the next page, at byte {next_page}, cannot be read")
+
+
+def _luma(path: Path, page: Any, channels: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """Luma of the stored samples (height, width, samples a pixel), and the value of white."""
+    _refuse_nodata(path, page, channels)
+    count = _colours_of(page)
+    colours, extra = channels[..., :count], channels[..., count:]
+    white = (1 << page.bitspersample) - 1
+    _refuse_transparent(path, page, extra, white)
+    if page.photometric == _PALETTE:
+        return _of_palette(path, page, colours[..., 0])
+    white = _white(page, colours, white)
+    if count == 3:
+        if white < 255:
+            # Of 1, 2 or 4 bits, which divide 8: luma would be rounded to as few.
+            colours, white = colours * np.uint8(255 // white), 255
+        return luma(colours), float(white)
+    grey = np.ascontiguousarray(colours[..., 0])
+    return white - grey if page.photometric == _WHITE_IS_ZERO else grey, float(white)
+
+
+def _refuse_nodata(path: Path, page: Any, channels: NDArray[Any]) -> None:
+    """Refuse samples that GDAL's tag says are missing."""
+    said = str(page.tags.valueof(_GDAL_NODATA) or "").strip("\0 ")
+    try:
+        missing = float(said.replace(",", "."))
+    except ValueError:
+        return
+    wrong = (channels == missing).any(axis=-1)
+    if wrong.any():
+        row, column = place_of(wrong)
+        raise UserError(
+            f"{path} has no data at row {row}, column {column}, where it has {said} "
+            "(GDAL_NODATA): fill or cut it"
+        )
+
+
+def _refuse_transparent(path: Path, page: Any, extra: NDArray[Any], white: int) -> None:
+    """Refuse an image with alpha that is not opaque, or samples of an unknown meaning."""
+    meanings = [int(meaning) for meaning in page.extrasamples]
+    for number in range(extra.shape[-1]):
+        hidden = extra[..., number] != white
+        if number < len(meanings) and 1 <= meanings[number] <= _UNASSOCIATED:
+            refuse_hidden(path, hidden)
+        elif hidden.any():
+            raise UserError(
+                f"{path} has {page.samplesperpixel} samples a pixel, one of which says neither "
+                "that it is a colour nor alpha: save it as grey or RGB"
+            )
+
+
+def _of_palette(path: Path, page: Any, indices: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """Luma of the colours that a palette has at some indices; in 8 bits where it has no more."""
+    palette = np.array(page.colormap, np.uint16)
+    if palette.shape != (3, 1 << page.bitspersample):
+        raise ValueError(f"its palette has shape {palette.shape}")
+    high, low = palette >> 8, palette & 255
+    if not high.any() and low.any():
+        raise UserError(f"{path} has a palette of 8 bits where TIFF has 16: save it as grey or RGB")
+    white = 65535.0
+    # Colours of 8 bits are stored either as v * 257, which is right, or as v * 256.
+    if not low.any() or np.array_equal(high, low):
+        palette, white = high.astype(np.uint8), 255.0
+    return luma(palette.T)[indices], white
+
+
+def _white(page: Any, colours: NDArray[Any], white: int) -> int:
+    """The value of white: 2^bits - 1, or what a file of 16 bits says is its largest sample."""
+    for tag in (_MAX_SAMPLE, _SMAX_SAMPLE):
+        said = page.tags.valueof(tag)
+        largest = set(np.ravel(said if said is not None else white).tolist())
+        if page.bitspersample != 16 or len(largest) != 1:
+            continue
+        bits = math.log2(largest.pop() + 1) if max(largest) > 0 else 0.0
+        if bits.is_integer() and _LEAST_BITS <= bits < 16 and colours.max() < 2**bits:
+            return int(2**bits) - 1
+    return white

@@ -1,0 +1,155 @@
+"""Compiled loops: kept while all that they are made of is the same, and never longer."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from numba import njit
+from numba.core.caching import FunctionCache
+
+import asm_core
+from asm_core import kernels
+
+# Two loops that take a second to compile: `forward` of kernels.py, and the one of moments.py.
+RUN = """
+import json, pathlib, sys
+import numpy as np
+from asm_core import dct, kernels, moments
+if len(sys.argv) > 1:
+    path = pathlib.Path(kernels.__file__).with_name("lanes.py")
+    path.write_text(path.read_text().replace(*sys.argv[1:]))
+blocks = np.arange(128.0).reshape(2, 8, 8) ** 2
+values = dct.block_dct(blocks), moments.moments_of(blocks.ravel().astype(np.float32))
+stats = [loop.stats for loop in (kernels.forward, moments._accumulate)]
+print(json.dumps({
+    "bits": [value.tobytes().hex() for value in values],
+    "hits": sum(sum(each.cache_hits.values()) for each in stats),
+    "misses": sum(sum(each.cache_misses.values()) for each in stats),
+    "folder": stats[0].cache_path,
+}))
+"""
+SUBTRACT = ("builder.fsub(a, b)", "builder.fsub(b, a)")
+ADD = ("builder.fadd(a, b)", "builder.fadd(a, builder.fadd(a, b))")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of asm_core, without what was compiled before."""
+    return copied(tmp_path / "checkout")
+
+
+def copied(folder):
+    source = Path(asm_core.__file__).parent
+    shutil.copytree(source, folder / "asm_core", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def run(checkout, *change, **environment):
+    """What the loops give in a process of its own, and whether they were compiled there."""
+    # Python's own cache of bytecode tells sources apart by second and size alone.
+    variables = {"PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *change],
+        capture_output=True, text=True, check=True, cwd=checkout,
+        env={**os.environ, "NUMBA_CACHE_DIR": "", **variables},
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def change(checkout, old, new, file="lanes.py"):
+    path = checkout / "asm_core" / file
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+
+
+def kept(folder):
+    return [name for name in os.listdir(folder) if name.endswith((".nbi", ".nbc"))]
+
+
+def test_after_a_change_of_lanes_alone_everything_is_compiled_again(checkout):
+    first = run(checkout)
+    assert (first["hits"], first["misses"]) == (0, 2)
+    assert Path(first["folder"]) == checkout / "asm_core" / "__pycache__"
+    again = run(checkout)
+    assert (again["hits"], again["misses"]) == (2, 0)
+    assert again["bits"] == first["bits"]
+    change(checkout, *ADD)
+    changed = run(checkout)
+    assert (changed["hits"], changed["misses"]) == (0, 2)
+    assert all(a != b for a, b in zip(changed["bits"], first["bits"], strict=True))
+    # The former content again, as after a checkout of another branch and back.
+    change(checkout, *reversed(ADD))
+    back = run(checkout)
+    assert (back["hits"], back["misses"]) == (2, 0)
+    assert back["bits"] == first["bits"]
+
+
+def test_checkouts_that_share_a_folder_keep_their_own(tmp_path, checkout):
+    other = copied(tmp_path / "other")
+    change(other, *SUBTRACT)
+    shared = {"NUMBA_CACHE_DIR": str(tmp_path / "shared")}
+    first, second = (run(each, **shared)["bits"] for each in (checkout, other))
+    assert first != second
+    # As in containers, where each checkout has the same path.
+    checkout.rename(tmp_path / "away")
+    other.rename(checkout)
+    moved = run(checkout, **shared)
+    assert (moved["misses"], moved["bits"]) == (2, second)
+    checkout.rename(other)
+    (tmp_path / "away").rename(checkout)
+    back = run(checkout, **shared)
+    assert (back["hits"], back["bits"]) == (2, first)
+
+
+def test_a_process_whose_sources_change_while_it_runs_keeps_nothing(checkout):
+    # It has read the old ones; the new ones are there before anything is compiled.
+    run(checkout, *SUBTRACT)
+    assert kept(checkout / "asm_core" / "__pycache__") == []
+    now = run(checkout)
+    assert now["misses"] == 2
+    # Nor does it take what the new ones have left.
+    change(checkout, *reversed(SUBTRACT))
+    former = run(checkout)
+    assert former["bits"] != now["bits"]
+    late = run(checkout, *SUBTRACT)
+    assert (late["misses"], late["bits"]) == (2, former["bits"])
+
+
+def test_where_the_program_cannot_write_the_user_s_own_folder_is_used(tmp_path, checkout):
+    # A file in its place, since nothing is read-only for root.
+    (checkout / "asm_core" / "__pycache__").write_text("")
+    own = {"XDG_CACHE_HOME": str(tmp_path / "own"), "HOME": str(tmp_path / "home")}
+    first, again = run(checkout, **own), run(checkout, **own)
+    assert Path(first["folder"]).is_relative_to(tmp_path)
+    assert (first["misses"], again["hits"]) == (2, 2)
+    assert first["bits"] == again["bits"]
+
+
+def test_code_for_other_types_under_the_same_name_is_not_taken(checkout):
+    module = checkout / "asm_core" / "twice.py"
+    module.write_text("from asm_core.compiled import compiled\n\n\n@compiled\ndef twice(x):\n"
+                      "    return 2 * x\n")  # fmt: skip
+    code = "import sys; from asm_core.twice import twice; print(twice(eval(sys.argv[1])))"
+    variables = {**os.environ, "PYTHONPATH": str(checkout), "NUMBA_CACHE_DIR": ""}
+
+    def twice(number):
+        done = subprocess.run([sys.executable, "-c", code, number], capture_output=True, text=True,
+                              check=True, cwd=checkout, env=variables)  # fmt: skip
+        return done.stdout.strip()
+
+    assert [twice("3"), twice("1.5")] == ["6", "3.0"]
+    data = sorted((checkout / "asm_core" / "__pycache__").glob("twice*.nbc"))
+    assert len(data) == 2
+    # What two processes can do that compile at the same moment.
+    shutil.copy(data[0], data[1])
+    assert [twice("3"), twice("1.5")] == ["6", "3.0"]
+
+
+def test_other_functions_of_the_process_have_numba_s_own_cache():
+    other = njit(cache=True)(copied)
+    assert type(other._cache) is FunctionCache
+    assert type(kernels.forward._cache) is not FunctionCache
