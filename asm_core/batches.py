@@ -5,13 +5,11 @@ that what follows from them has the same bits however the values are divided; th
 is in `intervals`.
 """
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from asm_core.compiled import compiled
-from asm_core.moments import MOMENTS, Array, add_moments
+from asm_core.moments import MOMENTS, Array, add_moments, as_rows, two_sum
 from asm_core.validate import MOST_BATCHES, FloatArray
 
 SUMS = ("count", "sum", "sum_low")
@@ -42,12 +40,10 @@ def sums_by_batch(values: FloatArray | NDArray[np.float32], batch: NDArray[np.in
             f"batch must have {values.shape[-1]} numbers below {MOST_BATCHES}, got shape "
             f"{batch.shape} and up to {batch.max(initial=0)}"
         )
-    *lead, length = values.shape
-    kind = np.float32 if values.dtype == np.float32 else np.float64
-    rows = np.ascontiguousarray(values, dtype=kind).reshape(math.prod(lead), length)
+    rows = as_rows(values)
     sums = np.zeros((len(rows), MOST_BATCHES, len(SUMS)))
     _accumulate(rows, batch, sums)
-    return sums.reshape(*lead, MOST_BATCHES, len(SUMS))
+    return sums.reshape(*values.shape[:-1], MOST_BATCHES, len(SUMS))
 
 
 @compiled
@@ -58,17 +54,11 @@ def _accumulate(values, batch, out):
         for t in range(T):
             b, x = batch[t], np.float64(values[p, t])
             if b >= 0 and x == x:
-                before = out[p, b, 1]
-                after = before + x
-                part = after - before
                 out[p, b, 0] += 1.0
-                out[p, b, 1] = after
-                out[p, b, 2] += (before - (after - part)) + (x - part)
+                out[p, b, 1], error = two_sum(out[p, b, 1], x)
+                out[p, b, 2] += error
         for b in range(out.shape[1]):
-            # The rounded sum, and what the rounding left out.
-            high = out[p, b, 1] + out[p, b, 2]
-            out[p, b, 2] -= high - out[p, b, 1]
-            out[p, b, 1] = high
+            out[p, b, 1], out[p, b, 2] = two_sum(out[p, b, 1], out[p, b, 2])
 
 
 def add_sums(parts: Array) -> Array:

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asm_core import kernels, lanes, validate
+from asm_core import lanes, transforms, validate
 from asm_core.validate import FloatArray
 
 
@@ -108,9 +108,9 @@ def block_dct(blocks: ArrayLike) -> FloatArray:
     """
     samples = validate.blocks("blocks", blocks)
     size = samples.shape[-1]
-    rows = kernels.flat(samples)
+    rows = transforms.flat(samples)
     coefficients = np.empty_like(rows)
-    kernels.forward(rows, basis_of(size), lanes.rows(3 * size * size + size), coefficients)
+    transforms.forward(rows, basis_of(size), lanes.rows(3 * size * size + size), coefficients)
     return coefficients.reshape(samples.shape)
 
 
@@ -141,10 +141,10 @@ def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
     `values` (..., N, N) have been validated.
     """
     size = values.shape[-1]
-    rows = kernels.flat(values)
+    rows = transforms.flat(values)
     blocks = np.empty_like(rows)
     terms, _ = coefficient_terms(size, order, [len(order)])
-    kernels.inverse(rows, basis_of(size), terms, lanes.rows(3 * size * size + 1), blocks)
+    transforms.inverse(rows, basis_of(size), terms, lanes.rows(3 * size * size + 1), blocks)
     return blocks.reshape(values.shape)
 
 
@@ -164,7 +164,7 @@ def coefficient_terms(
     -------
     terms (., 3)
         Rows (c, u, v): step by step, within a step by parity of u and v, and then in order.  Each
-        parity is filled up to whole groups of kernels.TERMS with c = N * N, a coefficient of 0.
+        parity is filled up to whole groups of transforms.TERMS with c = N * N, a coefficient of 0.
     stops (F,)
         How many rows there are up to each step.
     """
@@ -184,7 +184,7 @@ def _terms(
         for parity in itertools.product((0, 1), (0, 1)):
             added = rows[start:stop]
             alike = added[(added[:, 1:] % 2 == parity).all(axis=1)].tolist()
-            filling = [(size * size, *parity)] * (-len(alike) % kernels.TERMS)
+            filling = [(size * size, *parity)] * (-len(alike) % transforms.TERMS)
             terms += alike + filling
         stops.append(len(terms))
     return np.array(terms, dtype=np.int64).reshape(-1, 3), np.array(stops, dtype=np.int64)

@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asm_core import kernels, lanes, validate
-from asm_core.dct import basis_of, coefficient_terms
-from asm_core.frequencies import Selection, coefficient_order, ranks_of
+from asm_core.dct import basis_of
+from asm_core.frequencies import Selection, ranks_of
 from asm_core.operations import Operation
-from asm_core.validate import ALGORITHMS, POOLINGS, RECTIFIERS, FloatArray
-
-_APX_OFFSET = "apx_offset"
+from asm_core.steps import Steps, code_of, steps_of
+from asm_core.transforms import flat
+from asm_core.validate import ALGORITHMS, APX_OFFSET, FloatArray
 
 
 class Measures(NamedTuple):
@@ -226,16 +225,8 @@ def mean_offsets(
     wanted, count = list(freqs), len(samples)
     out = empty_measures(len(operations), 1, len(wanted), count)
     biases = np.empty(out.regret.shape)
-    _measure_into(
-        Measures(out.error, out.mask_accuracy[:0], out.regret[:0]),
-        biases,
-        samples,
-        wanted,
-        operations,
-        ["apx"],
-        selection,
-        known,
-    )
+    out = Measures(out.error, out.mask_accuracy[:0], out.regret[:0])
+    measure_into(out, samples, wanted, operations, ["apx"], selection, known, biases=biases)
     return np.array([[-math.fsum(row[:count]) / count + 0.0 for row in each] for each in biases])
 
 
@@ -264,41 +255,24 @@ def measure_into(
     selection: Selection,
     coefficients: FloatArray | None = None,
     offsets: FloatArray | None = None,
+    biases: FloatArray | None = None,
 ) -> None:
     """`measure` into arrays of `empty_measures` for as many trials or more.
 
     Using the same arrays for many calls saves allocating them, a tenth of the time.  Parameters and
     errors as `measure`, but blocks and coefficients must be float64 arrays of the right shape, and
-    offsets may also be (operations, F, T), one for each trial.
+    offsets may also be (operations, F, T), one for each trial.  Into `biases` (operations, F, P),
+    with as many places as `out`, goes the mean of APX minus exact over the result of each block.
     """
-    none = np.empty((0, *out.error.shape[2:]))
-    _measure_into(
-        out, none, blocks, freqs, operations, algorithms, selection, coefficients, offsets
-    )
-
-
-def _measure_into(
-    out: Measures,
-    biases: FloatArray,
-    blocks: FloatArray,
-    freqs: Sequence[int],
-    operations: Sequence[Operation],
-    algorithms: Sequence[str],
-    selection: Selection,
-    coefficients: FloatArray | None = None,
-    offsets: FloatArray | None = None,
-) -> None:
-    """`measure_into`, and the mean of APX minus exact over the result of each block.
-
-    biases (operations, F, P), or (0, F, P) and then they are not computed.
-    """
+    if biases is None:
+        biases = np.empty((0, *out.regret.shape[1:]))
     count, size, _ = blocks.shape
     known = np.empty((0, size, size)) if coefficients is None else coefficients
     wanted = tuple(validate.integer("n_freqs", n, minimum=0) for n in freqs)
     for algorithm in algorithms:
         validate.choice("algorithm", algorithm, ALGORITHMS)
     constants = _offsets(offsets, algorithms, (len(operations), len(wanted), count))
-    steps = _steps(size, ranks_of(size, selection).tobytes(), wanted)
+    steps = steps_of(size, ranks_of(size, selection).tobytes(), wanted)
     if not _run(out, biases, blocks, known, steps, operations, algorithms, constants):
         # Powers of 2 change no digit.
         largest = np.abs(blocks).max(axis=(1, 2))
@@ -325,14 +299,14 @@ def _run(
     biases: FloatArray,
     blocks: FloatArray,
     known: FloatArray,
-    steps: "_Steps",
+    steps: Steps,
     operations: Sequence[Operation],
     algorithms: Sequence[str],
     offsets: FloatArray,
 ) -> bool:
     """Run the kernel; returns False, with nothing of use in `out`, where squares do not fit."""
     count, size, _ = blocks.shape
-    codes = [_code(operation, size) for operation in operations]
+    codes = [code_of(operation, size) for operation in operations]
     windows = [window for window, _ in codes]
     names = list(algorithms)
     asm, apx, apx_offset = (names.index(m) if m in names else -1 for m in ALGORITHMS)
@@ -346,8 +320,8 @@ def _run(
     constants[..., :count] = offsets[:, steps.firsts]
     finite, fits = kernels.measure(
         kernels.half_of(size),
-        kernels.flat(blocks),
-        kernels.flat(known),
+        flat(blocks),
+        flat(known),
         basis_of(size),
         steps.terms,
         steps.stops,
@@ -365,8 +339,8 @@ def _run(
         validate.finite("blocks", blocks)
         validate.finite("coefficients", known)
     if steps.places is not None:
-        for values, steps_of in zip(whole, part, strict=True):
-            values[..., :count] = steps_of[..., steps.places, :count]
+        for values, by_step in zip(whole, part, strict=True):
+            values[..., :count] = by_step[..., steps.places, :count]
     return bool(fits)
 
 
@@ -374,7 +348,7 @@ def _offsets(
     offsets: FloatArray | None, algorithms: Sequence[str], shape: tuple[int, int, int]
 ) -> FloatArray:
     """Offsets of every operation, frequency and trial; of no operation where none are used."""
-    if _APX_OFFSET not in algorithms:
+    if APX_OFFSET not in algorithms:
         return np.empty((0, *shape[1:]))
     if offsets is None:
         raise ValueError(
@@ -387,37 +361,3 @@ def _offsets(
         )
     whole: FloatArray = np.broadcast_to(offsets[..., None] if offsets.ndim == 2 else offsets, shape)
     return whole
-
-
-class _Steps(NamedTuple):
-    """Frequencies as the kernel takes them: ascending, one step for all that keep equally many."""
-
-    terms: NDArray[np.int64]
-    stops: NDArray[np.int64]
-    whole: bool
-    """Whether the last step keeps everything."""
-    places: NDArray[np.int64] | None
-    """The step of each frequency that was asked for; None where step k is frequency k."""
-    firsts: NDArray[np.int64]
-    """A frequency, among those that were asked for, of each step."""
-
-
-@lru_cache(maxsize=32)
-def _steps(size: int, ranks: bytes, freqs: tuple[int, ...]) -> _Steps:
-    # For a small batch this takes longer than measuring it, hence the cache.
-    rank = np.frombuffer(ranks, dtype=np.int64).reshape(size, size)
-    kept = np.searchsorted(np.sort(rank, axis=None), freqs, side="right")
-    steps, firsts, places = np.unique(kept, return_index=True, return_inverse=True)
-    terms, stops = coefficient_terms(size, coefficient_order(rank), steps.tolist())
-    whole = bool((steps == size * size).any())
-    return _Steps(terms, stops, whole, None if np.array_equal(kept, steps) else places, firsts)
-
-
-def _code(operation: Operation, size: int) -> tuple[int, float]:
-    """An operation as the kernel takes it: (window, sign) for a pooling, else (0, slope)."""
-    kind, window, slope = operation.checked(size)
-    if kind in POOLINGS:
-        return window, POOLINGS[kind]
-    if kind in RECTIFIERS:
-        return 0, slope
-    raise NotImplementedError(f"the kernel knows poolings and rectifiers, and not {kind}")

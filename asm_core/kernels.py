@@ -22,24 +22,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from asm_core.compiled import compiled
-from asm_core.lanes import (
-    WIDTH,
-    choose,
-    copysign,
-    gather,
-    load,
-    put,
-    rows,
-    spread,
-    sqrt,
-    store,
-    take,
-)
+from asm_core.lanes import WIDTH, choose, copysign, load, put, rows, spread, sqrt, store, take
+from asm_core.transforms import TERMS, add_terms, assemble, clear, take_group, to_coefficients
 
-# Coefficients that are added to the reconstruction at a time: a row of it is then loaded and stored
-# once for two products, and not for each.  Four at a time took 8 % longer at N = 4 and 8, where
-# most are fillings, and 6 to 14 % less from N = 16 on.
-TERMS = 2
 # Up to this share of a block's contrast a difference of samples is a tie.  Samples of an
 # approximate block that are equal by definition differ by rounding: by 6e-16 of the contrast at
 # N = 8, 9e-15 at N = 256.  Of continuous blocks, one window in some 10^12 is as close by chance.
@@ -57,129 +42,10 @@ def half_of(size: int) -> tuple[int, ...] | NDArray[np.float64]:
     return (0,) * half if size <= LARGEST_CONSTANT else np.empty(half)
 
 
-def flat(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Blocks (..., N, N) as (T, S), in the memory layout that kernels are compiled for."""
-    samples = blocks.shape[-1] ** 2
-    return np.require(blocks.reshape(-1, samples), requirements=("C", "A", "W"))
-
-
 def scratch(size: int, windows: Sequence[int]) -> NDArray[np.float64]:
     """Rows for the working set of `measure`; `windows` are those of its operations."""
     per_pooling = sum(size * size + (size // k) ** 2 for k in windows if k)
     return rows(4 * size * size + 2 + size + per_pooling)
-
-
-@njit(nogil=True, forceinline=True)
-def _load(values, first, work, x):
-    """Transpose a group of trials into lanes; lanes beyond the last trial are zero."""
-    T, S = values.shape
-    if first + WIDTH <= T:
-        for s in range(S):
-            store(work, x + s, gather(values, first * S + s, S))
-    else:
-        for s in range(S):
-            store(work, x + s, spread(0.0))
-            for t in range(T - first):
-                work[x + s, t] = values[first + t, s]
-    # 0 where all are finite, else NaN: as good as numpy.isfinite, in a quarter of its time.
-    doubt = spread(0.0)
-    for s in range(S):
-        doubt = doubt + (load(work, x + s) - load(work, x + s))
-    return doubt
-
-
-@njit(nogil=True, forceinline=True)
-def _store(work, x, first, values):
-    T, S = values.shape
-    for t in range(min(WIDTH, T - first)):
-        for s in range(S):
-            values[first + t, s] = work[x + s, t]
-
-
-@njit(nogil=True, forceinline=True)
-def _transform_axis(work, x, basis, N, stride, step, folded, f):
-    """f = the one-dimensional DCT of x along the axis whose samples lie `stride` rows apart.
-
-    Cosines are even or odd about the middle of the block, so even coefficients see only sums of
-    mirrored samples and odd ones only differences: half of the products.  Sums are taken relative
-    to the first sample of the line, so that a constant line has coefficients of exactly 0 and the
-    ties of a block that is constant along its rows or columns stay ties.
-    """
-    H = N // 2
-    whole = spread(N * basis[0, 0])
-    for line in range(0, N * step, step):
-        level = load(work, x + line)
-        for i in range(H):
-            near = load(work, x + line + i * stride)
-            far = load(work, x + line + (N - 1 - i) * stride)
-            store(work, folded + i, (near - level) + (far - level))
-            store(work, folded + H + i, near - far)
-        for u in range(N):
-            half = folded + (u % 2) * H
-            total = spread(basis[u, 0]) * load(work, half)
-            for i in range(1, H):
-                total = total + spread(basis[u, i]) * load(work, half + i)
-            if u == 0:
-                total = total + whole * level
-            store(work, f + line + u * stride, total)
-
-
-@njit(nogil=True, forceinline=True)
-def _forward(work, x, basis, N, folded, spare, f):
-    """f = DCT coefficients of x minus its first sample.
-
-    A constant block so has coefficients of exactly 0, and ties stay ties at every frequency;
-    rounding is relative to the contrast of a block and not to its level.
-    """
-    level = load(work, x)
-    for s in range(N * N):
-        store(work, f + s, load(work, x + s) - level)
-    _transform_axis(work, f, basis, N, 1, N, folded, spare)
-    _transform_axis(work, spare, basis, N, N, 1, folded, f)
-
-
-@njit(nogil=True, forceinline=True)
-def _clear(work, x, count):
-    for s in range(count):
-        store(work, x + s, spread(0.0))
-
-
-@njit(nogil=True, forceinline=True)
-def _add_terms(work, f, terms, term, basis, N, parts):
-    """Add TERMS coefficients (c, u, v), alike in the parities of u and of v, to their quadrant."""
-    H = N // 2
-    u0, v0, u1, v1 = terms[term, 1], terms[term, 2], terms[term + 1, 1], terms[term + 1, 2]
-    f0, f1 = load(work, f + terms[term, 0]), load(work, f + terms[term + 1, 0])
-    r = parts + (2 * (u0 & 1) + (v0 & 1)) * H * H
-    for i in range(H):
-        row0, row1 = spread(basis[u0, i]) * f0, spread(basis[u1, i]) * f1
-        for j in range(H):
-            total = load(work, r + j) + spread(basis[v0, j]) * row0
-            store(work, r + j, total + spread(basis[v1, j]) * row1)
-        r = r + H
-
-
-@njit(nogil=True, forceinline=True)
-def _assemble(work, parts, N, a):
-    """a (S rows) = the approximate block, from its quadrants.
-
-    `parts` holds four quadrants of H * H rows, by parity of u and of v: each basis image is its top
-    left quadrant mirrored with the signs (-1)^u and (-1)^v.  A quarter of the products.
-    """
-    H = N // 2
-    Q = H * H
-    for i in range(H):
-        for j in range(H):
-            r = parts + i * H + j
-            ee, eo = load(work, r), load(work, r + Q)
-            oe, oo = load(work, r + 2 * Q), load(work, r + 3 * Q)
-            even_sum, even_difference = ee + eo, ee - eo
-            odd_sum, odd_difference = oe + oo, oe - oo
-            top, bottom, mirror = a + i * N, a + (N - 1 - i) * N, N - 1 - j
-            store(work, top + j, even_sum + odd_sum)
-            store(work, top + mirror, even_difference + odd_difference)
-            store(work, bottom + j, even_sum - odd_sum)
-            store(work, bottom + mirror, even_difference - odd_difference)
 
 
 @njit(nogil=True, forceinline=True)
@@ -344,15 +210,15 @@ def measure(
     store(work, f + S, spread(0.0))
     doubt = outside = shift = spread(0.0)
     for first in range(0, T, WIDTH):
-        doubt = doubt + _load(blocks, first, work, x)
+        doubt = doubt + take_group(blocks, first, work, x)
         level = load(work, x)
         if coefficients.shape[0]:
-            doubt = doubt + _load(coefficients, first, work, f)
+            doubt = doubt + take_group(coefficients, first, work, f)
             outside = outside + _too_large(work, f, S)
-            # As `_forward`, of the block minus its first sample.
+            # As `to_coefficients`, of the block minus its first sample.
             store(work, f, load(work, f) - spread(float(N)) * level)
         else:
-            _forward(work, x, basis, N, folded, parts, f)
+            to_coefficients(work, x, basis, N, folded, parts, f)
         outside = outside + _find_contrast(work, x, S, tie)
         top = poolings
         for o in range(windows.size):
@@ -361,17 +227,17 @@ def measure(
                 losses = top + (N // k) ** 2
                 _find_extremes(work, x, tie, N, k, factors[o], top, losses)
                 top = losses + S
-        _clear(work, parts, S)
+        clear(work, parts, S)
         done = 0
         for n in range(F):
             for term in range(done, stops[n], TERMS):
-                _add_terms(work, f, terms, term, basis, N, parts)
+                add_terms(work, f, terms, term, basis, N, parts)
             done = stops[n]
             if whole and n == F - 1:
                 # The block itself, without the rounding errors of two transforms.
                 source, offset = x, spread(0.0)
             else:
-                _assemble(work, parts, N, a)
+                assemble(work, parts, N, a)
                 source, offset = a, level
             top = poolings
             for o in range(windows.size):
@@ -412,32 +278,3 @@ def measure(
     store(work, x, doubt)
     store(work, a, outside)
     return (work[x] == 0.0).all(), (work[a] == 0.0).all()
-
-
-@compiled
-def forward(blocks, basis, work, coefficients):
-    """Coefficients (T, S) of blocks (T, S); work (3 S + N) rows."""
-    T, S = blocks.shape
-    N = basis.shape[0]
-    x, f, spare, folded = 0, S, 2 * S, 3 * S
-    for first in range(0, T, WIDTH):
-        _load(blocks, first, work, x)
-        _forward(work, x, basis, N, folded, spare, f)
-        store(work, f, load(work, f) + spread(float(N)) * load(work, x))
-        _store(work, f, first, coefficients)
-
-
-@compiled
-def inverse(coefficients, basis, terms, work, blocks):
-    """Blocks (T, S) from those coefficients (T, S) that `terms` lists; work (3 S + 1) rows."""
-    T, S = blocks.shape
-    N = basis.shape[0]
-    parts, a, f = 0, S, 2 * S
-    store(work, f + S, spread(0.0))
-    for first in range(0, T, WIDTH):
-        _load(coefficients, first, work, f)
-        _clear(work, parts, S)
-        for term in range(0, len(terms), TERMS):
-            _add_terms(work, f, terms, term, basis, N, parts)
-        _assemble(work, parts, N, a)
-        _store(work, a, first, blocks)

@@ -48,17 +48,22 @@ def moments_of(values: NDArray[np.floating[Any]]) -> Array:
     (..., len(MOMENTS)) float64; count is 0, and mean, min and max are NaN, where nothing is
     measured.
     """
-    *lead, length = values.shape
-    kind = np.float32 if values.dtype == np.float32 else np.float64
-    rows = np.ascontiguousarray(values, dtype=kind).reshape(math.prod(lead), length)
+    rows, lead, length = as_rows(values), values.shape[:-1], values.shape[-1]
     whole = length - length % WIDTH
-    rest = np.full((len(rows), WIDTH), np.nan, kind)
+    rest = np.full((len(rows), WIDTH), np.nan, rows.dtype)
     rest[:, : length - whole] = rows[:, whole:]
     totals = np.empty((len(_TOTALS), len(rows), WIDTH))
     _accumulate(rows, rest, totals)
     lanes = np.zeros((WIDTH, len(rows), len(MOMENTS)))
     lanes[..., _TOTALS] = totals.T
     return add_moments(lanes).reshape(*lead, len(MOMENTS))
+
+
+def as_rows(values: NDArray[np.floating[Any]]) -> NDArray[Any]:
+    """Values (..., T) as the compiled loops take them, (P, T) float32 or float64, contiguous."""
+    kind = np.float32 if values.dtype == np.float32 else np.float64
+    shape = math.prod(values.shape[:-1]), values.shape[-1]
+    return np.ascontiguousarray(values, dtype=kind).reshape(shape)
 
 
 def add_moments(rows: Array) -> Array:
@@ -84,7 +89,7 @@ def add_moments(rows: Array) -> Array:
 
 
 @register_jitable
-def _two_sum(a, b):
+def two_sum(a, b):
     """a + b, rounded, and what the rounding left out."""
     high = a + b
     part = high - a
@@ -102,11 +107,11 @@ def _include(x, totals):
     x = choose(known, x, spread(0.0))
     square, square_low = x * x, rounding_of_product(x, x)
     cube, cube_low = square * x, rounding_of_product(square, x)
-    sum_, error = _two_sum(sum_, x)
+    sum_, error = two_sum(sum_, x)
     sum_low = sum_low + error
-    squares, error = _two_sum(squares, square)
+    squares, error = two_sum(squares, square)
     squares_low = squares_low + (error + square_low)
-    cubes, error = _two_sum(cubes, cube)
+    cubes, error = two_sum(cubes, cube)
     cubes_low = cubes_low + (error + (cube_low + square_low * x))
     return count, least, most, sum_, sum_low, squares, squares_low, cubes, cubes_low
 
@@ -172,21 +177,21 @@ def _pair_scaled(a: Pair, factor: float) -> Pair:
 
 
 def _pair_sum(a: Pair, b: Pair) -> Pair:
-    high, low = _two_sum(a[0], b[0])
-    high_low, low_low = _two_sum(a[1], b[1])
-    high, low = _two_sum(high, low + high_low)
-    total: Pair = _two_sum(high, low + low_low)
+    high, low = two_sum(a[0], b[0])
+    high_low, low_low = two_sum(a[1], b[1])
+    high, low = two_sum(high, low + high_low)
+    total: Pair = two_sum(high, low + low_low)
     return total
 
 
 def _pair_product(a: Pair, b: Pair) -> Pair:
     low = rounding_of_product(a[0], b[0])
-    product: Pair = _two_sum(a[0] * b[0], low + (a[0] * b[1] + a[1] * b[0]))
+    product: Pair = two_sum(a[0] * b[0], low + (a[0] * b[1] + a[1] * b[0]))
     return product
 
 
 def _pair_over(a: Pair, count: Array) -> Pair:
     high = a[0] / count
     rest = (a[0] - high * count) - rounding_of_product(high, count) + a[1]
-    quotient: Pair = _two_sum(high, rest / count)
+    quotient: Pair = two_sum(high, rest / count)
     return quotient

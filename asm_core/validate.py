@@ -12,7 +12,9 @@ FloatArray = NDArray[np.float64]
 POOLINGS = {"max_pool": 1.0, "min_pool": -1.0}
 RECTIFIERS = ("relu", "leaky_relu")
 OPERATIONS = (*POOLINGS, *RECTIFIERS)
-ALGORITHMS = ("asm", "apx", "apx_offset")
+# APX, and a constant that comes from other blocks.
+APX_OFFSET = "apx_offset"
+ALGORITHMS = ("asm", "apx", APX_OFFSET)
 # A coefficient of a block of 256 x 256 samples is up to 256 times as large as they are, and is made
 # of 65,536 products.
 LARGEST = 1e300
@@ -105,8 +107,8 @@ def real_numbers(name: str, values: ArrayLike) -> FloatArray:
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} must be real numbers, got dtype {array.dtype}")
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
-        far = array.max() if array.max() > WHOLE else array.min()
-        if not -WHOLE <= far <= WHOLE:
+        far = max(int(array.max()), int(array.min()), key=abs)
+        if abs(far) > WHOLE:
             raise ValueError(
                 f"{name} must be whole numbers of at most 2^53 in magnitude, got {far}: float64 "
                 "would round it; subtract a level first"

@@ -7,42 +7,45 @@ from asm_core import frequency_rank, kernels
 from asm_core.dct import basis_of, coefficient_terms
 from asm_core.frequencies import coefficient_order
 from asm_core.lanes import WIDTH, load, put, rows, spread, sqrt, store
+from asm_core.transforms import TERMS, add_terms, assemble, clear, take_group, to_coefficients
 
 
 @njit(nogil=True)
 def _transform(half, repeats, blocks, basis, work, x, f, spare, folded):
     for r in range(repeats):
-        kernels._load(blocks, r % 16 * WIDTH, work, x)
-        kernels._forward(work, x, basis, 2 * len(half), folded, spare, f)
+        take_group(blocks, r % 16 * WIDTH, work, x)
+        to_coefficients(work, x, basis, 2 * len(half), folded, spare, f)
 
 
 @njit(nogil=True)
-def _extremes(half, repeats, work, x, top, losses):
+def _extremes(half, repeats, work, x, tie, top, losses):
+    N = 2 * len(half)
     for _ in range(repeats):
-        kernels._find_extremes(work, x, 2 * len(half), 2, 1.0, top, losses)
+        kernels._find_contrast(work, x, N * N, tie)
+        kernels._find_extremes(work, x, tie, N, 2, 1.0, top, losses)
 
 
 @njit(nogil=True)
 def _reconstruct(half, repeats, work, f, terms, basis, parts):
     N = 2 * len(half)
     for _ in range(repeats):
-        kernels._clear(work, parts, N * N)
-        for term in range(0, len(terms), kernels.TERMS):
-            kernels._add_terms(work, f, terms, term, basis, N, parts)
+        clear(work, parts, N * N)
+        for term in range(0, len(terms), TERMS):
+            add_terms(work, f, terms, term, basis, N, parts)
 
 
 @njit(nogil=True)
 def _assemble(half, repeats, work, parts, a):
     for _ in range(repeats):
-        kernels._assemble(work, parts, 2 * len(half), a)
+        assemble(work, parts, 2 * len(half), a)
 
 
 @njit(nogil=True)
-def _measure(half, repeats, work, a, top, losses, out):
-    level = load(work, a)
+def _measure(half, repeats, work, a, tie, top, losses, out):
+    level, zero = load(work, a), spread(0.0)
     for _ in range(repeats):
-        squares, _, regret, excess = kernels._measure_any_pool(
-            work, a, level, 2 * len(half), 2, 1.0, top, losses, False
+        squares, _, _, _, regret, excess = kernels._measure_any_pool(
+            work, a, level, tie, 2 * len(half), 2, 1.0, top, losses, False, False, zero
         )
         store(work, out, squares + regret + excess)
 
@@ -62,17 +65,18 @@ def phases(N, seconds):
     terms, _ = coefficient_terms(N, order, kept)
     x, parts, a, f = 0, S, 2 * S, 3 * S
     folded = f + S + 1
-    top = folded + N
+    tie = folded + N
+    top = tie + 1
     losses = top + S // 4
     work, errors = rows(losses + S + 1), np.empty(64 * WIDTH)
     work[:] = np.random.default_rng(0).random(work.shape)
     blocks = np.random.default_rng(1).random((16 * WIDTH, S))
     each = {
         "transform": lambda: _transform(half, repeats, blocks, basis, work, x, f, parts, folded),
-        "extremes": lambda: _extremes(half, repeats, work, x, top, losses),
+        "extremes": lambda: _extremes(half, repeats, work, x, tie, top, losses),
         "reconstruct": lambda: _reconstruct(half, repeats, work, f, terms, basis, parts),
         "assemble": lambda: _assemble(half, repeats * (F - 1), work, parts, a),
-        "measure": lambda: _measure(half, repeats * F, work, a, top, losses, losses + S),
+        "measure": lambda: _measure(half, repeats * F, work, a, tie, top, losses, losses + S),
         "write": lambda: _write(repeats * F, work, a, errors),
     }
     return {

@@ -146,7 +146,8 @@ def random_is_worst(drawn: xr.Dataset, photograph: xr.Dataset) -> Claim:
         for label in ("anticorrelated", "uniform")
     }
     return Claim(
-        title="Random blocks are a worst case; blocks with image statistics do better",
+        title="Random blocks are a bad case, if not the worst; "
+        "blocks with image statistics do better",
         said="paper",
         experiment=f"ASM max pooling, 8 x 8: {trials_of(errors['uniform'])} uniform blocks against "
         "as many shifted upsampled, autoregressive (rho = 0.95) and anticorrelated "

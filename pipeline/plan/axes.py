@@ -89,6 +89,11 @@ METRICS = {
 }
 
 
+def ledger_curve(name: str) -> tuple[str, ...]:
+    """The axes of the curve that an array of the ledger has: of a metric, or of BATCHES."""
+    return METRICS["error" if name == BATCHES else name].curve
+
+
 def shape(labels: Mapping[str, Any], axes: tuple[str, ...]) -> tuple[int, ...]:
     """Lengths of some axes."""
     return tuple(len(labels[name]) for name in axes)

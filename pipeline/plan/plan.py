@@ -211,13 +211,8 @@ def make_plan(settings: Settings, resolve: Resolver) -> Plan:
             hint = did_you_mean(algorithm, validate.ALGORITHMS)
             raise UserError(f"unknown algorithm {algorithm!r}: {hint}")
     sources = _sources(settings.source, resolve, block_sizes)
-    for source in sources if "apx_offset" in settings.algorithm else ():
-        for size, available in (source.available or {}).items():
-            if available < 2:
-                raise UserError(
-                    "algorithm=apx_offset estimates its constant on other blocks than it is judged "
-                    f"on, and source {source.name} has {available} of {size} x {size}: leave it out"
-                )
+    if validate.APX_OFFSET in settings.algorithm:
+        _check_others(sources)
     cell_trials = tuple(
         tuple(_trials(settings.trials, source, size) for size in block_sizes) for source in sources
     )
@@ -253,6 +248,18 @@ def _sources(
         if source.name == following.name:
             raise UserError(f"two sources are named {source.name}: give one another name")
     return tuple(sources)
+
+
+def _check_others(sources: Sequence[Source]) -> None:
+    """Refuse a stored source that has no other block than the one that is judged."""
+    for source in sources:
+        for size, available in (source.available or {}).items():
+            if available < 2:
+                raise UserError(
+                    f"algorithm={validate.APX_OFFSET} estimates its constant on other blocks than "
+                    f"it is judged on, and source {source.name} has {available} of "
+                    f"{size} x {size}: leave it out"
+                )
 
 
 def _check_count(plan: Plan) -> None:

@@ -96,17 +96,21 @@ def counted(tiles: TilesBySource, source: str, size: int, trials: int) -> str:
 
 def to_json(tiles: TilesBySource) -> dict[str, dict[str, Any]]:
     """Tiles of stored sources as plain JSON, whose keys are texts."""
-    return {name: {str(size): vars(t) for size, t in each.items()} for name, each in tiles.items()}
+    return {name: sizes_to_json(by_size) for name, by_size in tiles.items()}
 
 
 def from_json(data: Mapping[str, Mapping[str, Any]]) -> TilesBySource:
     """The inverse of `to_json`."""
+    return {name: sizes_from_json(by_size) for name, by_size in data.items()}
+
+
+def sizes_to_json(tiles: Mapping[int, Tiles]) -> dict[str, Any]:
+    """The tiles of one source by block size as plain JSON, whose keys are texts."""
+    return {str(size): vars(each) for size, each in tiles.items()}
+
+
+def sizes_from_json(data: Mapping[str, Any]) -> dict[int, Tiles]:
+    """The inverse of `sizes_to_json`."""
     return {
-        name: {int(size): of_json(each) for size, each in by_size.items()}
-        for name, by_size in data.items()
+        int(size): Tiles(**{**each, "ends": tuple(each["ends"])}) for size, each in data.items()
     }
-
-
-def of_json(data: Mapping[str, Any]) -> Tiles:
-    """Tiles of which `vars` gave the data, by way of JSON."""
-    return Tiles(**{**data, "ends": tuple(data["ends"])})

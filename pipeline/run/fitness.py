@@ -14,20 +14,18 @@ from numpy.typing import NDArray
 
 from asm_core import (
     KERNEL_VERSION,
-    Operation,
     block_dct,
     block_idct,
     dct_basis,
-    frequency_rank,
     mean_offsets,
     measure,
 )
 from asm_core.moments import moments_of
 from asm_core.sources import STREAM_VERSION
-from asm_core.validate import ALGORITHMS, FloatArray
+from asm_core.validate import ALGORITHMS, APX_OFFSET, FloatArray
 from pipeline.plan.entries import Source
 from pipeline.plan.plan import LAYOUT_VERSION, Plan
-from pipeline.run.offsets import APX_OFFSET
+from pipeline.run.choices import operations_of, ranks_of
 from pipeline.sources import kinds
 
 # One more than the kernels measure side by side, so that a group which is not full is among them.
@@ -100,7 +98,7 @@ def _drawn(source: Source, plan: Plan) -> Iterator[FloatArray]:
 
 
 def _measured(plan: Plan) -> Iterator[NDArray[Any]]:
-    operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
+    operations = operations_of(plan)
     a_quarter = np.full((len(operations), len(_FREQS)), 0.25)
     spectral = any(kinds.gives_coefficients(source) for source in plan.sources)
     for size in plan.block_sizes:
@@ -109,8 +107,7 @@ def _measured(plan: Plan) -> Iterator[NDArray[Any]]:
         if coefficients is not None:
             yield coefficients
             yield block_idct(coefficients)
-        for selection in plan.selections:
-            ranks = frequency_rank(size, selection.kind, **selection.parameters)
+        for ranks in ranks_of(plan, size):
             for known in (None, coefficients) if spectral else (None,):
                 offsets = a_quarter
                 if APX_OFFSET in plan.algorithms:

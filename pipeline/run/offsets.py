@@ -11,13 +11,13 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from asm_core import Operation, frequency_rank, mean_offsets
+from asm_core import mean_offsets
 from pipeline.plan.entries import Source
 from pipeline.plan.grid import Unit
 from pipeline.plan.plan import Plan
+from pipeline.run.choices import operations_of, ranks_of
 from pipeline.sources import kinds
 
-APX_OFFSET = "apx_offset"
 # Samples that a constant is estimated from.  With 4,096 blocks of 8 x 8 its own error is some
 # thousandth of a sample's range, and adds less than 1 in 10^4 to the mean square error.
 _SAMPLES, _FEWEST = 1 << 18, 32
@@ -58,8 +58,8 @@ def _estimated(plan: Plan, source: Source, size: int) -> NDArray[np.float64]:
 
 
 def _estimate(plan: Plan, source: Source, size: int) -> NDArray[np.float64]:
-    operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
-    ranks = [frequency_rank(size, s.kind, **s.parameters) for s in plan.selections]
+    operations = operations_of(plan)
+    ranks = ranks_of(plan, size)
     count = max(_FEWEST, _SAMPLES // size**2)
     if source.tiles is None:
         samples = [kinds.draw_pair(source, plan.seed, size, _FIRST_TRIAL, count)]

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from distributed import Client, Future, KilledWorker
 
@@ -83,7 +84,7 @@ def map_units(
                 flight.fill(queue, window, workers.fit if workers.has_refused else None)
             if not flight.running and (stopping or queue.is_empty):
                 break
-            publish(missing.unit for missing in flight.running.values())
+            publish(sent.missing.unit for sent in flight.running.values())
             ended = flight.wait(_POLL_SECONDS)
             if ended is None:
                 workers.threads()
@@ -147,6 +148,13 @@ class _Queue:
         return True
 
 
+class _Sent(NamedTuple):
+    """A unit that was submitted, and the workers that its task names: None for any."""
+
+    missing: Missing
+    named: frozenset[str] | None
+
+
 class _Flight:
     """The tasks that were submitted to a cluster and have not ended."""
 
@@ -154,8 +162,7 @@ class _Flight:
         self._client, self._task = client, task
         self._name, self._serial = f"unit-{uuid.uuid4().hex}", itertools.count()
         self._ended: SimpleQueue[Future[None]] = SimpleQueue()
-        self._named: dict[Future[None], frozenset[str]] = {}
-        self.running: dict[Future[None], Missing] = {}
+        self.running: dict[Future[None], _Sent] = {}
 
     def fill(self, queue: _Queue, window: int, fit: frozenset[str] | None) -> None:
         """Submit units until `window` of them are in flight, or none is left for now.
@@ -169,18 +176,19 @@ class _Flight:
             key = f"{self._name}-{next(self._serial)}"
             named = random.sample(sorted(fit), min(len(fit), _NAMED_WORKERS)) if fit else None
             future = self._client.submit(self._task, missing, key=key, pure=False, workers=named)
-            self.running[future] = missing
-            if named:
-                self._named[future] = frozenset(named)
+            self.running[future] = _Sent(missing, frozenset(named) if named else None)
             future.add_done_callback(self._ended.put)
 
     def take_stranded(self, fit: frozenset[str]) -> list[Missing]:
         """Take back units whose tasks name workers that are all gone: they would wait for ever."""
-        stranded = [future for future, named in self._named.items() if not named & fit]
+        stranded = [
+            future
+            for future, sent in self.running.items()
+            if sent.named is not None and not sent.named & fit
+        ]
         for future in stranded:
-            del self._named[future]
             future.cancel()
-        return [self.running.pop(future) for future in stranded]
+        return [self.running.pop(future).missing for future in stranded]
 
     def wait(self, seconds: float) -> tuple[Missing, BaseException | None] | None:
         """Wait for a unit to end; returns it and its error, or None if none ends in time."""
@@ -188,20 +196,18 @@ class _Flight:
             future = self._ended.get(timeout=seconds)
         except Empty:
             return None
-        missing = self.running.pop(future, None)
-        self._named.pop(future, None)
-        if missing is None:
+        sent = self.running.pop(future, None)
+        if sent is None:
             return None
         error = _error(future)
         future.release()
-        return missing, error
+        return sent.missing, error
 
     def cancel_waiting(self) -> int:
         """Cancel tasks that no worker has begun; returns how many others are left."""
         started = {key for stacks in self._client.call_stack().values() for key in stacks}
         for future in [future for future in self.running if future.key not in started]:
             del self.running[future]
-            self._named.pop(future, None)
             future.cancel()
         return len(self.running)
 

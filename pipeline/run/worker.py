@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 
 from asm_core import (
     Measures,
-    Operation,
     block_idct,
     empty_measures,
-    frequency_rank,
     measure,
     measure_into,
 )
 from asm_core.batches import sums_by_batch
 from asm_core.moments import moments_of
+from asm_core.validate import APX_OFFSET
 from pipeline.errors import MisfitError, StoreLostError, UnitError, UnreadableError
 from pipeline.plan.axes import Labels
 from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan, from_json, to_json
 from pipeline.run import fitness
-from pipeline.run.offsets import APX_OFFSET, Offsets
+from pipeline.run.choices import operations_of, ranks_of
+from pipeline.run.offsets import Offsets
 from pipeline.sources import kinds
 from pipeline.store import lock
 from pipeline.store.location import Location
@@ -188,8 +188,8 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
         algorithms, as float32: computed in float64 and rounded once, to half the size.
     """
     source, size = plan.source(unit.source), unit.block_size
-    operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
-    ranks = [frequency_rank(size, s.kind, **s.parameters) for s in plan.selections]
+    operations = operations_of(plan)
+    ranks = ranks_of(plan, size)
     lead = (len(plan.operations), len(plan.selections))
     of_masks = (*lead, len(plan.freqs), unit.trials)
     of_algorithms = (*lead, len(plan.algorithms), *of_masks[2:])
@@ -213,11 +213,11 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
 
 
 def load_kernels(plan: Plan) -> None:
-    """Load every compiled function that a plan needs; the first time this compiles, for seconds.
+    """Load every compiled function that measures a plan; the first time this compiles, for seconds.
 
     Worker processes of the same machine then find the compiled code in numba's cache.
     """
-    operations = [Operation(o.kind, **o.parameters) for o in plan.operations]
+    operations = operations_of(plan)
     for size in plan.block_sizes:
         blocks = np.zeros((1, size, size))
         if any(kinds.gives_coefficients(source) for source in plan.sources):

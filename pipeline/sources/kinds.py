@@ -19,7 +19,7 @@ from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
 from pipeline.errors import UserError
 from pipeline.plan.entries import Source, check_kind
-from pipeline.plan.tiles import Tiles, of_json
+from pipeline.plan.tiles import Tiles, sizes_from_json, sizes_to_json
 from pipeline.sources import arrays, images, jpeg
 from pipeline.sources.arrays import StoredArray
 from pipeline.sources.files import Files
@@ -220,8 +220,7 @@ def to_json(source: Source) -> dict[str, Any]:
     tiles, content = source.tiles, source.content
     return {
         **vars(source),
-        # Keys of JSON objects are texts.
-        "tiles": tiles and {str(size): vars(each) for size, each in tiles.items()},
+        "tiles": tiles and sizes_to_json(tiles),
         "content": None if content is None else content.to_json(),
     }
 
@@ -232,7 +231,7 @@ def from_json(data: dict[str, Any]) -> Source:
     return Source(
         **{
             **data,
-            "tiles": tiles and {int(size): of_json(each) for size, each in tiles.items()},
+            "tiles": tiles and sizes_from_json(tiles),
             "ordered": tuple(data["ordered"]),
             "content": None if content is None else content.from_json(data["content"]),
         }

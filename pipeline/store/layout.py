@@ -43,6 +43,7 @@ from pipeline.plan.axes import (
     UNIT,
     WHOLE,
     Labels,
+    ledger_curve,
     shape,
 )
 from pipeline.plan.identity import Identity
@@ -137,19 +138,17 @@ def ledger_names(*, batched: bool) -> tuple[str, ...]:
 
 def row_shape(labels: Labels, name: str) -> tuple[int, ...]:
     """The shape of a unit's row in an array of the ledger: its curve, and what is summed up."""
-    if name == BATCHES:
-        return (*shape(labels, METRICS["error"].curve), MOST_BATCHES, len(SUMS))
-    return (*shape(labels, METRICS[name].curve), len(MOMENTS))
+    summed = (MOST_BATCHES, len(SUMS)) if name == BATCHES else (len(MOMENTS),)
+    return (*shape(labels, ledger_curve(name)), *summed)
 
 
 def _add_ledger(ledger: Any, labels: Labels, name: str, units: int) -> None:
     row = row_shape(labels, name)
-    curve = METRICS[name if name in METRICS else "error"].curve
     rows = max(1, min(_ROWS_PER_CHUNK, _LEDGER_CHUNK_BYTES // (8 * math.prod(row))))
     summed = (BATCH, "sum") if name == BATCHES else (MOMENT,)
     _add_array(
         ledger, name, (*shape(labels, CELL), units, *row), (1, 1, rows, *row),
-        np.dtype(np.float64), (*CELL, UNIT, *curve, *summed),
+        np.dtype(np.float64), (*CELL, UNIT, *ledger_curve(name), *summed),
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from asm_core.moments import MOMENTS
-from pipeline.plan.axes import BATCHES, CELL, METRICS, UNIT, Labels
+from pipeline.plan.axes import BATCHES, CELL, METRICS, UNIT, Labels, ledger_curve
 from pipeline.store import layout
 from pipeline.store.location import Location
 
@@ -177,8 +177,7 @@ def _of_points(labels: Labels, name: str, rows: Rows) -> Rows:
 
 
 def _curve_of(labels: Labels, name: str) -> tuple[slice, ...]:
-    curve = METRICS[name if name in METRICS else "error"].curve
-    return tuple(slice(len(labels[axis])) for axis in curve)
+    return tuple(slice(len(labels[axis])) for axis in ledger_curve(name))
 
 
 def _merge(packed: Rows, numbers: NDArray[np.int64], new: Rows) -> None:

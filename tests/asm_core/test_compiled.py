@@ -12,19 +12,19 @@ from numba import njit
 from numba.core.caching import FunctionCache
 
 import asm_core
-from asm_core import kernels
+from asm_core import transforms
 
-# Two loops that take a second to compile: `forward` of kernels.py, and the one of moments.py.
+# Two loops that take a second to compile: `forward` of transforms.py, and the one of moments.py.
 RUN = """
 import json, pathlib, sys
 import numpy as np
-from asm_core import dct, kernels, moments
+from asm_core import dct, moments, transforms
 if len(sys.argv) > 1:
-    path = pathlib.Path(kernels.__file__).with_name("lanes.py")
+    path = pathlib.Path(transforms.__file__).with_name("lanes.py")
     path.write_text(path.read_text().replace(*sys.argv[1:]))
 blocks = np.arange(128.0).reshape(2, 8, 8) ** 2
 values = dct.block_dct(blocks), moments.moments_of(blocks.ravel().astype(np.float32))
-stats = [loop.stats for loop in (kernels.forward, moments._accumulate)]
+stats = [loop.stats for loop in (transforms.forward, moments._accumulate)]
 print(json.dumps({
     "bits": [value.tobytes().hex() for value in values],
     "hits": sum(sum(each.cache_hits.values()) for each in stats),
@@ -152,4 +152,4 @@ def test_code_for_other_types_under_the_same_name_is_not_taken(checkout):
 def test_other_functions_of_the_process_have_numba_s_own_cache():
     other = njit(cache=True)(copied)
     assert type(other._cache) is FunctionCache
-    assert type(kernels.forward._cache) is not FunctionCache
+    assert type(transforms.forward._cache) is not FunctionCache

@@ -10,7 +10,7 @@ from helpers import oracles
 from numba.core.dispatcher import Dispatcher
 
 import asm_core
-from asm_core import Operation, kernels
+from asm_core import Operation, kernels, transforms
 from asm_core.validate import OPERATIONS
 
 BOTH = [Operation("max_pool"), Operation("relu")]
@@ -259,7 +259,8 @@ def test_an_approximate_sample_of_exactly_zero_is_not_kept():
 
 
 def test_kernels_release_the_lock_and_keep_the_order_of_operations():
-    compiled = [k for k in vars(kernels).values() if isinstance(k, Dispatcher)]
+    loops = vars(kernels) | vars(transforms)
+    compiled = [k for k in loops.values() if isinstance(k, Dispatcher)]
     assert len(compiled) > 10
     assert all(k.targetoptions["nogil"] for k in compiled)
     assert not any(k.targetoptions.get("fastmath") for k in compiled)

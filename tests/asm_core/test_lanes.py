@@ -11,7 +11,7 @@ import pytest
 from numba import njit
 
 import asm_core
-from asm_core import Operation, kernels, lanes, sources
+from asm_core import Operation, kernels, lanes, sources, transforms
 from asm_core.lanes import (
     WIDTH,
     choose,
@@ -205,7 +205,7 @@ def test_every_kind_of_array_is_measured_by_the_same_few_kernels():
                   np.asfortranarray(blocks)):  # fmt: skip
         assert np.array_equal(measure(other), expected)
     assert len(kernels.measure.signatures) == kernels.LARGEST_CONSTANT // 2 + 1
-    assert len(kernels.forward.signatures) == len(kernels.inverse.signatures) == 1
+    assert len(transforms.forward.signatures) == len(transforms.inverse.signatures) == 1
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 15])
