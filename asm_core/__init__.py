@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     )
 
 # Raised whenever a change of the kernels alters any bit of a result; part of a store's identity.
-KERNEL_VERSION = 5
+KERNEL_VERSION = 6
 
 __all__ = [
     "KERNEL_VERSION",

@@ -110,8 +110,10 @@ def block_dct(blocks: ArrayLike) -> FloatArray:
     size = samples.shape[-1]
     rows = transforms.flat(samples)
     coefficients = np.empty_like(rows)
-    transforms.forward(rows, basis_of(size), lanes.rows(3 * size * size + size), coefficients)
-    return coefficients.reshape(samples.shape)
+    transforms.forward(
+        rows, basis_of(size), lanes.rows(3 * size * size + 2 * size + 1), coefficients
+    )
+    return coefficients[: math.prod(samples.shape[:-2])].reshape(samples.shape)
 
 
 def block_idct(coefficients: ArrayLike) -> FloatArray:
@@ -143,9 +145,10 @@ def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
     size = values.shape[-1]
     rows = transforms.flat(values)
     blocks = np.empty_like(rows)
-    terms, _ = coefficient_terms(size, order, [len(order)])
-    transforms.inverse(rows, basis_of(size), terms, lanes.rows(3 * size * size + 1), blocks)
-    return blocks.reshape(values.shape)
+    terms, stops = coefficient_terms(size, order, [len(order)])
+    work = lanes.rows(2 * size * size + 1 + 8 * ((size + 3) // 4 * 2) ** 2)
+    transforms.inverse(rows, basis_of(size), terms, stops, work, blocks)
+    return blocks[: math.prod(values.shape[:-2])].reshape(values.shape)
 
 
 def coefficient_terms(
@@ -162,11 +165,13 @@ def coefficient_terms(
 
     Returns
     -------
-    terms (., 3)
-        Rows (c, u, v): step by step, within a step by parity of u and v, and then in order.  Each
-        parity is filled up to whole groups of transforms.TERMS with c = N * N, a coefficient of 0.
-    stops (F,)
-        How many rows there are up to each step.
+    terms (., 4)
+        Rows (c, u N, v N, first row of the quadrant): step by step, within a step by parity of u
+        and v as in transforms.PARITIES, and then in order.  Each parity is filled up to whole
+        groups of transforms.TERMS with c = N * N, a coefficient of 0.
+    stops (F, 3)
+        The rows of each step: those of its first pair of quadrants begin at the first number, those
+        of its second pair at the second, and the third is where they end.
     """
     return _terms(size, order.tobytes(), tuple(kept))
 
@@ -178,13 +183,16 @@ def _terms(
     # For a batch of small blocks this takes longer than measuring it, hence the cache.
     places = np.frombuffer(order, dtype=np.int64)
     rows = np.stack([places, *np.divmod(places, size)], axis=1)
-    terms: list[Sequence[int]] = []
+    quadrant = ((size + 3) // 4 * 2) ** 2
+    terms: list[tuple[int, int, int, int]] = []
     stops = []
     for start, stop in itertools.pairwise((0, *kept)):
-        for parity in itertools.product((0, 1), (0, 1)):
+        bounds = []
+        for place, parity in enumerate(transforms.PARITIES):
+            bounds.append(len(terms))
             added = rows[start:stop]
             alike = added[(added[:, 1:] % 2 == parity).all(axis=1)].tolist()
             filling = [(size * size, *parity)] * (-len(alike) % transforms.TERMS)
-            terms += alike + filling
-        stops.append(len(terms))
-    return np.array(terms, dtype=np.int64).reshape(-1, 3), np.array(stops, dtype=np.int64)
+            terms += [(c, u * size, v * size, place * quadrant) for c, u, v in alike + filling]
+        stops.append((bounds[0], bounds[2], len(terms)))
+    return np.array(terms, dtype=np.int64).reshape(-1, 4), np.array(stops, dtype=np.int64)

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asm_core import kernels, lanes, validate
+from asm_core import kernels, validate
 from asm_core.dct import basis_of
 from asm_core.frequencies import Selection, ranks_of
 from asm_core.operations import Operation
-from asm_core.steps import Steps, code_of, steps_of
+from asm_core.steps import Steps, codes_of, steps_of
+from asm_core.tracing import WIDTH
 from asm_core.transforms import flat
 from asm_core.validate import ALGORITHMS, APX_OFFSET, FloatArray
 
@@ -236,9 +237,9 @@ def empty_measures(operations: int, algorithms: int, freqs: int, trials: int) ->
     Shapes as `Measures`, with at least `trials` places on the last axis: whole groups of the
     kernel's lanes.
     """
-    row = -(-trials // lanes.WIDTH) * lanes.WIDTH
+    row = -(-trials // WIDTH) * WIDTH
     # Rows a multiple of 4 KiB apart would compete for the same places in the first-level cache.
-    row += lanes.WIDTH if row % 512 == 0 else 0
+    row += WIDTH if row % 512 == 0 else 0
     return Measures(
         np.empty((operations, algorithms, freqs, row)),
         np.empty((operations, freqs, row)),
@@ -306,42 +307,41 @@ def _run(
 ) -> bool:
     """Run the kernel; returns False, with nothing of use in `out`, where squares do not fit."""
     count, size, _ = blocks.shape
-    codes = [code_of(operation, size) for operation in operations]
-    windows = [window for window, _ in codes]
+    codes = codes_of(tuple(operations), size)
     names = list(algorithms)
     asm, apx, apx_offset = (names.index(m) if m in names else -1 for m in ALGORITHMS)
     whole: list[NDArray[Any]] = [*out, biases]
     part = whole
     if steps.places is not None:
-        fewer = empty_measures(len(codes), len(algorithms), len(steps.stops), count)
+        fewer = empty_measures(len(operations), len(algorithms), len(steps.stops), count)
         part = [*fewer, np.empty(fewer.regret.shape)]
         part = [values[: len(wanted)] for wanted, values in zip(whole, part, strict=True)]
     constants = np.zeros((len(offsets), len(steps.stops), part[0].shape[-1]))
     constants[..., :count] = offsets[:, steps.firsts]
-    finite, fits = kernels.measure(
-        kernels.half_of(size),
+    work = kernels.scratch(size, len(operations))
+    kernels.measure(
         flat(blocks),
         flat(known),
         basis_of(size),
         steps.terms,
         steps.stops,
         steps.whole,
-        np.array(windows, dtype=np.int64),
-        np.array([factor for _, factor in codes], dtype=np.float64),
+        *codes,
         asm,
         apx,
         apx_offset,
         constants,
-        kernels.scratch(size, windows),
+        work,
         *part,
     )
+    finite, fits = (not row.any() for row in work[:2])
     if not (finite and fits):
         validate.finite("blocks", blocks)
         validate.finite("coefficients", known)
     if steps.places is not None:
         for values, by_step in zip(whole, part, strict=True):
             values[..., :count] = by_step[..., steps.places, :count]
-    return bool(fits)
+    return fits
 
 
 def _offsets(

@@ -2,28 +2,54 @@
 
 Letters, here and below:
 
-    T = trials, N = block size, H = N / 2, S = N * N samples, W = windows of a block,
-    F = frequencies asked for, O = operations, A = algorithms, P = T or more, in whole groups,
+    T = trials, N = block size, H = N / 2, E = H or H + 1, even, S = N * N samples,
+    W = windows of a block, F = frequencies asked for, O = operations, A = algorithms,
+    P = T or more, in whole groups,
     t = trial, i, j = sample (row, column), s = i * N + j, u, v = coefficient (row, column),
-    c = u * N + v, k = side of a window, w = window, n = place among the frequencies asked for.
+    c = u * N + v, k = side of a window, w = window, o = operation, n = place among the frequencies.
 
-Trials go in groups of WIDTH, one lane each (`lanes.py`): arrays of `lanes.rows` have a row for each
-sample or coefficient, and a group's working set, 4 KB an array at N = 8, stays in the first cache.
-No fastmath, no BLAS, no fused multiply-add: rounding must not depend on shapes or machines.
+Trials go in groups of WIDTH, one lane each: arrays of `lanes.rows` have a row for each sample or
+coefficient, and a group's working set, 4 KB an array at N = 8, stays in the first cache.  No
+fastmath, no BLAS, no fused multiply-add: rounding must not depend on shapes or machines.
 
-Helpers are inlined, so that block sizes and windows which are constants where they are called
-become constants in the loops as well.
+At each frequency the new coefficients are added to the planes (`transforms.add_step`), from which
+every operation has the samples of the approximate block as it needs them; the block itself is only
+put together for windows that cross its middle or are not 2 x 2.  What the exact block says is
+looked up: for each sample what choosing it would lose, or what a wrong gate would.
+
+One kernel serves all block sizes, and is compiled once.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from asm_core.compiled import compiled
-from asm_core.lanes import WIDTH, choose, copysign, load, put, rows, spread, sqrt, store, take
-from asm_core.transforms import TERMS, add_terms, assemble, clear, take_group, to_coefficients
+from asm_core.lanes import (
+    choose,
+    copysign,
+    counted,
+    larger,
+    load,
+    put,
+    rows,
+    spread,
+    spread_of,
+    sqrt,
+    store,
+    take,
+    tally,
+)
+from asm_core.tracing import WIDTH, Variable, loop, traced
+from asm_core.transforms import (
+    add_level,
+    add_step,
+    assemble,
+    clear,
+    corners,
+    mirrored,
+    take_group,
+    to_coefficients,
+)
 
 # Up to this share of a block's contrast a difference of samples is a tie.  Samples of an
 # approximate block that are equal by definition differ by rounding: by 6e-16 of the contrast at
@@ -31,250 +57,416 @@ from asm_core.transforms import TERMS, add_terms, assemble, clear, take_group, t
 TIE = 2.0**-40
 # Squares of samples beyond these magnitudes would leave the range of float64.
 _LARGEST, _SMALLEST = 2.0**500, 2.0**-500
-# Up to this size the kernel is compiled for each block size alone.  Loops of constant length take
-# half the time at N = 4 and two thirds at N = 8; at N = 16 nothing is gained.
-LARGEST_CONSTANT = 8
 
 
-def half_of(size: int) -> tuple[int, ...] | NDArray[np.float64]:
-    """Something of length H: for small blocks a tuple, whose length the compiler knows."""
-    half = size // 2
-    return (0,) * half if size <= LARGEST_CONSTANT else np.empty(half)
+def scratch(size: int, operations: int) -> NDArray[np.float64]:
+    """Rows for the working set of `measure`."""
+    even = (size + 3) // 4 * 2
+    return rows(4 + 2 * size + (3 + 3 * operations) * size * size + 8 * even * even)
 
 
-def scratch(size: int, windows: Sequence[int]) -> NDArray[np.float64]:
-    """Rows for the working set of `measure`; `windows` are those of its operations."""
-    per_pooling = sum(size * size + (size // k) ** 2 for k in windows if k)
-    return rows(4 * size * size + 2 + size + per_pooling)
-
-
-@njit(nogil=True, forceinline=True)
-def _larger(a, b):
-    return choose(b > a, b, a)
-
-
-@njit(nogil=True, forceinline=True)
-def _find_contrast(work, x, S, tie):
+@traced(returns=1)
+def _find_tie(work, tie, lowest, highest):
     """Store the largest difference that is a tie; returns 0 where squares fit float64, else 1."""
     zero, one = spread(0.0), spread(1.0)
-    highest = lowest = load(work, x)
-    for s in range(1, S):
-        value = load(work, x + s)
-        highest = _larger(highest, value)
-        lowest = choose(lowest > value, value, lowest)
     store(work, tie, (highest - lowest) * spread(TIE))
-    magnitude = _larger(highest, zero - lowest)
+    magnitude = larger(highest, zero - lowest)
     tiny = choose(spread(_SMALLEST) > magnitude, choose(magnitude > zero, one, zero), zero)
     return choose(magnitude > spread(_LARGEST), one, tiny)
 
 
-@njit(nogil=True, forceinline=True)
-def _too_large(work, f, S):
+@traced(returns=1)
+def _too_large(lowest, highest):
     """1 where the square of a coefficient does not fit float64, else 0."""
-    one, found = spread(1.0), spread(0.0)
-    for s in range(S):
-        found = choose(copysign(load(work, f + s), one) > spread(_LARGEST), one, found)
-    return found
+    magnitude = larger(highest, spread(0.0) - lowest)
+    return choose(magnitude > spread(_LARGEST), spread(1.0), spread(0.0))
 
 
-@njit(nogil=True, forceinline=True)
-def _find_extremes(work, x, tie, N, k, sign, top, losses):
-    """Extreme of sign * x in each window, and what choosing each sample would lose against it.
+@traced(returns=1)
+def _sum(a, b):
+    return a + b
 
-    A sample that ties with the extreme loses -0.0, every other more than 0: one array tells what
-    a choice costs and, by its sign, whether it is a right one.
+
+# 2 x 2 windows, four at a time: those of a tile of 2 x 2 samples of a quadrant, and of its mirror
+# images.  In row-major order a window has these samples of the tile: top left, top right, bottom
+# left, bottom right.
+_MIRRORED = ((0, 1, 2, 3), (1, 0, 3, 2), (2, 3, 0, 1), (3, 2, 1, 0))
+# The mirror images whose samples are made of the same two planes.
+_PLANES = ((0, (0, 3)), (1, (2, 1)))
+
+
+@traced(returns=0)
+def _prepare_tiles(work, x, tie, H, sign, losses, extremes):
+    """What choosing each sample of each window would lose, and its extreme less sample 0.
+
+    A sample that ties with the extreme loses -0.0, every other more than 0: one row tells what a
+    choice costs and, by its sign, whether it is a right one.
     """
-    flip, near = spread(sign), load(work, tie)
-    for i in range(0, N, k):
-        for j in range(0, N, k):
-            corner = x + i * N + j
-            best = flip * load(work, corner)
-            for p in range(k):
-                for q in range(k):
-                    best = _larger(best, flip * load(work, corner + p * N + q))
-            store(work, top, best)
-            top += 1
-            for p in range(k):
-                for q in range(k):
-                    s = p * N + q
-                    loss = best - flip * load(work, corner + s)
-                    loss = choose(loss > near, loss, spread(-0.0))
-                    store(work, losses + (corner - x) + s, loss)
+    near, sign, level, N = load(work, tie), spread(sign), load(work, x), H + H
+    for i in loop(0, H, 2):
+        for j in loop(0, H, 2):
+            tile = i * H + j + j
+            corner, right, down = i * N + x + j, N - 2 - j - j, (N - 2 - i - i) * N
+            for w, start in enumerate(corners(corner, right, down)):
+                places = start, start + 1, start + N, start + N + 1
+                samples = [sign * load(work, place) for place in places]
+                best = larger(larger(samples[0], samples[1]), larger(samples[2], samples[3]))
+                for place, sample in enumerate(samples):
+                    loss = best - sample
+                    row = tile * 4 + losses + (4 * w + place)
+                    store(work, row, choose(loss > near, loss, spread(-0.0)))
+                store(work, tile + extremes + w, best - sign * level)
 
 
-@njit(nogil=True, forceinline=True)
-def _measure_pool(work, a, level, tie, N, k, sign, top, losses, apx, moved, shift):
-    """Sums over windows: squared errors of ASM, of APX and of APX + shift; errors of APX; regrets;
-    and the number of wrong choices less that of right ones.
-    """
-    flip, one, near = spread(sign), spread(1.0), load(work, tie)
-    offset = flip * level
-    shift = flip * shift
-    squares = squares_apx = squares_moved = bias = regret = excess = spread(0.0)
-    for i in range(0, N, k):
-        for j in range(0, N, k):
-            corner = i * N + j
-            best = flip * load(work, a + corner)
-            for p in range(k):
-                for q in range(k):
-                    best = _larger(best, flip * load(work, a + corner + p * N + q))
+def _choice(near, losses, samples):
+    """The loss of the first sample that ties with the largest of four, and the largest."""
+    upper, lower = larger(samples[0], samples[1]), larger(samples[2], samples[3])
+    best = larger(upper, lower)
+    bar = best - near
+    first = choose(bar > samples[0], losses[1], losses[0])
+    second = choose(bar > samples[2], losses[3], losses[2])
+    return choose(bar > upper, second, first), best
+
+
+class _Chosen:
+    """What is added up of choices: squared losses, losses, and the number of right ones."""
+
+    def __init__(self, work):
+        self._totals = [Variable(work, spread(0.0)) for _ in range(3)]
+
+    def add(self, loss):
+        squares, regret, right = self._totals
+        squares.add(loss * loss)
+        regret.add(loss)
+        right.value = tally(right.value, loss)
+
+    @property
+    def values(self):
+        return tuple(total.value for total in self._totals)
+
+
+def _choosing(sign, keeps):
+    """A choice of the largest samples or of the smallest ones, without products with a sign."""
+
+    @traced(returns=3, split=True)
+    def choose_in_tiles(work, planes, tie, H, losses, found):
+        """Sums of squared losses and of losses, and right choices; extremes from `found` on."""
+        near, chosen = load(work, tie), _Chosen(work)
+        for i in loop(0, H, 2):
+            for j in loop(0, H, 2):
+                plane, tile = (i * H + j) * 4 + planes, i * H + j + j
+                places = plane, plane + 4, plane + H * 4, plane + H * 4 + 4
+                for first, (added, subtracted) in _PLANES:
+                    pairs = [
+                        (load(work, place + first), load(work, place + (first + 2)))
+                        for place in places
+                    ]
+                    for w, samples in (
+                        (added, [a + b for a, b in pairs]),
+                        (subtracted, [a - b for a, b in pairs]),
+                    ):
+                        samples = [samples[s] if sign > 0 else -samples[s] for s in _MIRRORED[w]]
+                        lost = [load(work, tile * 4 + losses + (4 * w + s)) for s in range(4)]
+                        loss, extreme = _choice(near, lost, samples)
+                        chosen.add(loss)
+                        if keeps:
+                            store(work, tile + found + w, extreme)
+        return chosen.values
+
+    return choose_in_tiles
+
+
+# Storing extremes takes some time; smallest ones alone are not worth a third loop to be compiled.
+_choose_largest, _choose_largest_kept = _choosing(1, False), _choosing(1, True)
+_choose_smallest_kept = _choosing(-1, True)
+
+
+# Windows of any size, one after the other.
+
+
+def _largest_in(work, corner, N, k, sign):
+    best = Variable(work, spread(-np.inf))
+    for p in loop(k):
+        for q in loop(k):
+            best.value = larger(best.value, load(work, p * N + corner + q) * sign)
+    return best.value
+
+
+@traced(returns=0)
+def _prepare_windows(work, x, tie, k, across, sign, losses, extremes):
+    """As `_prepare_tiles`, window by window in row-major order."""
+    near, sign, level, N = load(work, tie), spread(sign), load(work, x), k * across
+    for i in loop(across):
+        for j in loop(across):
+            w, corner = i * across + j, i * k * N + j * k + x
+            best = _largest_in(work, corner, N, k, sign)
+            store(work, w + extremes, best - sign * level)
+            for p in loop(k):
+                for q in loop(k):
+                    loss = best - sign * load(work, p * N + corner + q)
+                    place = w * k * k + p * k + q + losses
+                    store(work, place, choose(loss > near, loss, spread(-0.0)))
+
+
+@traced(returns=3)
+def _choose_in_windows(work, a, tie, k, across, sign, losses, found):
+    """As `choose_in_tiles`, of the approximate block `a`."""
+    near, sign, N, chosen = load(work, tie), spread(sign), k * across, _Chosen(work)
+    for i in loop(across):
+        for j in loop(across):
+            w, corner = i * across + j, i * k * N + j * k + a
+            best = _largest_in(work, corner, N, k, sign)
+            store(work, w + found, best)
+            bar, loss = best - near, Variable(work, best)
             # The first sample that ties with the largest is chosen: backwards, the last one found.
-            bar, loss = best - near, one
-            for p in range(k - 1, -1, -1):
-                for q in range(k - 1, -1, -1):
-                    s = corner + p * N + q
-                    below = bar > flip * load(work, a + s)
-                    loss = choose(below, loss, load(work, losses + s))
-            squares = squares + loss * loss
-            regret = regret + loss
-            excess = excess + copysign(one, loss)
-            if apx:
-                difference = (best + offset) - load(work, top)
-                top += 1
-                squares_apx = squares_apx + difference * difference
-                bias = bias + difference
-                if moved:
-                    difference = difference + shift
-                    squares_moved = squares_moved + difference * difference
-    return squares, squares_apx, squares_moved, flip * bias, regret, excess
+            for p in loop(k):
+                for q in loop(k):
+                    row, column = k - 1 - p, k - 1 - q
+                    below = bar > sign * load(work, row * N + corner + column)
+                    lost = load(work, w * k * k + row * k + column + losses)
+                    loss.value = choose(below, loss.value, lost)
+            chosen.add(loss.value)
+    return chosen.values
 
 
-@njit(nogil=True, forceinline=True)
-def _measure_any_pool(work, a, level, tie, N, k, sign, top, losses, apx, moved, shift):
-    """`_measure_pool`, which takes half the time with constants for the windows most used."""
-    if k == 2 and sign > 0:
-        return _measure_pool(work, a, level, tie, N, 2, 1.0, top, losses, apx, moved, shift)
-    if k == 2:
-        return _measure_pool(work, a, level, tie, N, 2, -1.0, top, losses, apx, moved, shift)
-    return _measure_pool(work, a, level, tie, N, k, sign, top, losses, apx, moved, shift)
+# Approximated results against exact ones.
 
 
-@njit(nogil=True, forceinline=True)
-def _measure_rectifier(work, a, level, tie, x, N, slope, apx, moved, shift):
-    """Sums over samples: squared errors of ASM, over (1 - slope)^2, of APX and of APX + shift;
-    errors of APX; and the number of wrong gates.
+class _Differences:
+    """Sums of squared differences, of squares of shifted differences, and of differences."""
 
-    A sample that ties with 0 counts as 0 and is not kept.
+    def __init__(self, work, shift):
+        self._shift = shift
+        self._totals = [Variable(work, spread(0.0)) for _ in range(3)]
+
+    def add(self, difference):
+        squares, shifted, bias = self._totals
+        moved = difference + self._shift
+        squares.add(difference * difference)
+        shifted.add(moved * moved)
+        bias.add(difference)
+
+    @property
+    def values(self):
+        return tuple(total.value for total in self._totals)
+
+
+@traced(returns=3)
+def _compare_pooled(work, exact, found, W, sign, shift):
+    differences = _Differences(work, shift)
+    for w in loop(W):
+        differences.add(spread(sign) * (load(work, found + w) - load(work, exact + w)))
+    return differences.values
+
+
+# Rectifiers, four samples that mirror each other at a time.
+
+
+@traced(returns=0)
+def _prepare_gates(work, x, tie, H, slope, costs):
+    """What a gate costs that is off, and one that is on, over (1 - slope)^2; and exact results.
+
+    A right one costs -0.0; a sample that ties with 0 counts as 0 and is not kept.
     """
-    zero, one, lower, near = spread(0.0), spread(1.0), spread(slope), load(work, tie)
-    squares = squares_apx = squares_moved = bias = wrong = zero
+    near, zero, right, N = load(work, tie), spread(0.0), spread(-0.0), H + H
+    for i in loop(H):
+        for j in loop(H):
+            corner, across, down = i * N + x + j, N - 1 - j - j, (N - 1 - i - i) * N
+            at = (i * H + j) * 12 + costs
+            for place, s in enumerate(corners(corner, across, down)):
+                sample = load(work, s)
+                square, kept = sample * sample, sample > near
+                store(work, at + place, choose(kept, square, right))
+                store(work, at + (place + 4), choose(kept, right, square))
+                exact = choose(sample > zero, sample, spread(slope) * sample)
+                store(work, at + (place + 8), exact)
+
+
+@traced(returns=2, split=True)
+def _gate(work, planes, tie, x, H, E, costs):
+    """Sum of squared costs, and the number of right gates."""
     # a + level > tie, without the addition.
-    gate = near - level
-    for s in range(N * N):
-        sample, value = load(work, x + s), load(work, a + s)
-        flipped = (value > gate) != (sample > near)
-        squares = choose(flipped, squares + sample * sample, squares)
-        wrong = choose(flipped, wrong + one, wrong)
-        if apx:
-            exact = choose(sample > zero, sample, lower * sample)
-            whole = value + level
-            difference = choose(whole > zero, whole, lower * whole) - exact
-            squares_apx = squares_apx + difference * difference
-            bias = bias + difference
-            if moved:
-                difference = difference + shift
-                squares_moved = squares_moved + difference * difference
-    return squares, squares_apx, squares_moved, bias, wrong
+    gate = load(work, tie) - load(work, x)
+    squares, right = (Variable(work, spread(0.0)) for _ in range(2))
+    for i in loop(H):
+        for j in loop(H):
+            at = (i * H + j) * 12 + costs
+            for place, sample in enumerate(mirrored(work, (i * E + j) * 4 + planes)):
+                off, on = load(work, at + place), load(work, at + (place + 4))
+                cost = choose(sample > gate, on, off)
+                squares.add(cost)
+                right.value = tally(right.value, cost)
+    return squares.value, right.value
+
+
+@traced(returns=3, split=True)
+def _compare_rectified(work, planes, x, H, E, slope, costs, shift):
+    zero, level, differences = spread(0.0), load(work, x), _Differences(work, shift)
+    for i in loop(H):
+        for j in loop(H):
+            at = (i * H + j) * 12 + costs
+            for place, sample in enumerate(mirrored(work, (i * E + j) * 4 + planes)):
+                whole = sample + level
+                rectified = choose(whole > zero, whole, spread(slope) * whole)
+                differences.add(rectified - load(work, at + (place + 8)))
+    return differences.values
+
+
+@traced(returns=1)
+def _root_mean(squares, shares, o):
+    return sqrt(squares * spread_of(shares, o))
+
+
+@traced(returns=1)
+def _scaled_root_mean(squares, shares, scales, o):
+    return spread_of(scales, o) * sqrt(squares * spread_of(shares, o))
+
+
+@traced(returns=1)
+def _mean(total, shares, o):
+    return total * spread_of(shares, o)
+
+
+@traced(returns=1)
+def _share_of(right, sizes, o):
+    # A division, so that all of them are exactly 1.
+    return counted(right) / spread_of(sizes, o)
+
+
+@traced(returns=1)
+def _magnitude(value):
+    return copysign(value, spread(1.0))
 
 
 @compiled
 def measure(
-    half, blocks, coefficients, basis, terms, stops, whole, windows, factors, asm, apx, apx_offset,
-    offsets, work, errors, accuracy, regrets, biases,
+    blocks, coefficients, basis, terms, stops, whole, windows, factors, sizes, shares, scales,
+    asm, apx, apx_offset, offsets, work, errors, accuracy, regrets, biases,
 ):  # fmt: skip
     """Error, mask accuracy and regret of every block at every frequency, for several operations.
 
-    half (H,) as of `half_of`; blocks (T, S) float64; coefficients (T, S) theirs, where they are
-    known exactly, else (0, S); basis (N, N); terms (., 3) coefficients (c, u, v) in groups of TERMS
-    alike in parity, filled up with c = S; stops (F,) how many terms each frequency has, ascending;
+    blocks (T, S) float64; coefficients (T, S) theirs, where they are known exactly, else (0, S);
+    basis (N, N); terms and stops of each frequency but a whole one as of `dct.coefficient_terms`;
     whole: the last frequency keeps everything; windows (O,) pooling window of each operation, 0 for
-    a rectifier; factors (O,) sign of a pooling, slope of a rectifier; asm, apx, apx_offset: place
-    of each algorithm among A, or -1; offsets (O, F, P) what is added to each result of apx_offset,
-    or (0, F, P) without it; work as of `scratch`; errors (O, A, F, P); accuracy, regrets (O, F, P),
-    regrets of rectifiers NaN, or both (0, F, P) and then neither is computed; biases (O, F, P) the
-    mean of APX minus exact over the result of each block, or (0, F, P).
+    a rectifier; factors (O,) sign of a pooling, slope of a rectifier; sizes (O,) numbers in the
+    result of a block, shares (O,) their reciprocals; scales (O,) of errors of ASM; asm, apx,
+    apx_offset: place of each algorithm among A, or -1; offsets (O, F, P) what is added to each
+    result of apx_offset, or (0, F, P) without it; work as of `scratch`; errors (O, A, F, P);
+    accuracy, regrets (O, F, P), regrets of rectifiers NaN, or both (0, F, P) and then neither is
+    written; biases (O, F, P) the mean of APX minus exact over the result of each block, or
+    (0, F, P).
 
-    Returns whether all blocks and coefficients are finite, and whether their squares are.
+    In row 0 of work are zeros if all blocks and coefficients are finite, in row 1 if their squares
+    are.
     """
     T, S = blocks.shape
-    N = 2 * len(half)
-    F = stops.size
+    N, F = basis.shape[0], len(stops)
     A, P = errors.shape[1], errors.shape[3]
-    moved = apx_offset >= 0
-    approximated = apx >= 0 or moved or biases.shape[0] > 0
-    # Where each array begins in `work`; after these, extremes and losses of each pooling.
-    x, parts, a, f = 0, S, 2 * S, 3 * S
-    folded = f + S + 1
-    tie = folded + N
-    poolings = tie + 1
-    store(work, f + S, spread(0.0))
-    doubt = outside = shift = spread(0.0)
+    H = N // 2
+    E = H + H % 2
+    shifts = apx_offset >= 0
+    compares = apx >= 0 or shifts or biases.shape[0] > 0
+    assembles = False
+    for o in range(len(windows)):
+        assembles = assembles or (windows[o] > 0 and (windows[o] != 2 or H % 2 > 0))
+    # Where each array begins in `work`, and at last a table for each operation.
+    tie = 2
+    folded = tie + 1
+    x = folded + 2 * N
+    f = x + S
+    # A coefficient of 0 follows the others.
+    zero = f + S
+    a = zero + 1
+    quadrants = a + S
+    planes = quadrants + 4 * E * E
+    tables = planes + 4 * E * E
+    store(work, zero, spread(0.0))
+    doubt = outside = spread(0.0)
+    shift = squares_apx = squares_moved = bias = spread(0.0)
     for first in range(0, T, WIDTH):
-        doubt = doubt + take_group(blocks, first, work, x)
-        level = load(work, x)
+        unknown, lowest, highest = take_group(blocks, first, S, work, x)
+        doubt = _sum(doubt, unknown)
+        outside = _sum(outside, _find_tie(work, tie, lowest, highest))
         if coefficients.shape[0]:
-            doubt = doubt + take_group(coefficients, first, work, f)
-            outside = outside + _too_large(work, f, S)
+            unknown, lowest, highest = take_group(coefficients, first, S, work, f)
+            doubt = _sum(doubt, unknown)
+            outside = _sum(outside, _too_large(lowest, highest))
             # As `to_coefficients`, of the block minus its first sample.
-            store(work, f, load(work, f) - spread(float(N)) * level)
+            add_level(work, f, -float(N), x, zero)
         else:
-            to_coefficients(work, x, basis, N, folded, parts, f)
-        outside = outside + _find_contrast(work, x, S, tie)
-        top = poolings
-        for o in range(windows.size):
-            k = windows[o]
-            if k:
-                losses = top + (N // k) ** 2
-                _find_extremes(work, x, tie, N, k, factors[o], top, losses)
-                top = losses + S
-        clear(work, parts, S)
-        done = 0
-        for n in range(F):
-            for term in range(done, stops[n], TERMS):
-                add_terms(work, f, terms, term, basis, N, parts)
-            done = stops[n]
-            if whole and n == F - 1:
-                # The block itself, without the rounding errors of two transforms.
-                source, offset = x, spread(0.0)
+            to_coefficients(work, x, basis, H, N * basis[0, 0], folded, a, zero, f)
+        for o in range(len(windows)):
+            k, factor, table = windows[o], factors[o], tables + 3 * S * o
+            if k == 0:
+                _prepare_gates(work, x, tie, H, factor, table)
+            elif k == 2 and H % 2 == 0:
+                _prepare_tiles(work, x, tie, H, factor, table, table + S)
             else:
-                assemble(work, parts, N, a)
-                source, offset = a, level
-            top = poolings
-            for o in range(windows.size):
-                k = windows[o]
-                if moved:
-                    shift = take(offsets, (o * F + n) * P + first)
-                if k:
-                    W = (N // k) ** 2
-                    losses = top + W
-                    squares, squares_apx, squares_moved, bias, regret, excess = _measure_any_pool(
-                        work, source, offset, tie, N, k, factors[o], top, losses,
-                        approximated, moved, shift,
-                    )  # fmt: skip
-                    top = losses + S
-                    size, scale = spread(float(W)), spread(1.0)
-                    wrong = (size + excess) * spread(0.5)
-                    regret = regret / size
-                else:
-                    squares, squares_apx, squares_moved, bias, wrong = _measure_rectifier(
-                        work, source, offset, tie, x, N, factors[o], approximated, moved, shift
+                _prepare_windows(work, x, tie, k, N // k, factor, table, table + S)
+        clear(work, quadrants, 8 * E * E)
+        for n in range(F - whole):
+            add_step(work, f, terms, stops, n, basis, E, quadrants, planes)
+            if assembles:
+                assemble(work, planes, H, E, a)
+            for o in range(len(windows)):
+                k, factor, table = windows[o], factors[o], tables + 3 * S * o
+                at = (o * F + n) * P + first
+                regret = spread(np.nan)
+                found = table + 2 * S
+                if shifts:
+                    shift = take(offsets, at)
+                if k == 0:
+                    squares, right = _gate(work, planes, tie, x, H, E, table)
+                elif k != 2 or H % 2 > 0:
+                    squares, regret, right = _choose_in_windows(
+                        work, a, tie, k, N // k, factor, table, found
                     )
-                    size, scale = spread(float(S)), spread(1.0 - factors[o])
-                    regret = spread(np.nan)
+                elif factor < 0:
+                    squares, regret, right = _choose_smallest_kept(
+                        work, planes, tie, H, table, found
+                    )
+                elif compares:
+                    squares, regret, right = _choose_largest_kept(
+                        work, planes, tie, H, table, found
+                    )
+                else:
+                    squares, regret, right = _choose_largest(work, planes, tie, H, table, found)
+                if compares and k == 0:
+                    squares_apx, squares_moved, bias = _compare_rectified(
+                        work, planes, x, H, E, factor, table, shift
+                    )
+                elif compares:
+                    squares_apx, squares_moved, bias = _compare_pooled(
+                        work, table + S, found, (N // k) ** 2, factor, shift
+                    )
+                row = ((o * A) * F + n) * P + first
                 if asm >= 0:
-                    error = scale * sqrt(squares / size)
-                    put(errors, ((o * A + asm) * F + n) * P + first, error)
+                    error = _scaled_root_mean(squares, shares, scales, o)
+                    put(errors, row + asm * F * P, error)
                 if apx >= 0:
-                    error = sqrt(squares_apx / size)
-                    put(errors, ((o * A + apx) * F + n) * P + first, error)
-                if moved:
-                    error = sqrt(squares_moved / size)
-                    put(errors, ((o * A + apx_offset) * F + n) * P + first, error)
+                    put(errors, row + apx * F * P, _root_mean(squares_apx, shares, o))
+                if shifts:
+                    put(errors, row + apx_offset * F * P, _root_mean(squares_moved, shares, o))
                 if biases.shape[0]:
-                    put(biases, (o * F + n) * P + first, bias / size)
+                    put(biases, at, _mean(bias, shares, o))
                 if accuracy.shape[0]:
-                    put(accuracy, (o * F + n) * P + first, (size - wrong) / size)
-                    put(regrets, (o * F + n) * P + first, regret)
-    store(work, x, doubt)
-    store(work, a, outside)
-    return (work[x] == 0.0).all(), (work[a] == 0.0).all()
+                    put(accuracy, at, _share_of(right, sizes, o))
+                    put(regrets, at, _mean(regret, shares, o))
+        if whole:
+            # The block itself, without the rounding errors of two transforms.
+            for o in range(len(windows)):
+                at = (o * F + F - 1) * P + first
+                row = ((o * A) * F + F - 1) * P + first
+                if asm >= 0:
+                    put(errors, row + asm * F * P, spread(0.0))
+                if apx >= 0:
+                    put(errors, row + apx * F * P, spread(0.0))
+                if shifts:
+                    put(errors, row + apx_offset * F * P, _magnitude(take(offsets, at)))
+                if biases.shape[0]:
+                    put(biases, at, spread(0.0))
+                if accuracy.shape[0]:
+                    put(accuracy, at, spread(1.0))
+                    put(regrets, at, spread(0.0 if windows[o] else np.nan))
+    store(work, 0, doubt)
+    store(work, 1, outside)

@@ -1,60 +1,17 @@
-"""`Lanes`, several trials side by side: the type of value that the loops of `kernels.py` work on.
+"""Operations on `Lanes`, several trials side by side (see `tracing.py`).
 
-A `Lanes` value is WIDTH doubles, one of each trial, in a processor's vector registers.  Its
-operators act on every lane alike and no lane ever meets another, so that the bits of a trial depend
-neither on its neighbours nor on WIDTH.  Loops written with it are plain loops whose numbers are
-vectors: running sums stay in registers, and nothing is left to an optimiser that has to prove that
-arrays do not overlap.  (Loops over lanes that LLVM vectorised by itself took three times as long:
-it gives up beyond about eight pointers, and checks all pairs of them before each loop.)
-
-Every function here also runs uncompiled, on arrays of WIDTH numbers in place of a `Lanes` value:
-with NUMBA_DISABLE_JIT=1 the kernels are ordinary Python, which a test compares bit by bit.
+They act on every lane alike and no lane ever meets another, so that the bits of a trial depend
+neither on its neighbours nor on WIDTH.  Each is here twice: for arrays of WIDTH numbers, and as the
+instructions that it is compiled to.
 """
 
-import inspect
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import types
 from numba.core import cgutils
-from numba.extending import lower_builtin, models, register_model, type_callable
 
-# One register of AVX-512, two of AVX2.  With 16, AVX-512 took 10 to 20 % less up to N = 10 and 3 to
-# 8 % more beyond; AVX2, whose registers they fill, 5 to 40 % more.
-WIDTH = 8
-
-# llvmlite's, which numba brings.
-ir = cgutils.ir  # type: ignore[attr-defined]
-
-_ALIGNMENT = 8 * WIDTH
-_VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
-_UNDEFINED = ir.Constant(_VECTOR, ir.Undefined)
-_INDEX = ir.IntType(32)
-
-
-class _Lanes(types.Type):
-    """WIDTH doubles."""
-
-
-class _Flags(types.Type):
-    """WIDTH truth values, from comparing `Lanes`."""
-
-
-@register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: types.Type) -> None:
-        super().__init__(manager, kind, _VECTOR)
-
-
-@register_model(_Flags)
-class _FlagsModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: types.Type) -> None:
-        super().__init__(manager, kind, ir.VectorType(ir.IntType(1), WIDTH))
-
-
-_LANES, _FLAGS = _Lanes("Lanes"), _Flags("Flags")
+from asm_core.tracing import DOUBLE, INDEX, WHOLE, WIDTH, Symbol, emitting, ir, shuffled, value_of
 
 
 def rows(count: int) -> np.ndarray:
@@ -67,51 +24,193 @@ def rows(count: int) -> np.ndarray:
     return raw[skip : skip + count * WIDTH].reshape(count, WIDTH)
 
 
+def _emit_load(part, array, r):
+    return part.builder.load(part.at(array, r * WIDTH), align=8 * part.count)
+
+
+@emitting(1, _emit_load)
 def load(array, r):
     """Row r of `rows`; no index is checked, here and below."""
     return array.reshape(-1, WIDTH)[r].copy()
 
 
+def _emit_store(part, array, r, value):
+    place = part.at(array, r * WIDTH)
+    return part.builder.store(value_of(value, part.vector), place, align=8 * part.count)
+
+
+@emitting(0, _emit_store)
 def store(array, r, value):
     """Set row r of `rows`."""
     array.reshape(-1, WIDTH)[r] = value
 
 
+def _elements(part, array, start, stride):
+    for lane in range(part.count):
+        place = start + stride * (part.first + lane)
+        yield lane, part.builder.gep(array.value, [value_of(place, WHOLE)])
+
+
+def _emit_gather(part, array, start, stride):
+    vector = ir.Constant(part.vector, ir.Undefined)
+    for lane, place in _elements(part, array, start, stride):
+        vector = part.builder.insert_element(vector, part.builder.load(place), INDEX(lane))
+    return vector
+
+
+@emitting(1, _emit_gather)
 def gather(array, start, stride):
     """Elements start, start + stride, ... of a C-contiguous array, one for each lane."""
     return array.reshape(-1)[start + stride * np.arange(WIDTH)]
 
 
+def _emit_scatter(part, array, start, stride, value):
+    for lane, place in _elements(part, array, start, stride):
+        part.builder.store(part.builder.extract_element(value.value, INDEX(lane)), place)
+
+
+@emitting(0, _emit_scatter)
+def scatter(array, start, stride, value):
+    """Set elements start, start + stride, ... of a C-contiguous array, one for each lane."""
+    array.reshape(-1)[start + stride * np.arange(WIDTH)] = value
+
+
+def _emit_take(part, array, start):
+    if array.value.type.pointee == ir.FloatType():
+        single = ir.VectorType(ir.FloatType(), part.count)
+        value = part.builder.load(part.at(array, start, single), align=4)
+        return part.builder.fpext(value, part.vector)
+    return part.builder.load(part.at(array, start), align=8)
+
+
+@emitting(1, _emit_take)
 def take(array, start):
     """WIDTH consecutive elements of a C-contiguous array of float64 or float32."""
     return array.reshape(-1)[start : start + WIDTH].astype(np.float64)
 
 
+def _emit_put(part, array, start, value):
+    return part.builder.store(value_of(value, part.vector), part.at(array, start), align=8)
+
+
+@emitting(0, _emit_put)
 def put(array, start, value):
     """Set WIDTH consecutive elements of a C-contiguous array."""
     array.reshape(-1)[start : start + WIDTH] = value
 
 
+def _emit_element(part, array, k):
+    return part.builder.load(part.builder.gep(array.value, [value_of(k, WHOLE)]))
+
+
+def integer(array, k):
+    """Element k of a C-contiguous array of integers, in traced functions."""
+    if isinstance(array, Symbol):
+        return Symbol(array.part, _emit_element(array.part, array, k))
+    return array.reshape(-1)[k]
+
+
+def lesser(a, b):
+    """The smaller of two integers, the first of which is an argument of the traced function."""
+    if isinstance(a, Symbol):
+        smaller = (a < b).value
+        return Symbol(a.part, a.part.builder.select(smaller, a.value, value_of(b, WHOLE)))
+    return min(a, b)
+
+
+def _emit_spread(part, number):
+    undefined = ir.Constant(part.vector, ir.Undefined)
+    first = part.builder.insert_element(undefined, value_of(number, DOUBLE), INDEX(0))
+    return shuffled(part.builder, first, undefined, [0] * part.count)
+
+
+@emitting(1, _emit_spread)
 def spread(number):
     """The same number in every lane."""
     return np.full(WIDTH, number)
 
 
+def _emit_spread_of(part, array, k):
+    return _emit_spread(part, Symbol(part, _emit_element(part, array, k)))
+
+
+@emitting(1, _emit_spread_of)
+def spread_of(array, k):
+    """Element k of a C-contiguous array of float64, in every lane."""
+    return np.full(WIDTH, array.reshape(-1)[k])
+
+
+def _emit_choose(part, flags, a, b):
+    return part.builder.select(flags.value, value_of(a, part.vector), value_of(b, part.vector))
+
+
+@emitting(1, _emit_choose)
 def choose(flags, a, b):
     """Lane by lane a where the flag is set, b elsewhere."""
     return np.where(flags, a, b)
 
 
+def larger(a, b):
+    """Lane by lane the larger one."""
+    return choose(b > a, b, a)
+
+
+def _emit_tally(part, total, value):
+    bits = part.builder.bitcast(value_of(value, part.vector), part.whole)
+    sign = part.builder.lshr(bits, ir.Constant(part.whole, [63] * part.count))
+    total = part.builder.bitcast(value_of(total, part.vector), part.whole)
+    return part.builder.bitcast(part.builder.add(total, sign), part.vector)
+
+
+@emitting(1, _emit_tally)
+def tally(total, value):
+    """Count lanes with a negative sign, that of -0.0 too; `counted` gives the number.
+
+    A total begins as zeros, and its bits are an integer: one instruction less than adding 1.0.
+    """
+    return (total.view(np.int64) + np.signbit(value)).view(np.float64)
+
+
+def _emit_counted(part, total):
+    return part.builder.sitofp(part.builder.bitcast(total.value, part.whole), part.vector)
+
+
+@emitting(1, _emit_counted)
+def counted(total):
+    """What `tally` has counted."""
+    return total.view(np.int64).astype(np.float64)
+
+
+def _emit_call(name: str) -> Callable[..., Any]:
+    """A call of LLVM's own function on vectors."""
+
+    def emit(part, *vectors):
+        kind = ir.FunctionType(part.vector, [part.vector] * len(vectors))
+        full = f"llvm.{name}.v{part.count}f64"
+        function = cgutils.get_or_insert_function(part.builder.module, kind, full)
+        return part.builder.call(function, [value_of(vector, part.vector) for vector in vectors])
+
+    return emit
+
+
+@emitting(1, _emit_call("copysign"))
 def copysign(size, sign):
     """Lane by lane the magnitude of `size` with the sign of `sign`; that of -0.0 is negative."""
     return np.copysign(size, sign)
 
 
+@emitting(1, _emit_call("sqrt"))
 def sqrt(a):
     """Square roots, correctly rounded."""
     return np.sqrt(a)
 
 
+def _emit_rounding(part, a, b):
+    product = Symbol(part, part.builder.fneg((a * b).value))
+    return _emit_call("fma")(part, a, b, product)
+
+
+@emitting(1, _emit_rounding)
 def rounding_of_product(a, b):
     """Lane by lane a b minus the double a * b, which is a double too (unless it underflows).
 
@@ -123,114 +222,3 @@ def rounding_of_product(a, b):
     a_high, b_high = (x * split - (x * split - x) for x in (a, b))
     a_low, b_low = a - a_high, b - b_high
     return a_low * b_low - (((a * b - a_high * b_high) - a_low * b_high) - a_high * b_low)
-
-
-def _compile(
-    function: Callable[..., Any],
-    kinds: Sequence[Any],
-    result: types.Type,
-    emit: Callable[..., Any],
-) -> None:
-    """Let compiled code call `function` on arguments of these kinds.
-
-    emit(builder, *arguments) gives the value; of an array it gets the address of its data.
-    """
-
-    @type_callable(function)
-    def typed(context):
-        def typer(*given):
-            fits = len(given) == len(kinds) and all(map(_is, given, kinds))
-            return result if fits else None
-
-        # numba binds arguments by the names that it finds here.
-        typer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
-        return typer
-
-    @lower_builtin(function, *kinds)
-    def lowered(context, builder, signature, given):
-        values = [
-            context.make_array(kind)(context, builder, value).data
-            if isinstance(kind, types.Array)
-            else value
-            for kind, value in zip(signature.args, given, strict=True)
-        ]
-        emitted = emit(builder, *values)
-        return context.get_dummy_value() if result == types.none else emitted
-
-
-def _is(given: types.Type, kind: Any) -> bool:
-    return isinstance(given, kind) if isinstance(kind, type) else given == kind
-
-
-def _vector_at(builder, data, start, vector=_VECTOR):
-    return builder.bitcast(builder.gep(data, [start]), vector.as_pointer())
-
-
-def _row_at(builder, data, r):
-    return _vector_at(builder, data, builder.mul(r, r.type(WIDTH)))
-
-
-def _emit_take(builder, data, start):
-    if data.type.pointee == ir.FloatType():
-        single = ir.VectorType(ir.FloatType(), WIDTH)
-        value = builder.load(_vector_at(builder, data, start, single), align=4)
-        return builder.fpext(value, _VECTOR)
-    return builder.load(_vector_at(builder, data, start), align=8)
-
-
-def _emit_gather(builder, data, start, stride):
-    vector = _UNDEFINED
-    for lane in range(WIDTH):
-        element = builder.load(builder.gep(data, [start]))
-        vector = builder.insert_element(vector, element, _INDEX(lane))
-        start = builder.add(start, stride)
-    return vector
-
-
-def _emit_spread(builder, number):
-    first = builder.insert_element(_UNDEFINED, number, _INDEX(0))
-    return builder.shuffle_vector(
-        first, _UNDEFINED, ir.Constant(ir.VectorType(_INDEX, WIDTH), [0] * WIDTH)
-    )
-
-
-def _emit_call(name: str) -> Callable[..., Any]:
-    """A call of LLVM's own function on vectors."""
-
-    def emit(builder, *vectors):
-        kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(vectors))
-        full = f"llvm.{name}.v{WIDTH}f64"
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, full), vectors)
-
-    return emit
-
-
-_compile(
-    load, (types.Array, types.Integer), _LANES,
-    lambda builder, data, r: builder.load(_row_at(builder, data, r), align=_ALIGNMENT),
-)  # fmt: skip
-_compile(
-    store, (types.Array, types.Integer, _LANES), types.none,
-    lambda builder, data, r, value: builder.store(value, _row_at(builder, data, r), _ALIGNMENT),
-)  # fmt: skip
-_compile(
-    put, (types.Array, types.Integer, _LANES), types.none,
-    lambda builder, data, start, value: builder.store(value, _vector_at(builder, data, start), 8),
-)  # fmt: skip
-_compile(take, (types.Array, types.Integer), _LANES, _emit_take)
-_compile(gather, (types.Array, types.Integer, types.Integer), _LANES, _emit_gather)
-_compile(spread, (types.Float,), _LANES, _emit_spread)
-_compile(choose, (_FLAGS, _LANES, _LANES), _LANES, lambda builder, *given: builder.select(*given))
-_compile(copysign, (_LANES, _LANES), _LANES, _emit_call("copysign"))
-_compile(sqrt, (_LANES,), _LANES, _emit_call("sqrt"))
-_TWO = (_LANES, _LANES)
-_compile(
-    rounding_of_product, _TWO, _LANES,
-    lambda builder, a, b: _emit_call("fma")(builder, a, b, builder.fneg(builder.fmul(a, b))),
-)  # fmt: skip
-_compile(operator.add, _TWO, _LANES, lambda builder, a, b: builder.fadd(a, b))
-_compile(operator.sub, _TWO, _LANES, lambda builder, a, b: builder.fsub(a, b))
-_compile(operator.mul, _TWO, _LANES, lambda builder, a, b: builder.fmul(a, b))
-_compile(operator.truediv, _TWO, _LANES, lambda builder, a, b: builder.fdiv(a, b))
-_compile(operator.gt, _TWO, _FLAGS, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
-_compile(operator.ne, (_FLAGS, _FLAGS), _FLAGS, lambda builder, a, b: builder.xor(a, b))

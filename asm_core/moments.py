@@ -16,12 +16,12 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from asm_core.compiled import compiled
-from asm_core.lanes import WIDTH, choose, put, rounding_of_product, spread, take
+from asm_core.lanes import choose, put, rounding_of_product, spread, take
+from asm_core.tracing import WIDTH, traced
 
 # Those that results are made of, and the pairs of sums that they follow from.
 RESULTS = ("count", "mean", "M2", "M3", "min", "max")
@@ -96,10 +96,10 @@ def two_sum(a, b):
     return high, (a - (high - part)) + (b - part)
 
 
-@njit(nogil=True, forceinline=True)
-def _include(x, totals):
+@traced(returns=9)
+def _include(values, t, count, least, most, sum_, sum_low, squares, squares_low, cubes, cubes_low):
     """Count, extremes and compensated sums (the errors summed up), with x unless it is NaN."""
-    count, least, most, sum_, sum_low, squares, squares_low, cubes, cubes_low = totals
+    x = take(values, t)
     known = x > spread(-np.inf)
     count = choose(known, count + spread(1.0), count)
     least = choose(least > x, x, least)
@@ -128,8 +128,8 @@ def _accumulate(values, rest, out):
         zero = spread(0.0)
         totals = (zero, spread(np.inf), spread(-np.inf), zero, zero, zero, zero, zero, zero)
         for t in range(0, T - T % WIDTH, WIDTH):
-            totals = _include(take(values, p * T + t), totals)
-        totals = _include(take(rest, p * WIDTH), totals)
+            totals = _include(values, p * T + t, *totals)
+        totals = _include(rest, p * WIDTH, *totals)
         for m in range(len(totals)):
             put(out, (m * P + p) * WIDTH, totals[m])
 

@@ -37,8 +37,33 @@ def steps_of(size: int, ranks: bytes, freqs: tuple[int, ...]) -> Steps:
     return Steps(terms, stops, whole, None if np.array_equal(kept, steps) else places, firsts)
 
 
-def code_of(operation: Operation, size: int) -> tuple[int, float]:
-    """An operation as the kernel takes it: (window, sign) for a pooling, else (0, slope)."""
+class Codes(NamedTuple):
+    """Operations as the kernel takes them, (O,) each."""
+
+    windows: NDArray[np.int64]
+    """k of a pooling, 0 of a rectifier."""
+    factors: NDArray[np.float64]
+    """Sign of a pooling, slope of a rectifier."""
+    sizes: NDArray[np.float64]
+    """Numbers in the result of a block."""
+    shares: NDArray[np.float64]
+    """1 over these."""
+    scales: NDArray[np.float64]
+    """What a wrong choice costs, over what the kernel adds up."""
+
+
+@lru_cache(maxsize=32)
+def codes_of(operations: tuple[Operation, ...], size: int) -> Codes:
+    """The codes of operations for a block size."""
+    codes = [_code_of(operation, size) for operation in operations]
+    windows, factors = (np.array(column) for column in zip(*codes, strict=True))
+    sizes = (size // np.maximum(windows, 1)) ** 2.0
+    scales = np.where(windows, 1.0, 1.0 - factors)
+    return Codes(windows, factors, sizes, 1.0 / sizes, scales)
+
+
+def _code_of(operation: Operation, size: int) -> tuple[int, float]:
+    """(window, sign) of a pooling, else (0, slope)."""
     kind, window, slope = operation.checked(size)
     if kind in POOLINGS:
         return window, POOLINGS[kind]

@@ -1,83 +1,86 @@
-"""Where the kernel's time goes: each of its helpers alone, on the working set of one group."""
+"""Where the kernel's time goes: each of its parts alone, on the working set of one group."""
 
 import numpy as np
 from numba import njit
 
-from asm_core import frequency_rank, kernels
-from asm_core.dct import basis_of, coefficient_terms
-from asm_core.frequencies import coefficient_order
-from asm_core.lanes import WIDTH, load, put, rows, spread, sqrt, store
-from asm_core.transforms import TERMS, add_terms, assemble, clear, take_group, to_coefficients
+from asm_core import frequency_rank, kernels, transforms
+from asm_core.dct import basis_of
+from asm_core.lanes import put, rows, spread
+from asm_core.sources import uniform
+from asm_core.steps import steps_of
+from asm_core.tracing import WIDTH
 
 
 @njit(nogil=True)
-def _transform(half, repeats, blocks, basis, work, x, f, spare, folded):
+def _take(repeats, blocks, S, work, x):
+    for _ in range(repeats):
+        transforms.take_group(blocks, 0, S, work, x)
+
+
+@njit(nogil=True)
+def _transform(repeats, work, x, basis, N, folded, spare, zero, f):
+    for _ in range(repeats):
+        transforms.to_coefficients(work, x, basis, N // 2, N * basis[0, 0], folded, spare, zero, f)
+
+
+@njit(nogil=True)
+def _prepare(repeats, work, x, tie, H, losses, extremes):
+    for _ in range(repeats):
+        kernels._prepare_tiles(work, x, tie, H, 1.0, losses, extremes)
+
+
+@njit(nogil=True)
+def _add(repeats, work, f, terms, stops, basis, E, quadrants, planes):
+    for _ in range(repeats):
+        transforms.clear(work, quadrants, 8 * E * E)
+        for n in range(len(stops) - 1):
+            transforms.add_step(work, f, terms, stops, n, basis, E, quadrants, planes)
+
+
+@njit(nogil=True)
+def _choose(repeats, F, work, planes, tie, H, losses, out):
     for r in range(repeats):
-        take_group(blocks, r % 16 * WIDTH, work, x)
-        to_coefficients(work, x, basis, 2 * len(half), folded, spare, f)
+        for n in range(F - 1):
+            squares, regret, right = kernels._choose_largest(work, planes, tie, H, losses, losses)
+            put(out, (r + n) % 8 * WIDTH, kernels._sum(kernels._sum(squares, regret), right))
 
 
 @njit(nogil=True)
-def _extremes(half, repeats, work, x, tie, top, losses):
-    N = 2 * len(half)
+def _write(repeats, F, work, shares, out):
+    total = spread(0.5)
     for _ in range(repeats):
-        kernels._find_contrast(work, x, N * N, tie)
-        kernels._find_extremes(work, x, tie, N, 2, 1.0, top, losses)
-
-
-@njit(nogil=True)
-def _reconstruct(half, repeats, work, f, terms, basis, parts):
-    N = 2 * len(half)
-    for _ in range(repeats):
-        clear(work, parts, N * N)
-        for term in range(0, len(terms), TERMS):
-            add_terms(work, f, terms, term, basis, N, parts)
-
-
-@njit(nogil=True)
-def _assemble(half, repeats, work, parts, a):
-    for _ in range(repeats):
-        assemble(work, parts, 2 * len(half), a)
-
-
-@njit(nogil=True)
-def _measure(half, repeats, work, a, tie, top, losses, out):
-    level, zero = load(work, a), spread(0.0)
-    for _ in range(repeats):
-        squares, _, _, _, regret, excess = kernels._measure_any_pool(
-            work, a, level, tie, 2 * len(half), 2, 1.0, top, losses, False, False, zero
-        )
-        store(work, out, squares + regret + excess)
-
-
-@njit(nogil=True)
-def _write(repeats, work, a, errors):
-    for r in range(repeats):
-        put(errors, r % 64 * WIDTH, sqrt(load(work, a + r % 8) / spread(16.0)))
+        for n in range(F):
+            put(out, 3 * n * WIDTH, kernels._root_mean(total, shares, 0))
+            put(out, (3 * n + 1) * WIDTH, kernels._share_of(total, shares, 0))
+            put(out, (3 * n + 2) * WIDTH, kernels._mean(total, shares, 0))
 
 
 def phases(N, seconds):
-    """Microseconds a trial of every phase of ASM max pooling at all 2N - 1 frequencies."""
-    S, F, repeats = N * N, 2 * N - 1, max(16, (1 << 20) // N**4)
-    half, basis = kernels.half_of(N), basis_of(N)
-    order = coefficient_order(frequency_rank(N))
-    kept = [int((frequency_rank(N) <= n).sum()) for n in range(F)]
-    terms, _ = coefficient_terms(N, order, kept)
-    x, parts, a, f = 0, S, 2 * S, 3 * S
-    folded = f + S + 1
-    tie = folded + N
-    top = tie + 1
-    losses = top + S // 4
-    work, errors = rows(losses + S + 1), np.empty(64 * WIDTH)
+    """Microseconds a trial of every part of ASM max pooling at all 2N - 1 frequencies."""
+    S, H, F, repeats = N * N, N // 2, 2 * N - 1, max(16, (1 << 20) // N**4)
+    basis = basis_of(N)
+    steps = steps_of(N, frequency_rank(N).tobytes(), tuple(range(F)))
+    tie, folded = 0, 1
+    x = folded + 2 * N
+    f = x + S
+    zero = f + S
+    spare = zero + 1
+    quadrants = spare + S
+    planes = quadrants + S
+    losses = planes + S
+    work, out = rows(losses + 2 * S), np.empty(3 * F * WIDTH)
     work[:] = np.random.default_rng(0).random(work.shape)
-    blocks = np.random.default_rng(1).random((16 * WIDTH, S))
+    work[zero] = 0.0
+    blocks = uniform(0, N, 0, WIDTH).reshape(WIDTH, S)
     each = {
-        "transform": lambda: _transform(half, repeats, blocks, basis, work, x, f, parts, folded),
-        "extremes": lambda: _extremes(half, repeats, work, x, tie, top, losses),
-        "reconstruct": lambda: _reconstruct(half, repeats, work, f, terms, basis, parts),
-        "assemble": lambda: _assemble(half, repeats * (F - 1), work, parts, a),
-        "measure": lambda: _measure(half, repeats * F, work, a, tie, top, losses, losses + S),
-        "write": lambda: _write(repeats * F, work, a, errors),
+        "take": lambda: _take(repeats, blocks, S, work, x),
+        "transform": lambda: _transform(repeats, work, x, basis, N, folded, spare, zero, f),
+        "prepare": lambda: _prepare(repeats, work, x, tie, H, losses, losses + S),
+        "add": lambda: _add(
+            repeats, work, f, steps.terms, steps.stops, basis, H, quadrants, planes
+        ),
+        "choose": lambda: _choose(repeats, F, work, planes, tie, H, losses, out),
+        "write": lambda: _write(repeats, F, work, np.array([1 / 16]), out),
     }
     return {
         name: 1e6 * time / repeats / WIDTH

@@ -1,15 +1,21 @@
 """What the kernel is measured against: other ways to the same numbers, and the operations it needs.
 
-None of it shares code with `asm_core.kernels`; `benchmarks/kernel.py` checks that all agree.
+None of it shares code with `asm_core.kernels`; `benchmarks/run.py` checks that all agree.
 """
 
+import ctypes
 import math
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
 import numpy as np
 from numba import njit
 
 from asm_core import dct_basis
-from asm_core.lanes import WIDTH, load, rows, spread, store
+from asm_core.lanes import load, rows, spread, store
+from asm_core.tracing import WIDTH, traced
 
 
 def notebook(block, n):
@@ -96,6 +102,146 @@ def _prepared(blocks, window_last):
     return T, N, F, images, [np.flatnonzero(rank == n) for n in range(2 * N - 1)], order
 
 
+@njit
+def _loops(blocks, C, errors):
+    T, N, _ = blocks.shape
+    half, F, A = np.empty((N, N)), np.empty((N, N)), np.empty((N, N))
+    for t in range(T):
+        X = blocks[t]
+        for u in range(N):
+            for j in range(N):
+                total = 0.0
+                for i in range(N):
+                    total += C[u, i] * X[i, j]
+                half[u, j] = total
+        for u in range(N):
+            for v in range(N):
+                total = 0.0
+                for j in range(N):
+                    total += half[u, j] * C[v, j]
+                F[u, v] = total
+        A[:] = 0.0
+        for n in range(2 * N - 1):
+            for u in range(max(0, n - N + 1), min(n, N - 1) + 1):
+                for i in range(N):
+                    row = C[u, i] * F[u, n - u]
+                    for j in range(N):
+                        A[i, j] += row * C[n - u, j]
+            squares = 0.0
+            for i in range(0, N, 2):
+                for j in range(0, N, 2):
+                    largest, chosen, exact = A[i, j], X[i, j], X[i, j]
+                    for p in range(2):
+                        for q in range(2):
+                            if A[i + p, j + q] > largest:
+                                largest, chosen = A[i + p, j + q], X[i + p, j + q]
+                            exact = max(exact, X[i + p, j + q])
+                    squares += (exact - chosen) ** 2
+            errors[n, t] = math.sqrt(squares / (N // 2) ** 2)
+
+
+def plain_numba(blocks):
+    """Loops over one block after the other, as they are written in an hour."""
+    errors = np.empty((2 * blocks.shape[1] - 1, len(blocks)))
+    _loops(blocks, dct_basis(blocks.shape[1]), errors)
+    return errors
+
+
+def torch_rivals():
+    """PyTorch on one thread, eager and compiled: functions of float64 blocks, or none."""
+    try:
+        import torch  # noqa: PLC0415
+    except ImportError:
+        return {}
+    torch.set_num_threads(1)
+    # One for each block size and batch.
+    torch._dynamo.config.recompile_limit = 64
+
+    def errors(X, C, images, kept):
+        T, N = X.shape[:2]
+        W = N * N // 4
+        F = (C @ X @ C.T).reshape(T, N * N)
+        windows = X.reshape(T, N // 2, 2, N // 2, 2).transpose(2, 3).reshape(T, W, 4)
+        exact = windows.amax(2)
+        A, found = torch.zeros((T, N * N), dtype=X.dtype), []
+        for new in kept:
+            A = A + F[:, new] @ images[new]
+            place = A.reshape(T, W, 4).argmax(2, keepdim=True)
+            loss = exact - windows.gather(2, place)[..., 0]
+            found.append((loss * loss).mean(1).sqrt())
+        return torch.stack(found)
+
+    def run(function):
+        def call(blocks):
+            _, N, _, images, kept, _ = _prepared(blocks[:1], window_last=True)
+            C = torch.from_numpy(np.array(dct_basis(N)))
+            parts = [torch.from_numpy(new) for new in kept]
+            with torch.no_grad():
+                X = torch.from_numpy(blocks)
+                return function(X, C, torch.from_numpy(images), parts).numpy()
+
+        return call
+
+    return {"PyTorch": run(errors), "torch.compile": run(torch.compile(errors, dynamic=False))}
+
+
+def jax_rival():
+    """JAX on one thread: a function of float64 blocks, or none."""
+    try:
+        import jax  # noqa: PLC0415
+    except ImportError:
+        return {}
+    jax.config.update("jax_enable_x64", True)
+    np_ = jax.numpy
+
+    @jax.jit
+    def errors(X):
+        T, N, _ = X.shape
+        _, _, _, images, kept, _ = _prepared(np.zeros((1, N, N)), window_last=True)
+        C, W = np.array(dct_basis(N)), N * N // 4
+        F = np_.einsum("ui,tij,vj->tuv", C, X, C).reshape(T, N * N)
+        windows = X.reshape(T, N // 2, 2, N // 2, 2).transpose(0, 1, 3, 2, 4).reshape(T, W, 4)
+        exact = windows.max(2)
+        A, found = np_.zeros((T, N * N)), []
+        for new in kept:
+            A = A + F[:, new] @ images[new]
+            place = A.reshape(T, W, 4).argmax(2, keepdims=True)
+            loss = exact - np_.take_along_axis(windows, place, 2)[..., 0]
+            found.append(np_.sqrt((loss * loss).mean(1)))
+        return np_.stack(found)
+
+    return {"JAX": lambda blocks: np.asarray(errors(blocks))}
+
+
+def sketch_in_c(N):
+    """`sketch.c` for N, a function of blocks, T a multiple of 8; None without a compiler."""
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if compiler is None or N > 32:
+        return None
+    source, library = Path(__file__).with_name("sketch.c"), Path(tempfile.mkdtemp()) / "sketch.so"
+    options = [
+        "-O3",
+        "-march=native",
+        "-ffp-contract=off",
+        f"-DN={N}",
+        "-shared",
+        "-fPIC",
+        "-w",
+        "-Wno-psabi",
+    ]
+    subprocess.run([compiler, *options, source, "-o", library, "-lm"], check=True)
+    measure = ctypes.CDLL(str(library)).measure
+    C = np.array(dct_basis(N))
+
+    def call(blocks):
+        errors = np.empty((2 * N - 1, len(blocks)))
+        given = [array.ctypes.data_as(ctypes.c_void_p) for array in (blocks, C, errors)]
+        measure(ctypes.c_long(len(blocks)), *given)
+        return errors
+
+    return call
+
+
 def operations(N, k=2):
     """Arithmetic that the algorithm needs for one trial, phase by phase.
 
@@ -104,16 +250,26 @@ def operations(N, k=2):
     filled-up terms none.
     """
     S, H, W, F = N * N, N // 2, (N // k) ** 2, 2 * N - 1
-    line = 4 * H + N * (2 * H - 1) + 2
-    window = 3 * (k * k - 1) + 5
+    line = 4 * H + 2 * N * H + 3
     return {
-        "transform": S + 2 * N * line,
-        "extremes": 2 * W * (k * k - 1) + S,
-        "reconstruct": S * (H + 2 * H * H),
-        "assemble": (F - 1) * 8 * H * H,
-        "measure": F * W * window,
-        "write": F * 3,
+        "take": 4 * S,
+        "transform": 2 * N * line,
+        "prepare": W * (k * k - 1) + 3 * S,
+        "add": S * (H + 2 * H * H) + (F - 1) * 2 * H * H,
+        "choose": (F - 1) * (S + W * (3 * (k * k - 1) + 6)),
+        "write": F * 4,
     }
+
+
+@traced(returns=8)
+def _multiply_add(work, r, a, b, c, d, e, f, g, h):
+    x, w = load(work, r), load(work, 16)
+    return tuple(total * w + x for total in (a, b, c, d, e, f, g, h))
+
+
+@traced(returns=0)
+def _store_sum(work, a, b, c, d, e, f, g, h):
+    store(work, 17, ((a + b) + (c + d)) + ((e + f) + (g + h)))
 
 
 @njit(nogil=True)
@@ -122,10 +278,8 @@ def multiply_add(repeats, work):
     for _ in range(repeats):
         a = b = c = d = e = f = g = h = spread(0.0)
         for r in range(16):
-            x, w = load(work, r), load(work, 16)
-            a, b, c, d = a * w + x, b * w + x, c * w + x, d * w + x
-            e, f, g, h = e * w + x, f * w + x, g * w + x, h * w + x
-        store(work, 17, ((a + b) + (c + d)) + ((e + f) + (g + h)))
+            a, b, c, d, e, f, g, h = _multiply_add(work, r, a, b, c, d, e, f, g, h)
+        _store_sum(work, a, b, c, d, e, f, g, h)
 
 
 def operations_a_second(seconds):

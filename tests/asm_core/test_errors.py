@@ -261,7 +261,7 @@ def test_an_approximate_sample_of_exactly_zero_is_not_kept():
 def test_kernels_release_the_lock_and_keep_the_order_of_operations():
     loops = vars(kernels) | vars(transforms)
     compiled = [k for k in loops.values() if isinstance(k, Dispatcher)]
-    assert len(compiled) > 10
+    assert {k.__name__ for k in compiled} == {"measure", "forward", "inverse"}
     assert all(k.targetoptions["nogil"] for k in compiled)
     assert not any(k.targetoptions.get("fastmath") for k in compiled)
 

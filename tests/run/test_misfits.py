@@ -20,7 +20,7 @@ CHANGES = {
         "asm_core/__init__.py", f"KERNEL_VERSION = {KERNEL_VERSION}\n", "KERNEL_VERSION = 99\n",
     ),
     # As after a pull on one machine, of a change that raised no version.
-    "lanes": ("asm_core/lanes.py", "builder.fsub(a, b)", "builder.fsub(b, a)"),
+    "lanes": ("asm_core/tracing.py", '(other, "fsub", "sub")', '(other, "fadd", "sub")'),
 }  # fmt: skip
 # What else may be another on a worker, run there before anything else.
 SCRIPTS = {
