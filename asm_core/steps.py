@@ -56,7 +56,8 @@ class Codes(NamedTuple):
 def codes_of(operations: tuple[Operation, ...], size: int) -> Codes:
     """The codes of operations for a block size."""
     codes = [_code_of(operation, size) for operation in operations]
-    windows, factors = (np.array(column) for column in zip(*codes, strict=True))
+    windows = np.array([window for window, _ in codes], dtype=np.int64)
+    factors = np.array([factor for _, factor in codes], dtype=np.float64)
     sizes = (size // np.maximum(windows, 1)) ** 2.0
     scales = np.where(windows, 1.0, 1.0 - factors)
     return Codes(windows, factors, sizes, 1.0 / sizes, scales)

@@ -341,6 +341,11 @@ def test_measure_gives_operations_and_methods_in_the_order_asked_for():
         assert np.array_equal(regret[o], alone_regret[0], equal_nan=True)
 
 
+def test_no_operation_has_no_measures():
+    error, accuracy, regret = asm_core.measure(np.zeros((3, 4, 4)), [0, 1], [])
+    assert (error.shape, accuracy.shape, regret.shape) == ((0, 2, 2, 3), (0, 2, 3), (0, 2, 3))
+
+
 def test_rmse_is_over_the_last_two_axes():
     random = np.random.default_rng(0)
     a, b = random.random((5, 3, 3)), random.random((5, 3, 3))
