@@ -146,7 +146,7 @@ def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
     rows = transforms.flat(values)
     blocks = np.empty_like(rows)
     terms, stops = coefficient_terms(size, order, [len(order)])
-    work = lanes.rows(2 * size * size + 1 + 8 * ((size + 3) // 4 * 2) ** 2)
+    work = lanes.rows(2 * size * size + 1 + 8 * transforms.quadrant_side(size) ** 2)
     transforms.inverse(rows, basis_of(size), terms, stops, work, blocks)
     return blocks[: math.prod(values.shape[:-2])].reshape(values.shape)
 
@@ -183,7 +183,7 @@ def _terms(
     # For a batch of small blocks this takes longer than measuring it, hence the cache.
     places = np.frombuffer(order, dtype=np.int64)
     rows = np.stack([places, *np.divmod(places, size)], axis=1)
-    quadrant = ((size + 3) // 4 * 2) ** 2
+    quadrant = transforms.quadrant_side(size) ** 2
     terms: list[tuple[int, int, int, int]] = []
     stops = []
     for start, stop in itertools.pairwise((0, *kept)):

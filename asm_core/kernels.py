@@ -47,6 +47,7 @@ from asm_core.transforms import (
     clear,
     corners,
     mirrored,
+    quadrant_side,
     take_group,
     to_coefficients,
 )
@@ -61,7 +62,7 @@ _LARGEST, _SMALLEST = 2.0**500, 2.0**-500
 
 def scratch(size: int, operations: int) -> NDArray[np.float64]:
     """Rows for the working set of `measure`."""
-    even = (size + 3) // 4 * 2
+    even = quadrant_side(size)
     return rows(4 + 2 * size + (3 + 3 * operations) * size * size + 8 * even * even)
 
 
@@ -313,13 +314,8 @@ def _compare_rectified(work, planes, x, H, E, slope, costs, shift):
 
 
 @traced(returns=1)
-def _root_mean(squares, shares, o):
-    return sqrt(squares * spread_of(shares, o))
-
-
-@traced(returns=1)
-def _scaled_root_mean(squares, shares, scales, o):
-    return spread_of(scales, o) * sqrt(squares * spread_of(shares, o))
+def _root_mean(squares, share, scale):
+    return spread(scale) * sqrt(squares * spread(share))
 
 
 @traced(returns=1)
@@ -362,8 +358,7 @@ def measure(
     T, S = blocks.shape
     N, F = basis.shape[0], len(stops)
     A, P = errors.shape[1], errors.shape[3]
-    H = N // 2
-    E = H + H % 2
+    H, E = N // 2, quadrant_side(N)
     shifts = apx_offset >= 0
     compares = apx >= 0 or shifts or biases.shape[0] > 0
     assembles = False
@@ -441,12 +436,11 @@ def measure(
                     )
                 row = ((o * A) * F + n) * P + first
                 if asm >= 0:
-                    error = _scaled_root_mean(squares, shares, scales, o)
-                    put(errors, row + asm * F * P, error)
+                    put(errors, row + asm * F * P, _root_mean(squares, shares[o], scales[o]))
                 if apx >= 0:
-                    put(errors, row + apx * F * P, _root_mean(squares_apx, shares, o))
+                    put(errors, row + apx * F * P, _root_mean(squares_apx, shares[o], 1.0))
                 if shifts:
-                    put(errors, row + apx_offset * F * P, _root_mean(squares_moved, shares, o))
+                    put(errors, row + apx_offset * F * P, _root_mean(squares_moved, shares[o], 1.0))
                 if biases.shape[0]:
                     put(biases, at, _mean(bias, shares, o))
                 if accuracy.shape[0]:

@@ -4,6 +4,7 @@ Letters as in `kernels.py`, which is made of these.
 """
 
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from asm_core.compiled import compiled
@@ -36,6 +37,12 @@ def flat(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
     if rest:
         trials = np.concatenate([trials, np.zeros((rest, samples))])
     return np.require(trials, requirements=("C", "A", "W"))
+
+
+@register_jitable
+def quadrant_side(size: int) -> int:
+    """E, the side of a quadrant in the working set: N / 2, made even."""
+    return (size + 3) // 4 * 2
 
 
 @traced(returns=3)
@@ -222,7 +229,7 @@ def inverse(coefficients, basis, terms, stops, work, blocks):
     """Blocks (T, S) from the coefficients (T, S) of one step; work (8 E E + 2 S + 1) rows."""
     T, S = blocks.shape
     N = basis.shape[0]
-    E = (N + 3) // 4 * 2
+    E = quadrant_side(N)
     a, f, quadrants = 0, S, 2 * S + 1
     planes = quadrants + 4 * E * E
     # A coefficient of 0 follows the others.

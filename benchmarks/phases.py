@@ -50,7 +50,7 @@ def _write(repeats, F, work, shares, out):
     total = spread(0.5)
     for _ in range(repeats):
         for n in range(F):
-            put(out, 3 * n * WIDTH, kernels._root_mean(total, shares, 0))
+            put(out, 3 * n * WIDTH, kernels._root_mean(total, shares[0], 1.0))
             put(out, (3 * n + 1) * WIDTH, kernels._share_of(total, shares, 0))
             put(out, (3 * n + 2) * WIDTH, kernels._mean(total, shares, 0))
 
