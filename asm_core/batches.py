@@ -12,6 +12,7 @@ from asm_core.compiled import compiled
 from asm_core.moments import MOMENTS, Array, add_moments, as_rows, two_sum
 from asm_core.validate import MOST_BATCHES, FloatArray
 
+_ROWS_AT_ONCE = 8
 SUMS = ("count", "sum", "sum_low")
 _SUMS_OF_MOMENTS = [MOMENTS.index(name) for name in SUMS]
 
@@ -50,13 +51,20 @@ def sums_by_batch(values: FloatArray | NDArray[np.float32], batch: NDArray[np.in
 def _accumulate(values, batch, out):
     """Compensated sums (Knuth) of the rows of values (P, T) by batch (T,); out (P, B, 3)."""
     P, T = values.shape
-    for p in range(P):
+    # A sum waits for the one before it: those of several rows in turn take half the time.
+    for first in range(0, P, _ROWS_AT_ONCE):
+        last = min(first + _ROWS_AT_ONCE, P)
         for t in range(T):
-            b, x = batch[t], np.float64(values[p, t])
-            if b >= 0 and x == x:
-                out[p, b, 0] += 1.0
-                out[p, b, 1], error = two_sum(out[p, b, 1], x)
-                out[p, b, 2] += error
+            b = batch[t]
+            if b < 0:
+                continue
+            for p in range(first, last):
+                x = np.float64(values[p, t])
+                if x == x:
+                    out[p, b, 0] += 1.0
+                    out[p, b, 1], error = two_sum(out[p, b, 1], x)
+                    out[p, b, 2] += error
+    for p in range(P):
         for b in range(out.shape[1]):
             out[p, b, 1], out[p, b, 2] = two_sum(out[p, b, 1], out[p, b, 2])
 

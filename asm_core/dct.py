@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asm_core import lanes, transforms, validate
+from asm_core import transforms, validate
 from asm_core.validate import FloatArray
 
 
@@ -110,9 +110,7 @@ def block_dct(blocks: ArrayLike) -> FloatArray:
     size = samples.shape[-1]
     rows = transforms.flat(samples)
     coefficients = np.empty_like(rows)
-    transforms.forward(
-        rows, basis_of(size), lanes.rows(3 * size * size + 2 * size + 1), coefficients
-    )
+    transforms.forward(rows, basis_of(size), transforms.forward_scratch(size), coefficients)
     return coefficients[: math.prod(samples.shape[:-2])].reshape(samples.shape)
 
 
@@ -146,7 +144,7 @@ def inverse_of(values: FloatArray, order: NDArray[np.int64]) -> FloatArray:
     rows = transforms.flat(values)
     blocks = np.empty_like(rows)
     terms, stops = coefficient_terms(size, order, [len(order)])
-    work = lanes.rows(2 * size * size + 1 + 8 * transforms.quadrant_side(size) ** 2)
+    work = transforms.inverse_scratch(size)
     transforms.inverse(rows, basis_of(size), terms, stops, work, blocks)
     return blocks[: math.prod(values.shape[:-2])].reshape(values.shape)
 

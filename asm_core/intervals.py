@@ -1,13 +1,17 @@
 """Intervals of a mean, from the moments of a sample, or from its sums by batch of neighbours."""
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from asm_core.lanes import rounding_of_product
 from asm_core.moments import MOMENTS, Array
 
 CONFIDENCE = 0.95
+# That of (1 + CONFIDENCE) / 2.
+_NORMAL_QUANTILE = 1.959963984540054
+# Degrees of freedom from which on Student's quantile is expanded about the normal one.
+_MANY = 900.0
 # How near to the point where Hall's transformation is flat it is inverted: see `mean_interval`.
 _NEAREST = 0.99
 
@@ -66,12 +70,39 @@ def mean_interval(
     """
     freedom = np.where(count < 2, np.nan, count - 1.0)
     error = np.sqrt(m2 / freedom / count)
-    quantile = stdtrit(freedom, 0.5 + CONFIDENCE / 2)
+    quantile = student_quantile(freedom)
     most = 3.0 * (np.sqrt(quantile**2 + 2.0 * _NEAREST / 3.0) - quantile)
     cube = m2**1.5
     a = np.clip(np.divide(m3, cube, out=np.zeros_like(cube), where=cube > 0.0), -most, most)
     low = mean - error * _inverse(a, quantile)
     return np.maximum(low, least), mean - error * _inverse(a, -quantile)
+
+
+def student_quantile(freedom: Array) -> Array:
+    """The number below which Student's t of these degrees of freedom lies in 97.5 of 100 cases.
+
+    Of 900 degrees and more by the expansion of Cornish and Fisher about the normal quantile x, to
+    1e-15 of it: scipy takes 0.1 s to import, a tenth of a small sweep.
+
+    References
+    ----------
+    Abramowitz and Stegun, *Handbook of Mathematical Functions* (1964), 26.7.5.
+    """
+    x = _NORMAL_QUANTILE
+    terms = (
+        (x**3 + x) / 4,
+        (5 * x**5 + 16 * x**3 + 3 * x) / 96,
+        (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384,
+        (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160,
+    )
+    quantile: Array = np.asarray(polyval(1 / freedom, (x, *terms)), np.float64)
+    few = freedom < _MANY
+    if few.any():
+        # Here, because of the time that it takes.
+        from scipy.special import stdtrit
+
+        quantile = np.where(few, stdtrit(freedom, 0.5 + CONFIDENCE / 2), quantile)
+    return quantile
 
 
 def reach(mean: Array, low: Array, high: Array) -> Array:
@@ -174,7 +205,7 @@ def _of_batches(mean: Array, sums: Array, equal: NDArray[np.bool_]) -> tuple[Arr
         error = np.sqrt((batches - 1) / batches * squares * more)
     said = (batches >= 2) & (_are_unlike(residuals, sum_) | equal)
     error = np.where(said, error, np.nan)
-    return error, stdtrit(freedom, 0.5 + CONFIDENCE / 2) * error
+    return error, student_quantile(freedom) * error
 
 
 def _freedom(odds: Array) -> Array:

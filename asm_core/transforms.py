@@ -15,6 +15,7 @@ from asm_core.lanes import (
     larger,
     lesser,
     load,
+    rows,
     scatter,
     spread,
     spread_of,
@@ -210,9 +211,14 @@ def assemble(work, planes, H, E, a):
                 store(work, place, sample)
 
 
+def forward_scratch(size: int) -> NDArray[np.float64]:
+    """Rows for the working set of `forward`."""
+    return rows(3 * size * size + 2 * size + 1)
+
+
 @compiled
 def forward(blocks, basis, work, coefficients):
-    """Coefficients (T, S) of blocks (T, S), T whole groups; work (3 S + 2 N + 1) rows."""
+    """Coefficients (T, S) of blocks (T, S), T whole groups; work as of `forward_scratch`."""
     T, S = blocks.shape
     N = basis.shape[0]
     folded, x, f, spare, zero = 0, 2 * N, 2 * N + S, 2 * N + 2 * S, 2 * N + 3 * S
@@ -224,9 +230,14 @@ def forward(blocks, basis, work, coefficients):
         put_group(work, f, first, S, coefficients)
 
 
+def inverse_scratch(size: int) -> NDArray[np.float64]:
+    """Rows for the working set of `inverse`."""
+    return rows(2 * size * size + 1 + 8 * quadrant_side(size) ** 2)
+
+
 @compiled
 def inverse(coefficients, basis, terms, stops, work, blocks):
-    """Blocks (T, S) from the coefficients (T, S) of one step; work (8 E E + 2 S + 1) rows."""
+    """Blocks (T, S) from the coefficients (T, S) of one step; work as of `inverse_scratch`."""
     T, S = blocks.shape
     N = basis.shape[0]
     E = quadrant_side(N)

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from asm_core import frequency_rank, kernels, transforms
+from asm_core import frequency_rank, kernels, poolings, transforms
 from asm_core.dct import basis_of
 from asm_core.lanes import put, rows, spread
 from asm_core.sources import uniform
@@ -26,7 +26,7 @@ def _transform(repeats, work, x, basis, N, folded, spare, zero, f):
 @njit(nogil=True)
 def _prepare(repeats, work, x, tie, H, losses, extremes):
     for _ in range(repeats):
-        kernels._prepare_tiles(work, x, tie, H, 1.0, losses, extremes)
+        poolings.prepare_tiles(work, x, tie, H, 1.0, losses, extremes)
 
 
 @njit(nogil=True)
@@ -41,7 +41,7 @@ def _add(repeats, work, f, terms, stops, basis, E, quadrants, planes):
 def _choose(repeats, F, work, planes, tie, H, losses, out):
     for r in range(repeats):
         for n in range(F - 1):
-            squares, regret, right = kernels._choose_largest(work, planes, tie, H, losses, losses)
+            squares, regret, right = poolings.choose_largest(work, planes, tie, H, losses, losses)
             put(out, (r + n) % 8 * WIDTH, kernels._sum(kernels._sum(squares, regret), right))
 
 

@@ -218,19 +218,16 @@ def sketch_in_c(N):
     compiler = shutil.which("gcc") or shutil.which("clang")
     if compiler is None or N > 32:
         return None
-    source, library = Path(__file__).with_name("sketch.c"), Path(tempfile.mkdtemp()) / "sketch.so"
+    source = Path(__file__).with_name("sketch.c")
     options = [
-        "-O3",
-        "-march=native",
-        "-ffp-contract=off",
-        f"-DN={N}",
-        "-shared",
-        "-fPIC",
-        "-w",
-        "-Wno-psabi",
-    ]
-    subprocess.run([compiler, *options, source, "-o", library, "-lm"], check=True)
-    measure = ctypes.CDLL(str(library)).measure
+        "-O3", "-march=native", "-ffp-contract=off", f"-DN={N}", "-shared", "-fPIC", "-w",
+        "-Wno-psabi", "-lm",
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "sketch.so"
+        subprocess.run([compiler, source, *options, "-o", library], check=True)
+        # Once loaded, its file is needed no more.
+        measure = ctypes.CDLL(str(library)).measure
     C = np.array(dct_basis(N))
 
     def call(blocks):

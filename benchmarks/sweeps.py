@@ -2,11 +2,9 @@
 
 import re
 import statistics
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 
-from timing import once, process, table
+from timing import folder, once, process, table
 
 import pipeline
 from pipeline.config import compose
@@ -21,13 +19,6 @@ from pipeline.store.writer import UnitWriter
 _STARTUP = str(Path(__file__).with_name("startup.py"))
 _RUNS = 5
 _PRESETS = sorted(Path(pipeline.__file__).parents[1].glob("conf/experiment/*.yaml"))
-
-
-@contextmanager
-def folder():
-    """A folder for stores on the disk where results are, removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=".") as path:
-        yield path
 
 
 def starting():

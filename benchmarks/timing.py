@@ -4,8 +4,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 ROUNDS = 9
 # A call shorter than this is repeated within a round.
@@ -40,6 +42,13 @@ def once(function: Callable[[], object]) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
+
+
+@contextmanager
+def folder() -> Iterator[str]:
+    """A folder for stores on the disk where results are, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=".") as path:
+        yield path
 
 
 def table(headings: Sequence[str], lines: Sequence[Sequence[object]]) -> str:

@@ -42,6 +42,10 @@ class UnreadableError(UserError):
     """The system does not let something be read: whether it is damaged is not known."""
 
 
+class BadFileError(UserError):
+    """A file whose content cannot be measured: who tries again meets the same."""
+
+
 class ClusterLostError(RuntimeError):
     """The Dask scheduler went away; what was stored is safe."""
 
@@ -67,6 +71,10 @@ class MisfitError(RuntimeError):
 
 class UnitError(RuntimeError):
     """A unit could not be measured or stored; the message says which unit."""
+
+
+class BadUnitError(UnitError):
+    """A unit that fails whoever tries it again, because of a file; the message names both."""
 
 
 class Stopped(KeyboardInterrupt):

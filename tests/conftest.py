@@ -16,6 +16,14 @@ settings.register_profile("asm", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("asm")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory) -> Iterator[None]:
+    """A cache of what was found of files that is not the user's, for processes of tests too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASM_SWEEP_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def photograph() -> Path:
     """The photograph that matplotlib ships: 600 x 512 samples, real input on every machine."""

@@ -24,8 +24,9 @@ from pipeline.plan.tiles import TilesBySource, counted
 from pipeline.store.damage import naming_damage
 from pipeline.store.store import Store
 
-# How many values are read at a time where trials are needed, not the ledger: 128 MiB of float32.
-_VALUES_AT_ONCE = 1 << 25
+# How many values are read at a time where trials are needed, not the ledger: 32 MiB of float32, as
+# much as a unit has.
+_VALUES_AT_ONCE = 1 << 22
 
 Array = NDArray[np.float64]
 Curve = dict[str, NDArray[Any]]
@@ -184,9 +185,14 @@ def pieces(start: int, stop: int, points: int) -> Iterator[tuple[int, int]]:
 
     `points` is how many values each trial has.
     """
-    step = max(1, _VALUES_AT_ONCE // max(points, 1))
+    step = most_trials(points)
     for first in range(start, stop, step):
         yield first, min(first + step, stop)
+
+
+def most_trials(points: int) -> int:
+    """How many trials of so many values each are read at once."""
+    return max(1, _VALUES_AT_ONCE // max(points, 1))
 
 
 def statistics(moments: dict[str, Array], sums: Array | None = None) -> dict[str, NDArray[Any]]:

@@ -1,7 +1,7 @@
 """Opening a store in xarray, and statistics over its trials: Dataset -> Dataset."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,8 @@ import xarray as xr
 from asm_core.batches import add_sums
 from asm_core.moments import MOMENTS, Array, add_moments, moments_of
 from pipeline.analysis import curves
-from pipeline.analysis.curves import Curves, of_differences, pieces, statistics
-from pipeline.analysis.neighbours import paired, sums_of, with_batches
+from pipeline.analysis.curves import Curves, most_trials, of_differences, statistics
+from pipeline.analysis.neighbours import check_paired, sums_of, with_batches
 from pipeline.plan.axes import BATCH, COST, METRICS, MOMENT, NAMES, TRIAL
 from pipeline.plan.tiles import TilesBySource
 from pipeline.store.damage import naming_damage
@@ -137,9 +137,14 @@ def _of_trials(dataset: xr.Dataset) -> xr.Dataset:
     return _summary(variables, moments["error"].coords, dataset.attrs)
 
 
-def summarize_differences(values: xr.DataArray) -> xr.Dataset:
-    """Mean of values of any sign with its uncertainty, over `trial`, as `compare` gives it."""
-    moments, sums = _moments(values)
+def summarize_differences(
+    values: xr.DataArray, change: Callable[[xr.DataArray], xr.DataArray] = lambda piece: piece
+) -> xr.Dataset:
+    """Mean of values of any sign with its uncertainty, over `trial`, as `compare` gives it.
+
+    `change` makes them of any part of the trials, in memory.
+    """
+    moments, sums = _moments(values, change)
     numbers = of_differences(moments.to_numpy(), sums=sums)
     variables = {name: (moments.dims[:-1], found) for name, found in numbers.items()}
     return xr.Dataset(variables, moments.coords).compute()
@@ -203,16 +208,30 @@ def compare(
     """
     values = with_batches(dataset)[variable]
     left, right = (_side(values, axis, value) for value in (first, second))
-    difference = paired(left, right, f"{axis}={first} and {axis}={second}")
-    return summarize_differences(difference).assign_attrs(dataset.attrs)
+    leave_out = check_paired(left, right, f"{axis}={first} and {axis}={second}")
+    wanted = values.sel({axis: values[axis].isin([first, second])})
+
+    def difference(piece: xr.DataArray) -> xr.DataArray:
+        sides = [_side(piece, axis, value) for value in (first, second)]
+        ours, theirs = (
+            side.drop_vars(BATCH) if without else side
+            for side, without in zip(sides, leave_out, strict=True)
+        )
+        # In float64, since a difference of two errors has fewer significant digits than the errors.
+        subtracted: xr.DataArray = xr.apply_ufunc(
+            np.subtract, ours, theirs, join="inner", kwargs={"dtype": np.float64}
+        )
+        return subtracted
+
+    # Both sides of a piece are read at once: they are in the same chunks.
+    return summarize_differences(wanted, difference).assign_attrs(dataset.attrs)
 
 
 def _side(values: xr.DataArray, axis: str, value: Any) -> xr.DataArray:
-    # In float64, since a difference of two errors has fewer significant digits than the errors.
     known = np.atleast_1d(values[axis]).tolist()
     if value not in known:
         raise KeyError(f"{axis} has no {value!r}: it has {', '.join(map(str, known))}")
-    chosen = values.sel({axis: value}, drop=True).astype(np.float64)
+    chosen = values.sel({axis: value}, drop=True)
     if axis != "selection":
         return chosen
     if chosen.sizes.get("block_size", 1) > 1:
@@ -274,16 +293,39 @@ def _axes_of(statistic: str) -> tuple[str, ...]:
     return METRICS.get(statistic, METRICS["error"]).axes
 
 
-def _moments(values: xr.DataArray) -> tuple[xr.DataArray, Array | None]:
-    """Moments over the trials of `values`, along `moment`; and sums by batch of neighbours."""
-    values = values.transpose(..., TRIAL, transpose_coords=False)
-    curve = values.isel({TRIAL: slice(0, 0)}).sum(TRIAL)
-    parts, sums = [np.empty((0, *curve.shape, len(MOMENTS)))], []
-    for first, until in pieces(0, values.sizes[TRIAL], curve.size):
-        piece = values.isel({TRIAL: slice(first, until)})
-        numbers = piece.to_numpy()
-        parts.append(moments_of(numbers)[None])
-        sums.append(sums_of(piece, numbers))
-    total = xr.DataArray(add_moments(np.concatenate(parts)), curve.coords, (*curve.dims, MOMENT))
-    known = [each for each in sums if each is not None]
+def _moments(
+    values: xr.DataArray, change: Callable[[xr.DataArray], xr.DataArray] = lambda piece: piece
+) -> tuple[xr.DataArray, Array | None]:
+    """Moments over the trials of `values`, along `moment`; and sums by batch of neighbours.
+
+    Of what `change` makes of each piece of them.
+    """
+
+    def summed(piece: xr.DataArray) -> tuple[Array, Array | None]:
+        changed = change(piece.load()).transpose(..., TRIAL, transpose_coords=False)
+        numbers = changed.to_numpy()
+        return moments_of(numbers)[None], sums_of(changed, numbers)
+
+    # Not loaded, which would read a chunk for none of its trials.
+    none = values.isel({TRIAL: slice(0, 0)})
+    curve = change(none.copy(data=np.empty(none.shape, none.dtype))).sum(TRIAL)
+    parts = [summed(piece) for piece in _pieces(values)]
+    rows = [np.empty((0, *curve.shape, len(MOMENTS))), *(moments for moments, _ in parts)]
+    total = xr.DataArray(add_moments(np.concatenate(rows)), curve.coords, (*curve.dims, MOMENT))
+    known = [sums for _, sums in parts if sums is not None]
     return total, add_sums(np.array(known)) if known else None
+
+
+def _pieces(values: xr.DataArray) -> Iterator[xr.DataArray]:
+    """Parts of the trials that are small enough to be read at once, whole chunks where they are."""
+    trials = values.sizes[TRIAL]
+    ends = np.cumsum(values.variable.chunksizes.get(TRIAL, (trials,)))
+    points = values.size // max(trials, 1)
+    start = 0
+    while start < trials:
+        fitting = start + most_trials(points)
+        chunks = int(np.searchsorted(ends, fitting, side="right"))
+        whole = int(ends[chunks - 1]) if chunks else 0
+        stop = whole if whole > start else min(fitting, trials)
+        yield values.isel({TRIAL: slice(start, stop)})
+        start = stop

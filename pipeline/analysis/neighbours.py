@@ -92,8 +92,8 @@ def _batches_of(numbers: NDArray[np.int64], tiles: Tiles) -> NDArray[np.int8]:
     return span[numbers - least].astype(np.int8)
 
 
-def paired(left: xr.DataArray, right: xr.DataArray, what: str) -> xr.DataArray:
-    """left - right, trial by trial, with the neighbours of either.
+def check_paired(left: xr.DataArray, right: xr.DataArray, what: str) -> tuple[bool, bool]:
+    """Whether to leave out the neighbours of left, and those of right, where these are subtracted.
 
     Raises
     ------
@@ -103,15 +103,14 @@ def paired(left: xr.DataArray, right: xr.DataArray, what: str) -> xr.DataArray:
     ours, theirs = (side.coords.get(BATCH) for side in (left, right))
     if ours is not None and theirs is not None and not ours.equals(theirs):
         if bool((ours < 0).all()):
-            left = left.drop_vars(BATCH)
-        elif bool((theirs < 0).all()):
-            right = right.drop_vars(BATCH)
-        else:
-            raise ValueError(
-                f"trials of {what} are not the same tiles, and those of one image are not "
-                "independent: there are no pairs to compare; summarize each"
-            )
-    return left - right
+            return True, False
+        if bool((theirs < 0).all()):
+            return False, True
+        raise ValueError(
+            f"trials of {what} are not the same tiles, and those of one image are not independent: "
+            "there are no pairs to compare; summarize each"
+        )
+    return False, False
 
 
 def sums_of(values: xr.DataArray, numbers: NDArray[Any]) -> Array | None:

@@ -228,13 +228,21 @@ def print_table(
     prefixes: Sequence[int],
     precision: float | None = None,
     labels: "Labels | None" = None,
+    *,
+    short: bool = False,
 ) -> None:
-    """The table of a store, at each of some numbers of trials."""
+    """The tables of a store, at each of some numbers of trials.
+
+    `short` prints a line for each curve where whole tables would take more than a screen.
+    """
     from pipeline.analysis import curves
     from pipeline.show import tables
 
     tabled = [curves.of_store(store, prefix, labels) for prefix in prefixes]
     if tabled[0].settings:
         print(tabled[0].settings)
+    short = short and tables.are_long(tabled)
     for each in tabled:
-        tables.print_curves(each, precision)
+        (tables.print_overview if short else tables.print_curves)(each, precision)
+    if short:
+        print(f"Every n, with intervals: {command('summary', str(store))}")

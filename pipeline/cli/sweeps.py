@@ -3,13 +3,15 @@
 import dataclasses
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import stores
 from pipeline.cli.declaration import Request
 from pipeline.cli.words import load
 from pipeline.config import notation
-from pipeline.errors import UserError
+from pipeline.errors import BadFileError, UnreadableError, UserError
 
 if TYPE_CHECKING:
     from pipeline.plan.plan import Plan
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from pipeline.show.progress import SweepProgress
     from pipeline.store.record import Run
     from pipeline.store.store import Store
+
+
+# Reasons why units failed, and files that are bad: a screen has room for so many lines.
+_FAILURES_SHOWN = 5
+_BAD_SHOWN = 10
 
 
 def config(request: Request) -> str:
@@ -56,7 +63,7 @@ def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "SweepProgr
         observer.notify(
             f"The store has {measured:,} trials; the table is of the first {plan.trials:,}."
         )
-    stores.print_table(store, plan.prefixes, settings.precision, plan.labels)
+    stores.print_table(store, plan.prefixes, settings.precision, plan.labels, short=True)
     if outcome.computed:
         speed = outcome.computed / max(outcome.seconds, 1e-9)
         observer.notify(
@@ -84,22 +91,94 @@ def _store_of(outcome: "Outcome") -> "Store":
 def _run(settings: "Settings", plan: "Plan", observer: "SweepProgress") -> "Outcome":
     """Run what the store of a plan lacks, and print which units failed."""
     from pipeline.errors import command
-    from pipeline.run import rounds, tasks
+    from pipeline.run import rounds
     from pipeline.store import recent
     from pipeline.store.location import Location
 
     outcome = rounds.execute(settings, plan, observer)
     recent.note(Location.of(settings.results), _store_of(outcome).location)
-    for failure in outcome.failures[:5]:
-        print(f"failed: {failure}", file=sys.stderr)
+    for line in _grouped(outcome.failures):
+        print(f"failed: {line}", file=sys.stderr)
     if outcome.failures:
+        from pipeline.run.tasks import RETRIES
+
+        words, folders = settings.words(), settings.config_dirs
+        # A unit that met a broken file is tried once.
+        times, hint = f" {1 + RETRIES} times", ""
+        if _decoded_entries(settings):
+            check = command("check", *words, config_dirs=folders)
+            times, hint = "", f"; to name all broken files: {check}"
         print(
-            f"error: {len(outcome.failures)} units failed {1 + tasks.RETRIES} times and are set "
-            "aside, all others are stored; to try them again: "
-            f"{command('sweep', *settings.words(), config_dirs=settings.config_dirs)}",
+            f"error: {len(outcome.failures)} units failed{times} and are set aside, all others are "
+            f"stored; to try them again: {command('sweep', *words, config_dirs=folders)}{hint}",
             file=sys.stderr,
         )
     return outcome
+
+
+def _grouped(failures: Sequence[str]) -> list[str]:
+    """The first few reasons why units failed, each with its first unit: one file may fail many."""
+    units: dict[str, list[str]] = {}
+    for failure in failures:
+        unit, _, reason = failure.partition(": ")
+        units.setdefault(reason, []).append(unit)
+    lines = []
+    for reason, names in list(units.items())[:_FAILURES_SHOWN]:
+        others = f" and {len(names) - 1:,} other unit{'s' * (len(names) > 2)}"
+        lines.append(f"{names[0]}{others * (len(names) > 1)}: {reason}")
+    more = len(units) - len(lines)
+    return [*lines, *([f"for {more:,} other reasons, see status"] if more else [])]
+
+
+def _decoded_entries(settings: "Settings") -> dict[str, dict[str, Any]]:
+    """The entries of conf/source whose files are decoded, by name."""
+    from pipeline.sources import kinds
+
+    return {
+        name: entry
+        for name, entry in settings.source.items()
+        if (kind := kinds.KINDS.get(entry["kind"])) and kind.check
+    }
+
+
+def check(request: Request) -> int:
+    """`check`: decode every file that a sweep would read, and name those that are bad."""
+    settings = load(request.words, request.config_dirs)
+    try:
+        _planned(settings)
+    except (BadFileError, UnreadableError):
+        # Named below, with all others.
+        pass
+    entries = _decoded_entries(settings)
+    if not entries:
+        print(f"Nothing to decode: no image files belong to source={','.join(settings.source)}.")
+        return 0
+    from pipeline.show import progress
+    from pipeline.sources import kinds
+
+    files, bad = 0, list[str]()
+    try:
+        with progress.CheckProgress() as observer:
+            for name, entry in entries.items():
+                observe = partial(observer.observe, f"source {name}")
+                count, refused = kinds.check(name, entry, observe)
+                files += count
+                bad += refused
+    except KeyboardInterrupt:
+        print("Stopped: the same command decodes all files again.", file=sys.stderr)
+        return 130
+    for line in bad[:_BAD_SHOWN]:
+        print(f"bad: {line}", file=sys.stderr)
+    if bad:
+        first = f" (the first {_BAD_SHOWN} are named)" * (len(bad) > _BAD_SHOWN)
+        print(
+            f"error: {len(bad):,} of {files:,} files cannot be measured{first}: restore them from "
+            "a copy, or remove them",
+            file=sys.stderr,
+        )
+        return 2
+    print(f"All {files:,} files were decoded.")
+    return 0
 
 
 def _remainders(plan: "Plan") -> list[str]:

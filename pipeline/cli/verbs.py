@@ -18,8 +18,15 @@ _DECLARED = (
     ),
     Verb(
         "plan",
-        "show axes, units, bytes and estimated time of a sweep; runs nothing",
+        "show axes, units, files, bytes and estimated time of a sweep; runs nothing",
         run=sweeps.plan,
+        config=sweeps.config,
+        sweep_keys="all",
+    ),
+    Verb(
+        "check",
+        "decode every image file that a sweep would read, and name the bad ones",
+        run=sweeps.check,
         config=sweeps.config,
         sweep_keys="all",
     ),

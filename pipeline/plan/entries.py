@@ -25,8 +25,10 @@ class Source:
     are its blocks by block size where it is stored, None where blocks are drawn without end;
     `ordered` are the block sizes at which it is stored as trials, one block an image, whose order
     is kept; `quality` is that of JPEG quantisation, 1 .. 100, None without it; `seconds` is the
-    time to draw one sample, for the estimate; `content` describes what lies at its path, as an
-    object of the class that its kind names, None where blocks are drawn.
+    time to draw one sample, for the estimate, as `files`, how many files are to be decoded, their
+    `size` together in bytes, and `decoding`, the seconds that one core takes for all of them;
+    `content` describes what lies at its path, as an object of the class that its kind names, None
+    where blocks are drawn.
     """
 
     name: str
@@ -37,6 +39,9 @@ class Source:
     ordered: tuple[int, ...] = ()
     quality: int | None = None
     seconds: float = 5e-9
+    files: int = 0
+    size: int = 0
+    decoding: float = 0.0
     content: Any = None
 
     @property

@@ -2,20 +2,23 @@
 
 import dataclasses
 import logging
+import math
 import re
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import dask
 from dask.system import CPU_COUNT
-from distributed import Client, LocalCluster, Worker
-from distributed.utils import silence_logging_cmgr
 
 from pipeline.errors import MisfitError, Stopped, UserError, did_you_mean
 from pipeline.plan.plan import Plan
 from pipeline.run.worker import misfit, plan_to_text
+
+if TYPE_CHECKING:
+    from distributed import Client, Worker
 
 KINDS = ("local", "processes", "scheduler")
 
@@ -36,7 +39,7 @@ def is_shared(settings: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def connect(settings: dict[str, Any], client: Client | None = None) -> Iterator[Client]:
+def connect(settings: dict[str, Any], client: "Client | None" = None) -> Iterator["Client"]:
     """A client of the cluster that an entry of conf/cluster describes, closed at the end.
 
     Parameters
@@ -53,6 +56,8 @@ def connect(settings: dict[str, Any], client: Client | None = None) -> Iterator[
         _await_worker(client, client.scheduler_info()["address"], _SECONDS_FOR_A_WORKER)
         yield client
     elif is_shared(settings):
+        from distributed.utils import silence_logging_cmgr
+
         # Silence Dask's log: whoever catches an error reports it in one line.
         quiet = silence_logging_cmgr(logging.CRITICAL)
         with quiet, _reach(settings["address"], settings["timeout"]) as reached:
@@ -64,24 +69,30 @@ def connect(settings: dict[str, Any], client: Client | None = None) -> Iterator[
 
 
 @contextmanager
-def _own_cluster(settings: dict[str, Any]) -> Iterator[Client]:
+def _own_cluster(settings: dict[str, Any]) -> Iterator["Client"]:
     """Threads or processes of this machine, for one sweep."""
+    from distributed import Client, LocalCluster
+
     in_process = settings["kind"] == "local"
     workers = settings["workers"] or max(1, CPU_COUNT // (settings["threads"] or 1))
     threads = settings["threads"] or max(1, CPU_COUNT // workers)
-    cluster = LocalCluster(
-        processes=not in_process,
-        n_workers=workers,
-        threads_per_worker=threads,
-        # Port 0: any free port, so that two sweeps do not clash.  None would mean port 8787.
-        dashboard_address="127.0.0.1:0",
-        scheduler_kwargs={"dashboard": settings["dashboard"]},
-        # A unit that fails is reported by the client, in one line.
-        silence_logs=logging.CRITICAL,
-        # Units are bounded by the plan; a limit would pause workers on small machines.
-        memory_limit=0,
-        **({} if in_process else {"preload": [__name__]}),
-    )
+    # A scheduler keeps tasks back until a worker has room, so that none waits for a slow one.  With
+    # only one, its threads would wait for the scheduler, 2 ms after each unit.
+    alone = {"distributed.scheduler.worker-saturation": math.inf}
+    with dask.config.set(alone if in_process and workers == 1 else {}):
+        cluster = LocalCluster(
+            processes=not in_process,
+            n_workers=workers,
+            threads_per_worker=threads,
+            # Port 0: any free port, so that two sweeps do not clash.  None would mean port 8787.
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": settings["dashboard"]},
+            # A unit that fails is reported by the client, in one line.
+            silence_logs=logging.CRITICAL,
+            # Units are bounded by the plan; a limit would pause workers on small machines.
+            memory_limit=0,
+            **({} if in_process else {"preload": [__name__]}),
+        )
     at_once = False
     try:
         with Client(cluster, set_as_default=False) as client:
@@ -97,17 +108,19 @@ def _own_cluster(settings: dict[str, Any]) -> Iterator[Client]:
             cluster.close()
 
 
-def dask_setup(worker: Worker) -> None:
+def dask_setup(worker: "Worker") -> None:
     """Run by each worker process as it starts (Dask's preload): Ctrl-C is for the client."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def dashboard(client: Client, settings: dict[str, Any]) -> str | None:
+def dashboard(client: "Client", settings: dict[str, Any]) -> str | None:
     """The URL of the cluster's dashboard; None where it is switched off."""
     return client.dashboard_link if settings.get("dashboard", True) else None
 
 
-def _reach(address: str, timeout: float) -> Client:
+def _reach(address: str, timeout: float) -> "Client":
+    from distributed import Client
+
     if not re.fullmatch(r"(tcp|tls|ws|wss|ucx)://.+:[0-9]+", address):
         raise UserError(
             f"cluster.address={address} is no address of a scheduler: write for example "
@@ -127,7 +140,7 @@ def _reach(address: str, timeout: float) -> Client:
         ) from error
 
 
-def _await_worker(client: Client, address: str, timeout: float) -> None:
+def _await_worker(client: "Client", address: str, timeout: float) -> None:
     try:
         client.wait_for_workers(1, timeout=timeout)
     except TimeoutError as error:
@@ -136,7 +149,7 @@ def _await_worker(client: Client, address: str, timeout: float) -> None:
         ) from error
 
 
-def check_workers(client: Client, plan: Plan) -> None:
+def check_workers(client: "Client", plan: Plan) -> None:
     """Refuse a cluster with a worker that does not compute a plan as this process does.
 
     Workers that join later are checked by themselves, before their first unit of each round.

@@ -5,13 +5,12 @@ import itertools
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dask.utils import format_bytes
-from distributed import Client
 
 from pipeline.errors import Stopped, UserError, cannot, command
 from pipeline.plan import estimate, precision
@@ -19,13 +18,15 @@ from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan
 from pipeline.plan.settings import Settings
 from pipeline.run import cluster
-from pipeline.run.tasks import map_units
 from pipeline.run.worker import load_kernels, plan_to_text, run_unit, sees_store
 from pipeline.store import lock, record
 from pipeline.store.damage import damage, losing
 from pipeline.store.leftovers import remove_leftovers
 from pipeline.store.location import Location
 from pipeline.store.store import Store, find_for, location_of
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # After so long a user is told that kernels are being compiled; from numba's cache they take 0.3 s.
 _SECONDS_OF_LOADING = 1.5
@@ -78,7 +79,7 @@ class Outcome:
 
 
 def execute(
-    settings: Settings, plan: Plan, observer: Observer, client: Client | None = None
+    settings: Settings, plan: Plan, observer: Observer, client: "Client | None" = None
 ) -> Outcome:
     """Compute and store the units of a plan which its store does not have yet.
 
@@ -228,8 +229,12 @@ class _Sweep:
     held: lock.Lock
     observer: Observer
     outcome: Outcome
+    bad: list[record.Quarantined] = field(default_factory=list)
+    """Units that failed, and that the store does not say yet."""
+    said: float = 0.0
+    """When it last said which ones failed."""
 
-    def run(self, client: Client, missing: list[Missing]) -> None:
+    def run(self, client: "Client", missing: list[Missing]) -> None:
         """Every round, on a cluster; whatever ends it, what is stored is left in good order."""
         if link := cluster.dashboard(client, self.settings.cluster):
             self.observer.notify(f"Dashboard: {link}")
@@ -266,7 +271,9 @@ class _Sweep:
         _begin_round(self.store, following, new, self.store.location)
         return missing
 
-    def _round(self, client: Client, number: int, missing: list[Missing]) -> None:
+    def _round(self, client: "Client", number: int, missing: list[Missing]) -> None:
+        from pipeline.run.tasks import map_units
+
         plan, outcome = self.outcome.plan, self.outcome
         todo = sum(each.unit.trials for each in missing)
         self.observer.begin(plan, todo, plan.grid.total_trials - todo)
@@ -274,30 +281,36 @@ class _Sweep:
         # It sorts after its session's, so that the session does not seem to have overtaken it.
         task = partial(run_unit, self.store.location.url, f"{self.held.session}.{number}")
         news = _News(self.held)
-        units = map_units(client, task, missing, self.observer.notify, news.publish)
-        for count, (unit, failure) in enumerate(units, start=1):
-            if failure:
-                outcome.failures.append(failure)
-                self._quarantine(unit, failure)
-            else:
-                news.computed += unit.trials
-                outcome.computed += unit.trials
-            if count % _ROWS_BETWEEN_PACKING == 0:
-                with losing(self.store.location):
-                    self.store.pack()
-            self.observer.advance(unit.trials)
+        ended = map_units(client, task, missing, self.observer.notify, news.publish)
+        with closing(ended):
+            for count, (unit, failure) in enumerate(ended, start=1):
+                if failure:
+                    outcome.failures.append(failure)
+                    self._quarantine(unit, failure)
+                else:
+                    news.computed += unit.trials
+                    outcome.computed += unit.trials
+                if count % _ROWS_BETWEEN_PACKING == 0:
+                    with losing(self.store.location):
+                        self.store.pack()
+                self.observer.advance(unit.trials)
 
     def _quarantine(self, unit: Unit, reason: str) -> None:
         retry = command("sweep", *self.settings.words(), config_dirs=self.settings.config_dirs)
-        bad = record.Quarantined(unit, reason, record.now(), retry)
-        new = dataclasses.replace(
-            self.store.record, quarantined=(*self.store.record.quarantined, bad)
-        )
-        with suppress(OSError):
-            self.store.update(new)
+        self.bad.append(record.Quarantined(unit, reason, record.now(), retry))
+        # Where all of ten thousand units need a broken file, each would write all before it again.
+        if time.monotonic() - self.said >= _SECONDS_BETWEEN_NEWS:
+            self.said = time.monotonic()
+            with suppress(OSError):
+                self.store.update(self._with_bad())
+                self.bad.clear()
+
+    def _with_bad(self) -> record.Record:
+        before = self.store.record
+        return dataclasses.replace(before, quarantined=(*before.quarantined, *self.bad))
 
     def _finish(self, seconds: float) -> None:
-        self.store.finish(record.of_end(self.store.record, self.outcome.computed, seconds))
+        self.store.finish(record.of_end(self._with_bad(), self.outcome.computed, seconds))
 
 
 class _News:
@@ -357,19 +370,16 @@ def _next_round(plan: Plan, last: Plan, store: Store | None, goal: float | None)
 
 def _check_space(location: Location, todo: _Todo) -> None:
     """Refuse what does not fit on the disk."""
-    free = location.free_bytes()
     share = len(todo.missing) / todo.plan.grid.unit_count
-    needed = estimate.written_bytes(todo.plan, share)
+    needed, free = estimate.written_bytes(todo.plan, share), location.free_bytes()
     if free is not None and needed > free:
         raise UserError(
             f"the sweep will write about {format_bytes(int(needed))} and {location} has "
-            f"{format_bytes(free)} free: keep fewer trials, store_trials=none or a number (the "
-            "ledger has every unit's moments); lower trials; or choose another disk with "
-            "results=... or out=..."
+            f"{format_bytes(free)} free: {estimate.SPACE_REMEDY}"
         )
 
 
-def _check_sees(client: Client, store: Store) -> None:
+def _check_sees(client: "Client", store: Store) -> None:
     seen = client.run(sees_store, store.location.url)
     blind = [worker for worker, sees in seen.items() if not sees]
     if blind:

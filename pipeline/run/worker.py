@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
-from distributed import get_worker
 from numpy.typing import NDArray
 
 from asm_core import (
@@ -27,7 +26,14 @@ from asm_core import (
 from asm_core.batches import sums_by_batch
 from asm_core.moments import moments_of
 from asm_core.validate import APX_OFFSET
-from pipeline.errors import MisfitError, StoreLostError, UnitError, UnreadableError
+from pipeline.errors import (
+    BadFileError,
+    BadUnitError,
+    MisfitError,
+    StoreLostError,
+    UnitError,
+    UnreadableError,
+)
 from pipeline.plan.axes import Labels
 from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan, from_json, to_json
@@ -71,8 +77,10 @@ def run_unit(store: str, session: str, missing: Missing) -> None:
         Where nothing more can be written.
     MisfitError
         Where this process does not compute as the program does that planned the round.
+    BadUnitError
+        Where a file is broken or has changed; it says in which unit.
     UnitError
-        For whatever else goes wrong; it says in which unit.
+        For whatever else goes wrong.
     """
     unit = missing.unit
     try:
@@ -84,6 +92,8 @@ def run_unit(store: str, session: str, missing: Missing) -> None:
         if error.errno in _UNWRITABLE:
             raise StoreLostError(f"cannot write {store}: {error.strerror}") from error
         raise _unit_error(unit, error) from error
+    except BadFileError as error:
+        raise BadUnitError(f"{unit}: {error}") from error
     except Exception as error:
         raise _unit_error(unit, error) from error
 
@@ -130,6 +140,8 @@ async def misfit(text: str) -> str | None:
 
 
 def _address() -> str:
+    from distributed import get_worker
+
     try:
         return str(get_worker().address)
     except ValueError:

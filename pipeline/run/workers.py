@@ -80,6 +80,7 @@ class Workers:
             self._notify(f"Worker {worker} does not answer: its units go to others.")
         if not census.threads and self._threads != {}:
             self._notify("No worker is left: waiting for one to join; Ctrl-C stops.")
+        self._start_given_up(len(census.threads))
         self._threads, self._silent = census.threads, census.silent
         # One that is started again at the same address may be fit by then.
         left = census.threads.keys() & self._refused.keys()
@@ -90,6 +91,17 @@ class Workers:
         self._fit_threads = threads if left else max(threads, 1)
         self._checked = time.monotonic()
         return self._fit_threads
+
+    def _start_given_up(self, count: int) -> None:
+        """Have a cluster of this machine start workers again that Dask has given up.
+
+        Fifteen seconds after a worker died, Dask closes what starts it again if that is just doing
+        so for the second time; it then never comes back.  To ask for as many as there should be
+        changes nothing where none was given up.
+        """
+        own = self._client.cluster
+        if isinstance(own, LocalCluster) and count < len(own.worker_spec):
+            own.scale(len(own.worker_spec))
 
     def _wait_for_fit_worker(self, now: float) -> None:
         if self.fit or not self._refused:

@@ -24,6 +24,8 @@ from pipeline.plan.plan import Plan
 
 # Between two lines of progress where there is no terminal.
 _SECONDS_PER_LINE = 10.0
+# A broken file may set a thousand units aside, all for the same reason.
+_QUARANTINED_SHOWN = 10
 
 
 class Output(Console):
@@ -54,9 +56,11 @@ def print_status(status: Status) -> None:
         )  # fmt: skip
     out = console()
     out.print(table)
-    for bad in status.quarantined:
+    for bad in status.quarantined[:_QUARANTINED_SHOWN]:
         out.print(Text(f"quarantined: {bad.reason}"), soft_wrap=True)
         out.print(Text(f"  try again: {bad.retry}"), soft_wrap=True)
+    if len(status.quarantined) > _QUARANTINED_SHOWN:
+        out.print(f"quarantined: {len(status.quarantined) - _QUARANTINED_SHOWN:,} other units")
     out.print(Text(_summary(status)), soft_wrap=True)
 
 

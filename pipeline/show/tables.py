@@ -1,6 +1,8 @@
 """Text for a terminal: tables of curves and of a plan, and matrices."""
 
+import itertools
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,18 @@ from rich.text import Text
 from asm_core.intervals import reach
 from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.plan import estimate
-from pipeline.plan.axes import CELL, CURVE_NAMES, TRIAL, shape
+from pipeline.plan.axes import ALGORITHM, CELL, CURVE_NAMES, FREQ, TRIAL, shape
 from pipeline.plan.plan import Plan
 from pipeline.plan.precision import trials_for
 from pipeline.show.progress import console, duration
 from pipeline.store.location import Location
 
+# Whole tables of more lines, a tall screen's, are for those who ask for them.
+_SCREENFUL = 100
+# Lines of a table beside those of its frequencies: title, headings, rules.
+_LINES_PER_TABLE = 5
+# The overview says where the error falls below these shares of that of the first frequency.
+_SHARES = {"1/2": 1 / 2, "1/10": 1 / 10, "1/100": 1 / 100}
 _ONE_BATCH = "No interval: all of these tiles lie in one strip of an image, or in one image."
 _COPIES = (
     "No interval where errors of all images, or strips of the image, are alike to the last bit."
@@ -31,11 +39,8 @@ def print_curves(curves: Curves, precision: float | None = None) -> None:
     With a precision, also whether each curve has reached it, and how many trials it would take.
     """
     out = console()
-    for name, curve in curves:
+    for name, curve in _measured(curves):
         count = int(curve["measured"].max())
-        if not count:
-            # A store that was extended may have combinations that no sweep asked for.
-            continue
         title = ", ".join(f"{axis}={name[axis]}" for axis in curves.varying or CURVE_NAMES)
         tiles = curves.tiles.get(name["source"], {}).get(name["block_size"])
         neighbours = "; intervals of batches of neighbours" if tiles and tiles.ends else ""
@@ -48,10 +53,77 @@ def print_curves(curves: Curves, precision: float | None = None) -> None:
             out.print(_reached(curve, count, precision, tiles.count if tiles else None))
 
 
+def are_long(tabled: Sequence[Curves]) -> bool:
+    """Whether whole tables of these curves take more than a screen."""
+    lines = (
+        len(in_range(curve, name["block_size"])[FREQ]) + _LINES_PER_TABLE
+        for curves in tabled
+        for name, curve in _measured(curves)
+    )
+    return sum(lines) > _SCREENFUL
+
+
+def print_overview(curves: Curves, precision: float | None = None) -> None:
+    """Print a line for each curve, algorithms side by side: where its error has fallen how far.
+
+    With a precision, also how many curves have reached it.
+    """
+    axes = [axis for axis in curves.varying if axis != ALGORITHM] or ["source"]
+    algorithms = curves.labels[ALGORITHM]
+    table = Table(box=box.SIMPLE)
+    for axis in axes:
+        table.add_column(axis, no_wrap=True)
+    for heading in ("trials", *(f"{a} {share}" for a in algorithms for share in _SHARES)):
+        table.add_column(heading, justify="right")
+    widths = []
+    for _, group in itertools.groupby(_measured(curves), lambda each: {**each[0], ALGORITHM: None}):
+        found = {name[ALGORITHM]: (name, curve) for name, curve in group}
+        (name, curve), *_ = found.values()
+        falls = [_falls(found[a][1]) if a in found else ["-"] * len(_SHARES) for a in algorithms]
+        table.add_row(
+            *(str(name[axis]) for axis in axes),
+            f"{int(curve['measured'].max()):,}",
+            *itertools.chain.from_iterable(falls),
+        )
+        widths += [float(_widths(curve).max()) for _, curve in found.values()]
+    out = console()
+    first = curves.labels[FREQ][0]
+    out.print(
+        f"The smallest n with a mean error below 1/2, 1/10 and 1/100 of that at n = {first}; - for "
+        "none:"
+    )
+    out.print(table)
+    if precision is not None:
+        reached = sum(width <= precision for width in widths)
+        widest = (
+            f"; the widest interval is +-{max(widths):.3g}" if np.isfinite(widths).all() else ""
+        )
+        out.print(
+            f"precision={precision:g} is reached by {reached} of {len(widths)} curves{widest}"
+        )
+
+
+def _falls(curve: Curve) -> list[str]:
+    """The first n whose error is below each share of that of the first n."""
+    errors = curve["mean_error"]
+    below = [np.flatnonzero(errors < share * errors[0]) for share in _SHARES.values()]
+    return [str(curve[FREQ][at[0]]) if at.size else "-" for at in below]
+
+
+def _measured(curves: Curves) -> Iterator[tuple[dict[str, Any], Curve]]:
+    """The curves that have trials: cells of a store that was extended may have none."""
+    return ((name, curve) for name, curve in curves if curve["measured"].any())
+
+
+def _widths(curve: Curve) -> NDArray[np.float64]:
+    """Half the width of each interval of a curve; infinite where there is none."""
+    widths = reach(curve["mean_error"], curve["ci_low"], curve["ci_high"])
+    return np.asarray(np.nan_to_num(widths, nan=np.inf))
+
+
 def _reached(curve: Curve, count: int, precision: float, available: int | None) -> str:
     """Whether a curve has a precision, and what it takes; `available` blocks are stored."""
-    widths = reach(curve["mean_error"], curve["ci_low"], curve["ci_high"])
-    widths = np.nan_to_num(widths, nan=np.inf)
+    widths = _widths(curve)
     widest = float(widths.max())
     if widest <= precision:
         return f"precision={precision:g} is reached: the widest interval is +-{widest:.3g}"
@@ -109,20 +181,35 @@ def print_plan(plan: Plan, store: Location, missing: int, threads: int) -> None:
     grid, free = plan.grid, store.free_bytes()
     cells = math.prod(shape(plan.labels, CELL))
     share = missing / max(grid.unit_count, 1)
+    written = estimate.written_bytes(plan, share)
     seconds = estimate.core_seconds(plan) * share / threads + estimate.START_SECONDS
     rows = {axis: ", ".join(map(str, values)) for axis, values in plan.labels.items()} | {
         TRIAL: f"0 .. {plan.trials - 1:,}",
         "units": f"{grid.unit_count:,} of up to {plan.unit_trials:,} trials, {cells} cells; "
         f"{missing:,} to compute",
+        **_files(plan, share, threads),
         "size": f"{format_bytes(estimate.stored_bytes(plan))} uncompressed, "
-        f"{format_bytes(plan.unit_bytes)} a unit"
-        + ("" if free is None else f"; {format_bytes(free)} free"),
+        f"{format_bytes(plan.unit_bytes)} a unit; about {format_bytes(int(written))} to write"
+        + ("" if free is None else f", {format_bytes(free)} free"),
         "time": f"about {duration(seconds)} on {threads} threads",
         "store": str(store),
     }
+    if free is not None and written > free:
+        rows["DOES NOT FIT"] = f"a sweep would be refused: {estimate.SPACE_REMEDY}"
     for name, text in rows.items():
         table.add_row(name, Text(text))
     console().print(table)
+
+
+def _files(plan: Plan, share: float, threads: int) -> dict[str, str]:
+    """What a sweep decodes, if it does."""
+    files, decodings, size, seconds = estimate.reading(plan)
+    if not files:
+        return {}
+    return {
+        "files": f"{files:,}, {format_bytes(int(size * share))} to read; a file is decoded about "
+        f"{decodings * share:.1f} times, {duration(seconds * share / threads)} of the time below",
+    }
 
 
 def print_matrix(name: str, matrix: NDArray[Any]) -> None:

@@ -14,6 +14,7 @@ import math
 import os
 import stat
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from numpy.typing import NDArray
 
 from asm_core.validate import MOST_BATCHES, WHOLE
 from pipeline.errors import UnreadableError, cannot, refuse_unreadable
-from pipeline.sources import packing, pixels
+from pipeline.sources import cache, packing, pixels
+from pipeline.sources.cache import Found, State
 from pipeline.sources.packing import Missing, Packing
 from pipeline.sources.slabs import in_one_line, read_slab, slab_shape, slabs
 from pipeline.sources.tiling import groups, pick, strips
@@ -137,7 +139,9 @@ class StoredArray:
 
 
 def inspect(*, path: str) -> StoredArray:
-    """Open the array of `path` and read it once: its content hash, and that all is finite.
+    """Open the array of `path` and read it whole: its content hash, and that all is finite.
+
+    Of a .npy file this is taken from a cache while the file is unchanged.
 
     Parameters
     ----------
@@ -168,7 +172,7 @@ def inspect(*, path: str) -> StoredArray:
     _check_form(location, values)
     packed, missing = _packing(location, values)
     array = StoredArray(location, values.shape, values.dtype.str, stamp, slab_shape(values), packed)
-    return dataclasses.replace(array, sha256=_digest(array, values, missing))
+    return dataclasses.replace(array, sha256=_sha256(array, values, missing))
 
 
 def tiles(array: StoredArray, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -286,6 +290,20 @@ def _packing(location: Location, values: Any) -> tuple[Packing, Missing]:
     return packing.read(
         location, values.dtype, attributes, values.fill_value if of_xarray else None
     )
+
+
+def _sha256(array: StoredArray, values: Any, missing: Missing) -> str:
+    """The digest; that of a file is kept.  A Zarr array may be thousands of files."""
+    file = _npy_file(array.location)
+    if file is None:
+        return _digest(array, values, missing)
+    began, state = time.time(), State.of(os.stat(file))
+    [found] = cache.look_up("array", [str(file)], [state])
+    if found is None:
+        digest = bytes.fromhex(_digest(array, values, missing))
+        found = Found(array.shape[1], array.shape[2], None, digest)
+        cache.keep("array", [(str(file), state, found)], began)
+    return found.sha256.hex()
 
 
 def _digest(array: StoredArray, values: Any, missing: Missing) -> str:

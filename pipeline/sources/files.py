@@ -1,49 +1,40 @@
-"""What sources made of image files share: finding the files, their identity, where a tile lies.
+"""What sources made of image files share: their heads, their identity, where a tile lies.
 
 Tiles are counted over the files in sorted order, and in row-major order within each.  Rows and
 columns beyond the last whole tile are dropped.
 """
 
 import dataclasses
-import glob
 import hashlib
-import importlib.util
 import os
+import threading
+import time
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UnreadableError, cannot, refuse_unreadable
+from pipeline.errors import BadFileError, UnreadableError, cannot
+from pipeline.sources import cache, finding
+from pipeline.sources.cache import Found, Inspected, State
 from pipeline.sources.tiling import groups, strips
 
-# A file that an installed package ships: pkg://PACKAGE/path/inside/it.
-_PACKAGE = "pkg://"
-# Among endings, what a folder inside a folder is counted as.
-_FOLDER = "folder"
 _DIGEST_BYTES = 32
 # Images of more than 8 bits whose largest sample is below this share of white are said to be dark:
 # 12 bits in 16 reach 1/16, and 14 bits, which reach 1/4, may as well be a dark picture of 16.
 _DARK = 1 / 8
+# Of small files, which take 0.1 ms each, handing over a task takes as long as reading one.
+_FILES_PER_TASK = 16
+# Of few and large ones, enough tasks for all threads.
+_TASKS = 64
 
-
-class Inspected(NamedTuple):
-    """What reading a file told of it.
-
-    `height` and `width` in samples; `peak` is the largest sample of an image of more than 8 bits, 1
-    for white, None for other images.
-    """
-
-    height: int
-    width: int
-    peak: float | None = None
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,8 @@ class Files:
 
     `sha256` is a hash of the digests of all files.  The other fields are columns with a row for
     each file: `heights` and `widths` in samples, `digests` the SHA-256 of each, 32 bytes a file.
-    `notes` are lines that a user should read; they are not kept as JSON.
+    `notes` are lines that a user should read, `size` is how many bytes all files have together,
+    `seconds` how long one core takes to decode them; these three are not kept as JSON.
     """
 
     # A hundred thousand files take 17 MB of a worker's memory as columns, 47 MB as records.  The
@@ -73,6 +65,8 @@ class Files:
     widths: NDArray[np.int64] = field(compare=False, repr=False)
     digests: bytes = field(compare=False, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    size: int = field(default=0, compare=False, repr=False)
+    seconds: float = field(default=0.0, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -156,52 +150,136 @@ class Files:
         return int((samples - self.tiles(block_size) * block_size**2).sum())
 
 
-def find_files(
-    path: str,
-    suffixes: tuple[str, ...],
-    inspect: Callable[[Path, bytes], Inspected],
-    *,
-    recursive: bool = False,
-) -> Files:
-    """Find the files of `path` and read each once.
+@dataclass(frozen=True)
+class Reader:
+    """How files of one kind of source are read.
 
-    Reading everything before the sweep starts costs less than the sweep itself, and finds a
-    truncated file before hours of work instead of in the middle of them.
+    `head(path, content)` tells of a file what planning has to know, by its headers where these say
+    it; `decode(path, content)` gives the samples or coefficients, and refuses whatever is wrong
+    with a file.  Both raise a ValueError that names the file.  `seconds` is the time to decode one
+    sample on a 2 GHz server core, by the ending of a file; those in a folder have one of these.
+    """
+
+    kind: str
+    seconds: Mapping[str, float]
+    head: Callable[[Path, bytes], Inspected]
+    decode: Callable[[Path, bytes], tuple[NDArray[Any], Any]]
+
+
+def find_files(reader: Reader, path: str, *, recursive: bool = False) -> Files:
+    """Find the files of `path`, and read the heads and hash the contents of those that are new.
+
+    What was found of a file before is taken from a cache while the file is unchanged.
 
     Parameters
     ----------
-    path
-        A file, a folder, a glob, or one of them inside an installed package.
-    suffixes
-        Which files of a folder are meant.
-    inspect
-        (path, content) -> what a file is that can be drawn from.
-    recursive
-        Whether the folders inside a folder are searched too.
+    reader
+        Of the files' kind.
+    path, recursive
+        As `finding.find` takes them.
 
     Raises
     ------
     ValueError
-        For no files, an unreadable one, or whatever `inspect` refuses.
+        For no files, an unreadable one, or whatever the heads say that cannot be measured.
+    """
+    paths, notes = finding.find(path, tuple(reader.seconds), recursive)
+    began = time.time()
+    states = [State.of(_status(file)) for file in paths]
+    known = cache.look_up(reader.kind, paths, states)
+    new = [place for place, each in enumerate(known) if each is None]
+    try:
+        heads = _mapped(partial(_head, reader), [paths[place] for place in new])
+        for place, head in zip(new, heads, strict=True):
+            known[place] = head
+    finally:
+        # Also where a file is refused: its neighbours need not be read again.
+        rows = [(paths[k], states[k], found) for k in new if (found := known[k])]
+        cache.keep(reader.kind, rows, began)
+    files = _columns(path, paths, [found for found in known if found], notes)
+    each = [reader.seconds.get(Path(file).suffix.lower(), 0.0) for file in paths]
+    seconds = float((files.heights * files.widths * np.array(each)).sum())
+    return dataclasses.replace(files, size=sum(state.size for state in states), seconds=seconds)
+
+
+def check_files(
+    reader: Reader, path: str, observe: Callable[[int, int], None], *, recursive: bool = False
+) -> tuple[int, list[str]]:
+    """Decode every file of `path` as a sweep would, and keep nothing.
+
+    Parameters
+    ----------
+    reader, path, recursive
+        As for `find_files`.
+    observe
+        Is told how many files are done, and how many there are.
+
+    Returns
+    -------
+    tuple
+        How many files there are, and why each bad one is refused, in their order.
     """
 
-    def row(file: Path) -> tuple[Inspected, bytes]:
-        content = _read(file)
-        return inspect(file, content), hashlib.sha256(content).digest()
+    def refusal(path: str) -> str | None:
+        try:
+            content = _read(Path(path))
+            reader.head(Path(path), content)
+            reader.decode(Path(path), content)
+        except ValueError as error:
+            return str(error)
+        return None
 
-    paths, notes = _paths(path, suffixes, recursive)
-    # Pillow warns before it raises: one message is enough.
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor() as pool:
-        inspected, digests = zip(*pool.map(row, paths), strict=True)
-    heights, widths, peaks = zip(*inspected, strict=True)
-    deep = [peak for peak in peaks if peak is not None]
-    if deep and max(deep) < _DARK:
-        notes.append(
-            f"{path}: no sample of {len(deep):,} images of 16 bits is above {max(deep):.3f} of "
-            "white; if fewer bits are used, scale them, or give TIFF files their MaxSampleValue"
+    paths, _ = finding.find(path, tuple(reader.seconds), recursive)
+    bad = []
+    for done, said in enumerate(_mapped(refusal, paths), start=1):
+        bad += [said] if said else []
+        observe(done, len(paths))
+    return len(paths), bad
+
+
+class Kept:
+    """A function that decodes a file, and keeps what it gave for some files.
+
+    Each thread has the last one of its own, too: a unit that goes on with the same file in its next
+    batch finds it, however many files other threads have decoded meanwhile.
+    """
+
+    def __init__(self, decode: Callable[[ImageFile], Any], files: int) -> None:
+        self._shared = lru_cache(maxsize=files)(decode)
+        self._own = threading.local()
+
+    def __call__(self, file: ImageFile) -> Any:
+        """What the function gives."""
+        last = getattr(self._own, "last", None)
+        if last is None or last[0] != file:
+            self._own.last = last = file, self._shared(file)
+        return last[1]
+
+    def cache_clear(self) -> None:
+        """Forget all files."""
+        self._shared.cache_clear()
+        self._own = threading.local()
+
+
+def decoded(reader: Reader, file: ImageFile) -> tuple[NDArray[Any], Any]:
+    """What `reader.decode` gives of a file, which must be as it was when the sweep was planned.
+
+    Raises
+    ------
+    BadFileError
+        For a file that has changed since, or is broken.
+    UnreadableError
+        For a file that can no longer be read.
+    """
+    content = _read(Path(file.path))
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise BadFileError(
+            f"{file.path} has changed since the sweep was planned: start the sweep again"
         )
-    files = Files.of([str(file) for file in paths], heights, widths, b"".join(digests))
-    return dataclasses.replace(files, notes=tuple(notes))
+    try:
+        return reader.decode(Path(file.path), content)
+    except ValueError as error:
+        raise BadFileError(str(error)) from error
 
 
 def walk(
@@ -230,22 +308,6 @@ def walk(
         done = until
 
 
-def read_unchanged(file: ImageFile) -> bytes:
-    """A file's content, refused if it is not what it was when the sweep was planned.
-
-    Raises
-    ------
-    ValueError
-        For a file that can no longer be read or has changed since.
-    """
-    content = _read(Path(file.path))
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise ValueError(
-            f"{file.path} has changed since the sweep was planned: start the sweep again"
-        )
-    return content
-
-
 # An entry for each source and block size of a sweep, or of several sweeps in turn.
 @lru_cache(maxsize=64)
 def _ends(files: Files, block_size: int) -> NDArray[np.int64]:
@@ -260,120 +322,50 @@ def _read(path: Path) -> bytes:
         raise UnreadableError(cannot("read", path, error)) from error
 
 
-def _paths(path: str, suffixes: tuple[str, ...], recursive: bool) -> tuple[list[Path], list[str]]:
-    """The files that a path of conf/ stands for, absolute and sorted, at least one; and notes."""
-    root, notes = _root(path), []
-    _refuse_unlisted(root)
-    if root.is_dir():
-        files, passed = _in_folder(root, suffixes, recursive)
-        if not files:
-            raise ValueError(_no_image(path, suffixes, passed))
-        if passed:
-            notes.append(f"{path}: passed over {_counted(passed)}")
-    elif root.is_file():
-        files = [root]
-    elif recursive and glob.has_magic(str(root)):
-        raise ValueError(
-            f"{path} is a glob, and recursive=true is for a folder: write ** for any folders"
-        )
-    else:
-        matched = [Path(p) for p in glob.glob(str(root), recursive=True)]
-        _refuse_broken(matched)
-        files = [p for p in matched if p.is_file()]
-        if not files:
-            if matched:
-                raise ValueError(f"{path} matches only folders: write /* behind it, or give one")
-            raise ValueError(f"{path} matches no file: give an image, a folder or a glob")
-    # A set, since several links may lead to one file.
-    return sorted({p.resolve() for p in files}), notes
-
-
-def _refuse_unlisted(pattern: Path) -> None:
-    """Refuse a path where the system does not let anybody look: `glob` would find nothing there."""
-    certain = next(p for p in (pattern, *pattern.parents) if not glob.has_magic(str(p)))
+def _status(path: str) -> os.stat_result:
     try:
-        if certain.is_dir():
-            os.listdir(certain)
+        return os.stat(path)
     except OSError as error:
-        refuse_unreadable(certain, error)
+        raise UnreadableError(cannot("read", path, error)) from error
 
 
-def _refuse_broken(paths: Iterable[Path]) -> None:
-    """Refuse links that lead nowhere, as those to pictures that were not fetched yet."""
-    for path in paths:
+def _head(reader: Reader, path: str) -> Found:
+    content = _read(Path(path))
+    try:
+        inspected = reader.head(Path(path), content)
+    except ValueError as error:
+        raise BadFileError(str(error)) from error
+    return Found(*inspected, hashlib.sha256(content).digest())
+
+
+def _mapped(function: Callable[[str], Result], paths: Sequence[str]) -> Iterator[Result]:
+    """What a function gives for each path, in order, computed by threads, some paths a task."""
+    step = min(_FILES_PER_TASK, 1 + len(paths) // _TASKS)
+
+    def of_some(start: int) -> list[Result]:
+        return [function(path) for path in paths[start : start + step]]
+
+    # Pillow warns before it raises: one message is enough.
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor() as pool:
         try:
-            os.stat(path)
-        except FileNotFoundError as error:
-            raise ValueError(
-                f"{path} is a link to {os.readlink(path)}, which is not there: fetch it, or remove "
-                "the link"
-            ) from error
-        except OSError:
-            # As of a path that goes round many times, which `**` follows: it is read elsewhere.
-            continue
+            for results in pool.map(of_some, range(0, len(paths), step)):
+                yield from results
+        finally:
+            # After an error or Ctrl-C: tasks that have not begun are not waited for.
+            pool.shutdown(cancel_futures=True)
 
 
-def _in_folder(
-    root: Path, suffixes: tuple[str, ...], recursive: bool
-) -> tuple[list[Path], Counter[str]]:
-    """The files in a folder that end as wanted, and how many others there are, by ending.
-
-    Whatever begins with a dot is left out: such files are no images, though they may end as if.
-    """
-    files, passed = list[Path](), Counter[str]()
-    folders, known = [root], {root.resolve()}
-    for folder in folders:
-        try:
-            entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-        except OSError as error:
-            raise UnreadableError(cannot("read", folder, error)) from error
-        for entry in entries:
-            if entry.is_dir():
-                # Two links may lead to one folder, or to one that they are in.
-                if recursive and entry.resolve() not in known:
-                    known.add(entry.resolve())
-                    folders.append(entry)
-                elif not recursive:
-                    passed[_FOLDER] += 1
-            elif entry.suffix.lower() in suffixes:
-                _refuse_broken([entry])
-                files.append(entry)
-            else:
-                passed[entry.suffix.lower() or "without ending"] += 1
-    return files, passed
-
-
-def _no_image(path: str, suffixes: tuple[str, ...], passed: Counter[str]) -> str:
-    """Why a folder is refused."""
-    if set(passed) == {_FOLDER}:
-        return (
-            f"{path} holds only folders, {passed[_FOLDER]:,} of them: give one, or search them all "
-            "with its recursive=true"
-        )
-    held = f" but {_counted(passed)}" if passed else ""
-    hint = "; recursive=true searches its folders too" if _FOLDER in passed else ""
-    return f"{path} holds no image{held}: it needs files named {', '.join(suffixes)}{hint}"
-
-
-def _counted(passed: Counter[str]) -> str:
-    """What was passed over, the most frequent first, folders last: 3 .txt, 1 .gif, 2 folders."""
-    named = sorted(passed.items(), key=lambda item: (item[0] == _FOLDER, -item[1], item[0]))
-    return ", ".join(
-        f"{count:,} {ending}{'s' if ending == _FOLDER and count > 1 else ''}"
-        for ending, count in named
-    )
-
-
-def _root(path: str) -> Path:
-    """A path of conf/ with its `~`, or its `pkg://PACKAGE`, replaced by the actual folder."""
-    if not path.startswith(_PACKAGE):
-        return Path(os.path.expanduser(path))
-    package, _, inside = path.removeprefix(_PACKAGE).partition("/")
-    # The package is looked up and not imported, which would run its code.
-    spec = importlib.util.find_spec(package) if package.isidentifier() else None
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(
-            f"{path} names package {package!r}, which is not installed here: install it, or give "
-            "a path to the file"
-        )
-    return Path(next(iter(spec.submodule_search_locations))) / inside
+def _columns(
+    path: str, paths: Sequence[str], found: Sequence[Found], notes: Sequence[str]
+) -> Files:
+    """The files as columns, with a note where all images of more than 8 bits are dark."""
+    heights, widths, peaks, digests = zip(*found, strict=True)
+    deep = [peak for peak in peaks if peak is not None]
+    if deep and max(deep) < _DARK:
+        notes = [
+            *notes,
+            f"{path}: no sample of {len(deep):,} images of 16 bits is above {max(deep):.3f} of "
+            "white; if fewer bits are used, scale them, or give TIFF files their MaxSampleValue",
+        ]
+    files = Files.of(paths, heights, widths, b"".join(digests))
+    return dataclasses.replace(files, notes=tuple(notes))

@@ -4,12 +4,13 @@ Samples are those that a file stores: not turned by its orientation, and no prof
 applied.  White is the largest value that the file's number of bits has.
 """
 
+import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,31 +21,54 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import UserError
 from pipeline.sources import pixels, tiff
-from pipeline.sources.files import Files, ImageFile, Inspected, find_files, read_unchanged, walk
+from pipeline.sources.cache import Inspected
+from pipeline.sources.files import (
+    Files,
+    ImageFile,
+    Kept,
+    Reader,
+    check_files,
+    decoded,
+    find_files,
+    walk,
+)
 from pipeline.sources.slabs import in_one_line
 from pipeline.sources.tiling import pick
 
 FORMATS = ("PNG", "JPEG", "TIFF")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+# Seconds to decode a sample, measured on colours, of TIFF with LZW; grey takes a third to a half,
+# and uncompressed TIFF next to nothing.
+_SECONDS = {".png": 17e-9, ".jpg": 6e-9, ".jpeg": 6e-9, ".tif": 20e-9, ".tiff": 20e-9}
 # What Pillow warns of, such as a large image, is read right or refused: no user has to see it.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _PNG = b"\x89PNG\r\n\x1a\n"
 # How far apart, and where, the columns and rows of the seven passes of an interlaced PNG lie.
 _PASSES = ((8, 0, 8, 0), (8, 4, 8, 0), (4, 0, 8, 4), (4, 2, 4, 0), (2, 0, 4, 2), (2, 1, 2, 0),
            (1, 0, 2, 1))  # fmt: skip
+# A marker of JPEG is 0xFF and a byte; bytes of coded data, restarts and fillings are left out here.
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+_END = 0xD9
 
 
 def inspect(*, path: str, recursive: bool = False) -> Files:
-    """Find the files of `path` and read each once: size, content hash, and that it decodes.
+    """Find the files of `path`: the size of each by its head, and the hash of its content.
 
     `recursive` searches the folders inside a folder too.
 
     Raises
     ------
     ValueError
-        For no files, or a file that is unreadable, truncated, or of an unsupported kind.
+        For no files, or a file that is unreadable, of an unsupported kind, or broken as far as its
+        head says.
     """
-    return find_files(path, SUFFIXES, _inspected, recursive=recursive)
+    return find_files(READER, path, recursive=recursive)
+
+
+def check(
+    observe: Callable[[int, int], None], *, path: str, recursive: bool = False
+) -> tuple[int, list[str]]:
+    """Decode every file, as `check_files` does."""
+    return check_files(READER, path, observe, recursive=recursive)
 
 
 def tiles(files: Files, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -53,7 +77,7 @@ def tiles(files: Files, block_size: int, numbers: NDArray[np.int64]) -> NDArray[
     Raises
     ------
     ValueError
-        For a file that can no longer be read or has changed since the sweep was planned.
+        For a file that is broken, can no longer be read or has changed since the sweep was planned.
     """
     blocks = np.empty((len(numbers), block_size, block_size))
     for file, wanted, place in walk(files, block_size, numbers):
@@ -83,17 +107,72 @@ def decoding(path: Path, content: bytes, formats: tuple[str, ...]) -> Iterator[A
         raise ValueError(f"{path} is a broken image: {in_one_line(error)}") from error
 
 
-def _inspected(path: Path, content: bytes) -> Inspected:
+# More files than a worker has threads: each thread walks its own unit's files.
+@partial(Kept, files=64)
+def _luma(file: ImageFile) -> tuple[NDArray[Any], float]:
+    """A file's samples and the value of white; as they are stored, an eighth of float64."""
+    return decoded(READER, file)
+
+
+def segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """The segments of a JPEG up to its end: each marker, where it starts, and where it ends.
+
+    A scan's coded data belong to no segment: in these a byte 0xFF is followed by 0, or restarts.
+    """
+    at = 2
+    while found := _MARKER.search(content, at):
+        start, marker = found.start(), content[found.start() + 1]
+        at = (
+            start + 2
+            if marker == _END
+            else start + 2 + int.from_bytes(content[start + 2 : start + 4])
+        )
+        yield marker, start, at
+        if marker == _END:
+            return
+
+
+def check_end(path: Path, content: bytes) -> set[int]:
+    """The markers of a JPEG, which is refused as truncated if the last one is not that of its end.
+
+    Looking takes 0.04 ms for 100 KB, decoding fifty times as long.
+    """
+    markers = {marker for marker, _, _ in segments(content)}
+    if _END not in markers:
+        raise UserError(f"{path} is a broken image: it is truncated")
+    return markers
+
+
+def _head(path: Path, content: bytes) -> Inspected:
+    """Height and width; of an image that only its samples can tell of, these are decoded."""
+    if content.startswith(tiff.MAGIC):
+        height, width, is_told = tiff.head(path, content)
+    else:
+        with decoding(path, content, FORMATS) as image:
+            _check_form(path, image)
+            width, height = image.size
+            if content.startswith(_PNG):
+                is_told = _is_told(path, image, content)
+            else:
+                is_told = True
+                check_end(path, content)
+    if is_told:
+        return Inspected(height, width)
     samples, white = _decode(path, content)
-    height, width = samples.shape
     return Inspected(height, width, float(samples.max()) / white if white > 255 else None)
 
 
-# More files than a worker has threads: each thread walks its own unit's files.
-@lru_cache(maxsize=64)
-def _luma(file: ImageFile) -> tuple[NDArray[Any], float]:
-    """A file's samples and the value of white; as they are stored, an eighth of float64."""
-    return _decode(Path(file.path), read_unchanged(file))
+def _is_told(path: Path, image: Any, content: bytes) -> bool:
+    """Whether the head of a PNG tells all that has to be said of it before a sweep starts."""
+    at = len(_PNG)
+    while at + 8 <= len(content):
+        end = at + 8 + int.from_bytes(content[at : at + 4])
+        if content[at + 4 : at + 8] == b"IDAT" and end > len(content):
+            raise UserError(f"{path} is a broken image: it is truncated")
+        at = end + 4
+    # Of 16 bits not that all samples are dark, of alpha not that some pixels are transparent.
+    bits, kind = content[24:26]
+    return bits < 16 and not kind & 4 and "transparency" not in image.info
 
 
 def _decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
@@ -107,6 +186,9 @@ def _decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
             return _of_png(path, image, content)
         # ITU-R BT.601 luma, as JPEG has it, rounded to 8 bits.
         return np.asarray(image.convert("L")), 255.0
+
+
+READER = Reader("images", _SECONDS, _head, _decode)
 
 
 def _check_form(path: Path, image: Any) -> None:

@@ -7,9 +7,9 @@ the file says.
 """
 
 import importlib
-import re
 import tempfile
-from functools import lru_cache
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,31 @@ from numpy.typing import NDArray
 
 import asm_core
 from pipeline.sources import images
-from pipeline.sources.files import Files, ImageFile, Inspected, find_files, read_unchanged, walk
+from pipeline.sources.cache import Inspected
+from pipeline.sources.files import (
+    Files,
+    ImageFile,
+    Kept,
+    Reader,
+    check_files,
+    decoded,
+    find_files,
+    walk,
+)
 
 SIZE = 8
-SUFFIXES = (".jpg", ".jpeg")
+# Seconds to decode a sample, most of it to make an array of jpeglib's coefficients, colours too.
+_SECONDS = {".jpg": 18e-9, ".jpeg": 18e-9}
 # A block of 8-bit samples has coefficients up to 1024, and rounding adds up to half an entry of the
 # table.  Twice that is allowed, since some encoders overshoot white on purpose.
 _LARGEST = 2048
-# A marker is 0xFF and a byte; the bytes of coded data, restarts and fillings are left out here.
-_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")
+# Markers that begin a frame, and those of frames in Huffman code.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
 
 
 def inspect(*, path: str, recursive: bool = False) -> Files:
-    """Find the files of `path` and read each once: size, content hash, and that it has luma.
+    """Find the files of `path`: the size of each and that it has luma, by its head, and its hash.
 
     `recursive` searches the folders inside a folder too.
 
@@ -38,10 +50,18 @@ def inspect(*, path: str, recursive: bool = False) -> Files:
     ------
     ValueError
         Where jpeglib is not installed; for no files, or a file that is unreadable, truncated, not
-        a JPEG of 8 bits, or whose first component is not luma.
+        a JPEG of 8 bits in Huffman code, or whose first component is not luma.
     """
     _library()
-    return find_files(path, SUFFIXES, _inspected, recursive=recursive)
+    return find_files(READER, path, recursive=recursive)
+
+
+def check(
+    observe: Callable[[int, int], None], *, path: str, recursive: bool = False
+) -> tuple[int, list[str]]:
+    """Decode every file, as `check_files` does."""
+    _library()
+    return check_files(READER, path, observe, recursive=recursive)
 
 
 def coefficients(files: Files, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -53,7 +73,7 @@ def coefficients(files: Files, block_size: int, numbers: NDArray[np.int64]) -> N
     Raises
     ------
     ValueError
-        For a file that can no longer be read or has changed since the sweep was planned.
+        For a file that is broken, can no longer be read or has changed since the sweep was planned.
     """
     dequantised = np.empty((len(numbers), SIZE, SIZE))
     for file, wanted, place in walk(files, block_size, numbers):
@@ -62,20 +82,15 @@ def coefficients(files: Files, block_size: int, numbers: NDArray[np.int64]) -> N
     return asm_core.from_grey_levels(dequantised)
 
 
-def _inspected(path: Path, content: bytes) -> Inspected:
-    """Height and width of a file whose luma can be read."""
-    # Pillow first: libjpeg, in jpeglib, silently fills the rest of a truncated file with grey.
+def _head(path: Path, content: bytes) -> Inspected:
+    """Height and width of a file that says that it has luma, and has an end."""
     with images.decoding(path, content, ("JPEG",)) as image:
-        image.load()
         width, height = image.size
         info, components = image.info, image.layer
     _check_luma(path, info, components)
-    quantised, table = _read(path, content)
-    if np.any(np.abs(quantised * table.astype(np.int32)) > _LARGEST + table):
-        raise ValueError(
-            f"{path} is damaged: it has coefficients that no image of 8 bits has; restore it from "
-            "a copy, or remove it"
-        )
+    markers = images.check_end(path, content)
+    if not markers & _FRAMES <= _HUFFMAN:
+        raise _refusal(path, "")
     return Inspected(height, width)
 
 
@@ -103,17 +118,40 @@ def _check_luma(
 
 
 # Half as many files as `images` keeps, since coefficients take twice the memory of samples.
-@lru_cache(maxsize=32)
+@partial(Kept, files=32)
 def _quantised(file: ImageFile) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
     """Coefficients [u, v] of a file's whole blocks, (blocks, 8, 8), and their table, (8, 8)."""
-    luma, table = _read(Path(file.path), read_unchanged(file))
+    luma, table = decoded(READER, file)
     # Beyond the edge of the image, blocks have samples that the encoder invented.
     whole = luma[: file.height // SIZE, : file.width // SIZE]
     return whole.reshape(-1, SIZE, SIZE), table
 
 
-def _read(path: Path, content: bytes) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+def _decode(path: Path, content: bytes) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
     """Luma coefficients (rows, columns, u, v) of all blocks, and their table (u, v)."""
+    # Pillow first: libjpeg, in jpeglib, silently fills what a damaged file lacks with grey.  It
+    # reads all of the coded data for a picture of an eighth too, in a fifth of jpeglib's time.
+    with images.decoding(path, content, ("JPEG",)) as image:
+        down, across = image.height // SIZE, image.width // SIZE
+        image.draft("L", (across, down))
+        image.load()
+    quantised, table = _read(path, content)
+    # The largest of each coefficient: arrays of the size of all took two thirds of jpeglib's time.
+    largest = np.maximum(quantised.max((0, 1)).astype(int), -quantised.min((0, 1)).astype(int))
+    is_short = quantised.shape[0] < down or quantised.shape[1] < across
+    if is_short or np.any(largest * table > _LARGEST + table.astype(int)):
+        raise ValueError(
+            f"{path} is damaged: it has coefficients that no image of 8 bits has; restore it from "
+            "a copy, or remove it"
+        )
+    return quantised, table
+
+
+READER = Reader("jpeg", _SECONDS, _head, _decode)
+
+
+def _read(path: Path, content: bytes) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    """The coefficients and their table, as jpeglib reads them."""
     jpeglib = _library()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -122,26 +160,24 @@ def _read(path: Path, content: bytes) -> tuple[NDArray[np.int16], NDArray[np.uin
             image = jpeglib.read_dct(copy)
             return image.Y, image.get_component_qt(0)
     except OSError as error:
-        said = error.strerror or "it takes 8 bits a sample in Huffman code only"
-        raise ValueError(
-            f"{path} cannot be read by jpeglib: {said}; remove it, or use source images"
-        ) from error
+        raise _refusal(path, error.strerror or "") from error
+
+
+def _refusal(path: Path, said: str) -> ValueError:
+    said = said or "it takes 8 bits a sample in Huffman code only"
+    return ValueError(f"{path} cannot be read by jpeglib: {said}; remove it, or use source images")
 
 
 def _without_metadata(content: bytes) -> bytes:
     """A JPEG without its comments and application data."""
     # jpeglib 1.0.2 keeps these in global variables that all threads share, in a buffer sized by
     # those before the first empty one: an empty comment at the front crashes the process.
-    kept, at = [content[:2]], 2
-    while found := _MARKER.search(content, at):
-        start, marker = found.start(), content[found.start() + 1]
-        if marker == 0xD9:
-            break
-        after = start + 2 + int.from_bytes(content[start + 2 : start + 4])
+    pieces, at = [content[:2]], 2
+    for marker, start, after in images.segments(content):
         metadata = 0xE0 <= marker <= 0xEF or marker == 0xFE
-        kept.append(content[at : start if metadata else after])
+        pieces.append(content[at : start if metadata else after])
         at = after
-    return b"".join((*kept, content[at:]))
+    return b"".join((*pieces, content[at:]))
 
 
 def _library() -> Any:

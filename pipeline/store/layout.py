@@ -47,6 +47,7 @@ from pipeline.plan.axes import (
     shape,
 )
 from pipeline.plan.identity import Identity
+from pipeline.store.inline import write
 from pipeline.store.location import Location
 
 # With bits shuffled blosc-lz4 writes 1.9 GB/s and halves the size of mask accuracies; with bytes
@@ -285,7 +286,7 @@ def write_values(
     region = (*(span(at[axis]) for axis in METRICS[metric].axes),
               slice(start, start + values.shape[-1]))  # fmt: skip
     if all(isinstance(place, slice) for place in region):
-        array[region] = values[None, None]
+        write(array, region, values[None, None])
     else:
         array.oindex[region] = values[None, None]
 

@@ -22,6 +22,7 @@ from zarr.codecs import Crc32cCodec
 from asm_core.moments import MOMENTS
 from pipeline.plan.axes import BATCHES, CELL, METRICS, UNIT, Labels, ledger_curve
 from pipeline.store import layout
+from pipeline.store.inline import write
 from pipeline.store.location import Location
 
 Rows = NDArray[np.float64]
@@ -67,7 +68,7 @@ def write_row(journal: Any, cell: tuple[int, int], number: int, row: dict[str, R
     `journal` is the array `journal/rows`; `row` has each array of the ledger, by name in the order
     of `names`.
     """
-    journal[(*cell, number)] = np.concatenate([values.ravel() for values in row.values()])
+    write(journal, (*cell, number), np.concatenate([values.ravel() for values in row.values()]))
 
 
 def names(root: Any) -> tuple[str, ...]:
@@ -82,9 +83,11 @@ def is_open(root: Any) -> bool:
 
 def pack(root: Any, location: Location) -> None:
     """Move every row of the journal into the arrays of the ledger."""
-    if not is_open(root):
+    try:
+        journal = root[_JOURNAL]
+    except KeyError:
+        # No round is being run, or one died when it had packed all rows and removed these.
         return
-    journal = root[_JOURNAL]
     for cell, numbers, rows in _pending(root, location):
         # The error's rows come last: they say that a unit is complete.
         for name in sorted(rows, key="error".__eq__):

@@ -6,7 +6,7 @@ import numpy as np
 
 from asm_core import Measures
 from asm_core.batches import sums_by_batch
-from asm_core.moments import moments_of
+from asm_core.moments import moments_of_each
 from pipeline.plan.axes import BATCHES, METRICS, Labels
 from pipeline.plan.grid import Unit
 from pipeline.plan.identity import positions
@@ -52,13 +52,14 @@ class UnitWriter:
         for labels, measures in parts:
             cell: Labels = {**labels, "source": [unit.source], "block_size": [unit.block_size]}
             at = positions(self._labels, cell)
-            for name, metric in METRICS.items():
-                values = getattr(measures, name)
+            metrics = {name: getattr(measures, name) for name in METRICS}
+            moments = moments_of_each(list(metrics.values()))
+            for (name, values), summed in zip(metrics.items(), moments, strict=True):
                 if unit.start < stop:
                     first = values[..., : stop - unit.start]
                     layout.write_values(self._arrays[name], name, at, unit.start, first)
-                points = np.ix_(*(at[axis] for axis in metric.curve))
-                row[name][points] = moments_of(values)
+                points = np.ix_(*(at[axis] for axis in METRICS[name].curve))
+                row[name][points] = summed
                 if name == "error" and tiles.ends:
                     batch = tiles.batch_of(unit.start, unit.trials)
                     row[BATCHES][points] = sums_by_batch(values, batch)

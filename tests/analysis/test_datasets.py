@@ -4,6 +4,7 @@ import math
 import warnings
 from fractions import Fraction
 
+import dask.array as da
 import numpy as np
 import pytest
 import scipy.stats
@@ -11,6 +12,7 @@ import xarray as xr
 from helpers.oracles import interval_by_hall
 
 from pipeline import UserError, open_results, summarize, sweep
+from pipeline.analysis import curves
 from pipeline.analysis.datasets import compare, ratio_trials
 from pipeline.plan.axes import NAMES
 
@@ -226,3 +228,64 @@ def test_a_copy_of_results_has_no_ledger_and_is_not_called_damaged(tmp_path):
         UserError, match="has no ledger, as a copy that xarray wrote: use the store"
     ):
         summarize(copy)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """A dataset of two algorithms in chunks of 7 trials, and which chunks of it were read."""
+    monkeypatch.setattr(curves, "_VALUES_AT_ONCE", 2 * 3 * 16)
+    numbers, read = np.random.default_rng(1).random((2, 3, 40), np.float32), []
+    numbers[0, 1, 5] = np.nan
+
+    def reading(block, block_info=None):
+        read.append(block_info[0]["array-location"][-1])
+        return block
+
+    def failing(block):
+        raise AssertionError("this variable is not needed")
+
+    lazy = da.from_array(numbers, chunks=(2, 3, 7))
+    axes = ("algorithm", "freq", "trial")
+    dataset = xr.Dataset(
+        {
+            "error": (axes, lazy.map_blocks(reading, dtype=np.float32)),
+            "other": (axes, lazy.map_blocks(failing, dtype=np.float32)),
+        },
+        {"algorithm": ["apx", "asm"], "freq": [0, 3, 6], "trial": np.arange(40)},
+    )
+    return dataset, numbers.astype(np.float64), read
+
+
+CHUNKS = [(start, min(start + 7, 40)) for start in range(0, 40, 7)]
+
+
+def test_each_chunk_of_the_errors_is_read_once_and_nothing_else_is(counted):
+    dataset, numbers, read = counted
+    read.clear()
+    summary = summarize(dataset)
+    assert sorted(read) == CHUNKS
+    np.testing.assert_allclose(summary.mean_error, np.nanmean(numbers, axis=-1), rtol=1e-14)
+    assert summary.measured.values.tolist() == (~np.isnan(numbers)).sum(axis=-1).tolist()
+
+
+def test_a_comparison_reads_each_chunk_once_for_both_sides(counted):
+    dataset, numbers, read = counted
+    read.clear()
+    compared = compare(dataset, "algorithm", "asm", "apx")
+    assert sorted(read) == CHUNKS
+    differences = numbers[1] - numbers[0]
+    np.testing.assert_allclose(compared.mean_error, np.nanmean(differences, axis=-1), rtol=1e-13)
+    assert compared.measured.values.tolist() == [40, 39, 40]
+
+
+@pytest.mark.parametrize("part", [slice(3, 38), slice(7, 14), slice(None, None, 3), slice(0, 0)])
+def test_chunks_that_are_cut_are_summed_up_like_whole_ones(counted, part):
+    dataset, numbers, _ = counted
+    summary = summarize(dataset.isel(trial=part))
+    for chunks in ({"trial": 5}, {"trial": -1}, None):
+        chosen = dataset[["error"]].isel(trial=part)
+        other = summarize(chosen.compute() if chunks is None else chosen.chunk(chunks))
+        assert other.mean_error.to_numpy().tobytes() == summary.mean_error.to_numpy().tobytes()
+    if numbers[..., part].size:
+        expected = np.nanmean(numbers[..., part], axis=-1)
+        np.testing.assert_allclose(summary.mean_error, expected, rtol=1e-14)

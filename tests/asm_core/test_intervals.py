@@ -1,12 +1,13 @@
 """Intervals of a mean: by formulas of the references, at the edges, and by how often they hold."""
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.stats
 from helpers.oracles import interval_by_hall
 
 import asm_core
-from asm_core.intervals import mean_interval, reach
+from asm_core.intervals import mean_interval, reach, student_quantile
 from asm_core.sources import autoregressive
 
 
@@ -81,3 +82,17 @@ def test_errors_that_are_mostly_0_have_an_interval_that_holds_where_student_s_do
     assert low.min() >= 0
     half = scipy.stats.t.ppf(0.975, trials - 1) * scipy.stats.sem(errors, axis=1)
     assert np.mean(abs(errors.mean(axis=1) - truth) <= half) < 0.9
+
+
+def test_the_quantile_of_student_s_t_is_that_of_its_integral():
+    freedom = np.array([1.0, 1.5, 7.0, 899.0, 900.0, 999.0, 12345.6, 1e6, 1e12])
+    with mpmath.workdps(40):
+        for nu, quantile in zip(freedom, student_quantile(freedom), strict=True):
+            tail = nu / (nu + mpmath.mpf(quantile) ** 2)
+            beyond = mpmath.betainc(nu / 2, mpmath.mpf("0.5"), 0, tail, regularized=True) / 2
+            # The density at the quantile, by which a difference of probabilities is one of t.
+            density = (1 + mpmath.mpf(quantile) ** 2 / nu) ** (-(nu + 1) / 2) / (
+                mpmath.sqrt(nu) * mpmath.beta(nu / 2, mpmath.mpf("0.5"))
+            )
+            assert abs(beyond - mpmath.mpf("0.025")) / density < 3e-15 * quantile
+    assert np.isnan(student_quantile(np.array([np.nan, 3.0]))).tolist() == [True, False]

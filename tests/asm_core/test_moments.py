@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asm_core.moments import MOMENTS, RESULTS, add_moments, moments_of
+from asm_core.moments import MOMENTS, RESULTS, add_moments, moments_of, moments_of_each
 
 values_of_any_size = st.lists(
     st.one_of(
@@ -134,3 +134,19 @@ def test_values_that_are_all_equal_have_no_spread():
     assert np.array_equal(found["mean"], values)
     assert (found["M2"] == 0).all()
     assert (found["M3"] == 0).all()
+
+
+def test_moments_of_several_arrays_are_those_of_each():
+    random = np.random.default_rng(0)
+    arrays = [random.random(shape, np.float32) for shape in [(2, 3, 17), (3, 17), (0, 17), (17,)]]
+    arrays[1][0] = np.nan
+    together = moments_of_each(arrays)
+    assert [each.shape for each in together] == [
+        (*values.shape[:-1], len(MOMENTS)) for values in arrays
+    ]
+    for values, each in zip(arrays, together, strict=True):
+        for place in np.ndindex(values.shape[:-1]):
+            row, known = named(each[place]), values[place][~np.isnan(values[place])]
+            assert row["count"] == len(known)
+            if len(known):
+                assert [row[name] for name in RESULTS] == exact(known)

@@ -1,6 +1,8 @@
 """The source of image files, and all of its tiles."""
 
-from pipeline.sources import kinds
+from pipeline.sources import images, jpeg, kinds
+
+READER_OF = {"images": images.READER, "jpeg": jpeg.READER}
 
 
 def resolve(path, *sizes, **parameters):

@@ -282,11 +282,18 @@ def test_an_impossible_combination_is_refused_with_the_remedy(arguments, message
 def test_units_are_as_large_as_asked_for_and_no_larger_than_fits():
     assert plan("unit_trials=4194304").unit_trials == 4194304
     assert plan("unit_trials=1e9").unit_trials == 4194304
-    many = plan("selection=triangle,square,zigzag,energy", "freqs=0..63", "algorithm=asm,apx")
-    assert many.unit_trials == 131072
-    more = plan("selection=triangle,square,zigzag,energy", "freqs=0..255", "algorithm=asm,apx")
-    assert more.unit_trials == 32768
-    assert more.unit_bytes == 4 * 4 * 256 * 2 * 32768
+    many = ["selection=triangle,square,zigzag,energy", "freqs=0..255", "algorithm=asm,apx"]
+    asked = plan(*many, "unit_trials=1e6")
+    assert asked.unit_trials == 32768
+    assert asked.unit_bytes == 4 * 4 * 256 * 2 * 32768 == 1 << 28
+
+
+def test_where_no_size_of_units_is_asked_for_they_are_of_32_mib_at_most():
+    assert plan().unit_trials == 131072
+    assert plan("freqs=0..63").unit_bytes == 1 << 25
+    many = plan("selection=triangle,square,zigzag,energy", "freqs=0..255", "algorithm=asm,apx")
+    assert many.unit_trials == 4096
+    assert many.unit_bytes == 1 << 25
 
 
 def test_more_trials_than_blocks_are_refused():

@@ -122,7 +122,7 @@ def test_the_count_depends_on_neither_unit_size_nor_threads_nor_what_is_kept(tmp
 
 
 def test_a_round_that_was_cut_short_is_completed_before_the_next_is_decided(tmp_path):
-    arguments = ["precision=1e-3", "trials=1e6", "freqs=0..3", "unit_trials=1000"]
+    arguments = ["precision=1e-3", "trials=1e6", "freqs=0..3", "unit_trials=250"]
     whole = sweep([*arguments, f"out={tmp_path}/whole.zarr"])
     done = []
 

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import dask
+import distributed
 import pytest
 from distributed import Client, LocalCluster
 from helpers.sweeps import assert_same, counted
@@ -78,8 +79,8 @@ def test_a_caller_s_client_is_used_left_open_and_gives_the_same_bits(tmp_path, c
     own = sweep([*arguments, f"out={tmp_path}/a.zarr"])
     with monkeypatch.context() as patch:
         # None but the caller's.
-        patch.setattr(cluster, "LocalCluster", lambda **options: 1 / 0)
-        patch.setattr(cluster, "Client", lambda *arguments, **options: 1 / 0)
+        patch.setattr(distributed, "LocalCluster", lambda **options: 1 / 0)
+        patch.setattr(distributed, "Client", lambda *arguments, **options: 1 / 0)
         assert_same(own, sweep([*arguments, f"out={tmp_path}/b.zarr"], client=client))
         # Again, for more trials.
         more = sweep([*arguments[:4], "trials=400", f"out={tmp_path}/b.zarr"], client=client)

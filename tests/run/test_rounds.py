@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import oracles
 from helpers.stores import listed
-from helpers.sweeps import assert_same, counted, open_store
+from helpers.sweeps import LONG, Striking, assert_same, counted, execute, open_store
 
 import asm_core
 from asm_core.sources import uniform
@@ -202,3 +202,44 @@ def test_tables_need_no_xarray(verb, elsewhere):
     command = [sys.executable, "-c", code, verb]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_sweep_with_nothing_to_do_imports_neither_distributed_nor_scipy(elsewhere):
+    words = ["sweep", "trials=1000", "results=there"]
+    code = (
+        "import sys; from pipeline.cli.main import main; main(sys.argv[1:]);"
+        "print([m for m in ('distributed', 'scipy.special') if m in sys.modules])"
+    )
+    printed = []
+    for _ in range(2):
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        printed.append(done.stdout.splitlines()[-1])
+    assert printed == ["['distributed']", "[]"]
+
+
+def test_after_an_error_units_in_flight_are_completed_before_the_journal_is_removed(tmp_path):
+    def strike():
+        raise RuntimeError("no more")
+
+    path = tmp_path / "s.zarr"
+    with pytest.raises(RuntimeError, match="no more"):
+        execute([*LONG, f"out={path}"], Striking(strike))
+    assert not (path / "journal").exists()
+    store = open_store(path)
+    # Every chunk that was written is one of a unit that the ledger lists.
+    written = {int(chunk.name) for chunk in (path / "regret").glob("c/0/0/0/0/0/*")}
+    assert written == set(np.flatnonzero(store.counts().max(axis=(0, 1, 3, 4, 5, 6))).tolist())
+    assert 5 <= len(written) < 200
+
+
+def test_a_journal_that_was_removed_in_part_is_no_damage(tmp_path):
+    words = ["trials=100", "unit_trials=50", f"out={tmp_path}/s.zarr"]
+    sweep(words)
+    store = open_store(tmp_path / "s.zarr")
+    store.open_journal("{}")
+    (tmp_path / "s.zarr" / "journal" / "rows" / "zarr.json").unlink()
+    (tmp_path / "s.zarr" / "journal" / "rows" / "c.0.0.1.0").write_bytes(b"late")
+    again = sweep([*words[1:], "trials=150"])
+    assert again.sizes["trial"] == 150
+    assert not again.error.isnull().any()

@@ -1,7 +1,5 @@
 """Some of the tiles of stored sources: spread samples, measured unit by unit."""
 
-from functools import lru_cache
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,7 +15,7 @@ from pipeline.audit.verify import verify
 from pipeline.cli.main import main
 from pipeline.run import rounds, worker
 from pipeline.show import figures
-from pipeline.sources import images, kinds
+from pipeline.sources import files, images, kinds
 from pipeline.store import layout
 
 COUNT = 3 * 4 + 2 * 5 + 6 * 6 + 1
@@ -97,10 +95,13 @@ def test_a_unit_of_a_sample_decodes_each_file_once(source, monkeypatch):
     plan, decoded = plan_of(*source, "trials=50"), []
     monkeypatch.setattr(worker, "_SAMPLES_PER_BATCH", 1)
     monkeypatch.setattr(worker, "_FEWEST_PER_BATCH", 4)
-    original = images._decode
-    monkeypatch.setattr(images, "_decode", lambda *args: decoded.append(args[0]) or original(*args))
+
+    def decode(file):
+        decoded.append(file.path)
+        return files.decoded(images.READER, file)
+
     # One file is kept at a time, as where there are thousands.
-    monkeypatch.setattr(images, "_luma", lru_cache(maxsize=1)(images._luma.__wrapped__))
+    monkeypatch.setattr(images, "_luma", files.Kept(decode, files=1))
     [unit] = plan.grid.units()
     worker.measure_unit(plan, unit)
     assert len(decoded) == len(set(decoded)) > 2

@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline import sweep
 from pipeline.errors import UnitError
 from pipeline.plan.grid import Missing
-from pipeline.run import rounds, worker
+from pipeline.run import rounds, tasks, worker
 from pipeline.sources import kinds
 from pipeline.store import lock
 
@@ -57,10 +57,10 @@ def tasks_of(*arguments, monkeypatch):
 
     def map_units(client, task, missings, *others):
         handed.extend(pickle.dumps((task, missing)) for missing in missings)
-        return iter(())
+        yield from ()
 
     with monkeypatch.context() as patch:
-        patch.setattr(rounds, "map_units", map_units)
+        patch.setattr(tasks, "map_units", map_units)
         execute(arguments, rounds.SilentObserver())
     return handed
 

@@ -135,7 +135,7 @@ def test_coefficients_that_no_image_has_are_damage(tmp_path):
     image.Y[2, 3, 1, 0] = 600
     image.write_dct(str(path))
     with pytest.raises(UserError, match=r"a\.jpg is damaged: it has coefficients that no image"):
-        resolve(path)
+        draw(resolve(path))
 
 
 def test_flipped_bytes_are_read_or_refused_but_never_a_crash(tmp_path, flipped):

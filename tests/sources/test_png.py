@@ -199,6 +199,6 @@ def test_a_colour_that_is_not_in_the_palette_is_refused(tmp_path, bits):
     with pytest.raises(
         UserError, match=rf"broken image: it has colour {stored.max()} of a .* of 1"
     ):
-        resolve(path, 2)
+        draw(resolve(path, 2), 2)
     write(path, 0 * stored, bits, PALETTE, chunks=[entries])
     assert (read(path) == read(path)[0, 0]).all()

@@ -132,7 +132,7 @@ def test_a_strip_that_is_shorter_than_the_image_is_damage(tmp_path, compression)
         path.write_bytes(content)
         if compression != "tiff_lzw" or less > 2:
             with pytest.raises(UserError, match=r"a\.tif is a broken image: "):
-                resolve(path)
+                draw(resolve(path))
 
 
 @pytest.mark.parametrize("compression", ["tiff_ccitt", "group3", "group4"])

@@ -1,5 +1,8 @@
 """Sources that the system does not let anybody read: neither missing, nor broken, nor another."""
 
+import os
+import time
+
 import numpy as np
 import pytest
 from helpers.arrays import save
@@ -34,6 +37,20 @@ def test_an_image_without_access_is_refused_as_such(tmp_path):
         [(code, _, said)] = run(plan("images", tmp_path))
     assert code == 2
     assert_refused(said, "Permission denied: ask its owner for access", file)
+
+
+@pytest.mark.parametrize("place", ["cache", "cache/inner"])
+def test_a_cache_without_access_is_done_without(tmp_path, monkeypatch, place):
+    (tmp_path / "cache" / "inner").mkdir(parents=True)
+    monkeypatch.setenv("ASM_SWEEP_CACHE_DIR", str(tmp_path / "cache" / "inner"))
+    file = image(tmp_path, "a.png")
+    os.utime(file, (0, 0))
+    # Change times cannot be set: what was written just now would not be kept anyway.
+    time.sleep(2.1)
+    with forbidden(tmp_path / place):
+        [(code, _, said)] = run(plan("images", file))
+    assert (code, said) == (0, "")
+    assert not list((tmp_path / "cache" / "inner").iterdir())
 
 
 @pytest.mark.parametrize("inside", ["", "zarr.json", "c/0", "c/0/0/0"])

@@ -1,4 +1,6 @@
-"""How often the 95 % interval holds the mean: `python benchmarks/coverage.py [FOLDER] [TRIALS]`.
+"""How often the 95 % interval holds the mean of drawn blocks, and writes it down.
+
+`python benchmarks/coverage_drawn.py [FOLDER] [TRIALS]`.
 
 Every drawn source in conf/source, max pooling and ReLU, ASM and APX, 8 x 8 blocks, n = 6 and 13, at
 200, 1,000 and 10,000 trials.  The page goes to FOLDER/COVERAGE.md (results), from TRIALS blocks of
@@ -140,7 +142,7 @@ def main():
     page = "\n\n".join(
         [
             "# How often the 95 % interval holds",
-            "`python benchmarks/coverage.py` prints and writes this page.",
+            "`python benchmarks/coverage_drawn.py` prints and writes this page.",
             PREFACE.format(trials=trials, own=own, most=COUNTS[-1]),
             summary(found, trials),
             "## Where it ends to hold",
