@@ -8,7 +8,6 @@ import io
 import itertools
 import os
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import jpeglib
 import numpy as np
 from PIL import Image
+from timing import folder as scratch
 from timing import once, process, table
 
 from asm_core import Operation, empty_measures, measure_into
@@ -173,7 +173,7 @@ def of_planning(folder, photographs, small):
 
 def pages(photographs=2000, small=100_000):
     """Paragraphs for the page."""
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=".") as path:
+    with scratch() as path:
         folder = Path(path)
         planned = of_planning(folder, photographs, small)
         measured = of_units(folder)

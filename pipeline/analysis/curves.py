@@ -6,7 +6,8 @@ and Dask's arrays takes 0.4 s, a fifth of a small sweep.
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +25,9 @@ from pipeline.plan.tiles import TilesBySource, counted
 from pipeline.store.damage import naming_damage
 from pipeline.store.store import Store
 
-# How many values are read at a time where trials are needed, not the ledger: 32 MiB of float32, as
-# much as a unit has.
+# How many values are read at a time where trials are needed, not the ledger: 16 MiB of float32, a
+# chunk of two algorithms at 15 frequencies.  With twice as many, summing up 10^7 trials took 100
+# MiB more.
 _VALUES_AT_ONCE = 1 << 22
 
 Array = NDArray[np.float64]
@@ -180,19 +182,23 @@ def _sums(store: Store, rows: Array, at: dict[str, list[int]], trials: int) -> A
     return found
 
 
-def pieces(start: int, stop: int, points: int) -> Iterator[tuple[int, int]]:
+def pieces(
+    start: int, stop: int, points: int, ends: Sequence[int] = ()
+) -> Iterator[tuple[int, int]]:
     """Cut trials start .. stop - 1 into spans (first, until), each small enough to read at once.
 
-    `points` is how many values each trial has.
+    `points` is how many values each trial has; `ends` those of chunks, which are not cut where they
+    are small enough.
     """
-    step = most_trials(points)
-    for first in range(start, stop, step):
-        yield first, min(first + step, stop)
-
-
-def most_trials(points: int) -> int:
-    """How many trials of so many values each are read at once."""
-    return max(1, _VALUES_AT_ONCE // max(points, 1))
+    most = max(1, _VALUES_AT_ONCE // max(points, 1))
+    first = start
+    while first < stop:
+        until = min(first + most, stop)
+        chunks = bisect_right(ends, until)
+        if chunks and ends[chunks - 1] > first:
+            until = ends[chunks - 1]
+        yield first, until
+        first = until
 
 
 def statistics(moments: dict[str, Array], sums: Array | None = None) -> dict[str, NDArray[Any]]:

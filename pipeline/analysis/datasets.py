@@ -1,7 +1,8 @@
 """Opening a store in xarray, and statistics over its trials: Dataset -> Dataset."""
 
+import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import xarray as xr
 from asm_core.batches import add_sums
 from asm_core.moments import MOMENTS, Array, add_moments, moments_of
 from pipeline.analysis import curves
-from pipeline.analysis.curves import Curves, most_trials, of_differences, statistics
+from pipeline.analysis.curves import Curves, of_differences, pieces, statistics
 from pipeline.analysis.neighbours import check_paired, sums_of, with_batches
 from pipeline.plan.axes import BATCH, COST, METRICS, MOMENT, NAMES, TRIAL
 from pipeline.plan.tiles import TilesBySource
@@ -309,23 +310,13 @@ def _moments(
     # Not loaded, which would read a chunk for none of its trials.
     none = values.isel({TRIAL: slice(0, 0)})
     curve = change(none.copy(data=np.empty(none.shape, none.dtype))).sum(TRIAL)
-    parts = [summed(piece) for piece in _pieces(values)]
+    trials = values.sizes[TRIAL]
+    ends = list(itertools.accumulate(values.variable.chunksizes.get(TRIAL, (trials,))))
+    parts = [
+        summed(values.isel({TRIAL: slice(*span)}))
+        for span in pieces(0, trials, values.size // max(trials, 1), ends)
+    ]
     rows = [np.empty((0, *curve.shape, len(MOMENTS))), *(moments for moments, _ in parts)]
     total = xr.DataArray(add_moments(np.concatenate(rows)), curve.coords, (*curve.dims, MOMENT))
     known = [sums for _, sums in parts if sums is not None]
     return total, add_sums(np.array(known)) if known else None
-
-
-def _pieces(values: xr.DataArray) -> Iterator[xr.DataArray]:
-    """Parts of the trials that are small enough to be read at once, whole chunks where they are."""
-    trials = values.sizes[TRIAL]
-    ends = np.cumsum(values.variable.chunksizes.get(TRIAL, (trials,)))
-    points = values.size // max(trials, 1)
-    start = 0
-    while start < trials:
-        fitting = start + most_trials(points)
-        chunks = int(np.searchsorted(ends, fitting, side="right"))
-        whole = int(ends[chunks - 1]) if chunks else 0
-        stop = whole if whole > start else min(fitting, trials)
-        yield values.isel({TRIAL: slice(start, stop)})
-        start = stop

@@ -137,7 +137,7 @@ def _decoded_entries(settings: "Settings") -> dict[str, dict[str, Any]]:
     return {
         name: entry
         for name, entry in settings.source.items()
-        if (kind := kinds.KINDS.get(entry["kind"])) and kind.check
+        if (kind := kinds.KINDS.get(entry["kind"])) and kind.reader
     }
 
 

@@ -9,28 +9,26 @@ the last whole tile are dropped.  Workers read what they draw, and never the who
 
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import stat
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asm_core.validate import MOST_BATCHES, WHOLE
-from pipeline.errors import UnreadableError, cannot, refuse_unreadable
+from pipeline.errors import refuse_unreadable
 from pipeline.sources import cache, packing, pixels
 from pipeline.sources.cache import Found, State
+from pipeline.sources.opening import npy_file, open_unread, stamp_of
 from pipeline.sources.packing import Missing, Packing
-from pipeline.sources.slabs import in_one_line, read_slab, slab_shape, slabs
+from pipeline.sources.slabs import read_slab, slab_shape, slabs
 from pipeline.sources.tiling import groups, pick, strips
 from pipeline.store.location import Location
 
@@ -168,7 +166,7 @@ def inspect(*, path: str) -> StoredArray:
             raise ValueError(
                 f"{path} is not there: give a .npy file, or a Zarr array as a folder or URL"
             )
-    values, stamp = _open(location)
+    values, stamp = open_unread(location)
     _check_form(location, values)
     packed, missing = _packing(location, values)
     array = StoredArray(location, values.shape, values.dtype.str, stamp, slab_shape(values), packed)
@@ -212,55 +210,6 @@ def tiles(array: StoredArray, block_size: int, numbers: NDArray[np.int64]) -> ND
     return blocks
 
 
-def _npy_file(location: Location) -> Path | None:
-    """The .npy file that an array is, None where it is Zarr's."""
-    path = location.folder
-    return None if path is None or path.is_dir() else path
-
-
-def _open(location: Location) -> tuple[Any, str]:
-    """The array at a location, not read yet, and its stamp."""
-    file = _npy_file(location)
-    if file is not None:
-        stamp = _stamp(file)
-        try:
-            # Not numpy.load, which would also return an archive or unpickled objects.  For a
-            # corrupt header numpy warns before it raises.
-            with warnings.catch_warnings(action="ignore"):
-                return np.lib.format.open_memmap(file, mode="r"), stamp
-        except Exception as error:
-            refuse_unreadable(file, error)
-            raise ValueError(
-                f"{file} is not a .npy file of numbers ({in_one_line(error)}): write it with "
-                "numpy.save"
-            ) from error
-    # Here, because zarr takes half a second to import and .npy files do not need it.
-    from pipeline.store.layout import open_array
-
-    values = open_array(location)
-    metadata = json.dumps(values.metadata.to_dict(), default=str, sort_keys=True)
-    content = hashlib.sha256(metadata.encode())
-    if location.folder is not None:
-        for folder, _, names in sorted(os.walk(location.folder, onerror=_unlisted)):
-            for name in sorted(names):
-                content.update(f"{name} {_stamp(Path(folder, name))}".encode())
-    return values, content.hexdigest()
-
-
-def _unlisted(error: OSError) -> None:
-    """Of `os.walk`, which would pass over a folder that it cannot list."""
-    raise UnreadableError(cannot("read", error.filename, error)) from error
-
-
-def _stamp(file: Path) -> str:
-    """Size and time of the last change: they differ after a file was written."""
-    try:
-        status = os.stat(file)
-    except OSError as error:
-        raise UnreadableError(cannot("read", file, error)) from error
-    return f"{status.st_size} {status.st_mtime_ns}"
-
-
 def _check_form(location: Location, values: Any) -> None:
     """Refuse an array that is not of real numbers, or not of images."""
     if values.dtype.kind not in _REAL or values.dtype.itemsize > 8:
@@ -294,10 +243,10 @@ def _packing(location: Location, values: Any) -> tuple[Packing, Missing]:
 
 def _sha256(array: StoredArray, values: Any, missing: Missing) -> str:
     """The digest; that of a file is kept.  A Zarr array may be thousands of files."""
-    file = _npy_file(array.location)
+    file = npy_file(array.location)
     if file is None:
         return _digest(array, values, missing)
-    began, state = time.time(), State.of(os.stat(file))
+    began, state = time.time(), State.of(file)
     [found] = cache.look_up("array", [str(file)], [state])
     if found is None:
         digest = bytes.fromhex(_digest(array, values, missing))
@@ -393,16 +342,16 @@ def _read(array: StoredArray, values: Any, images: slice, rows: slice) -> NDArra
 
 def _open_unchanged(array: StoredArray) -> Any:
     """The array, opened once in a process; refused if it has changed since the plan."""
-    file = _npy_file(array.location)
+    file = npy_file(array.location)
     if file is not None:
         # At every draw: reading beyond the end of a mapped file kills the process.
-        _check_unchanged(array, _stamp(file) == array.stamp)
+        _check_unchanged(array, stamp_of(file) == array.stamp)
     return _open_once(array)
 
 
 @lru_cache(maxsize=16)
 def _open_once(array: StoredArray) -> Any:
-    values, stamp = _open(array.location)
+    values, stamp = open_unread(array.location)
     now = (values.shape, values.dtype.str, stamp)
     _check_unchanged(array, now == (array.shape, array.dtype, array.stamp))
     # Each slice of a memmap is a new memmap, which is slow to make; a plain array has no such cost.

@@ -14,6 +14,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from pipeline.errors import UnreadableError, cannot
+
 # Raised whenever the head of a file is refused that was not before, or tells something else.
 _VERSION = 1
 # Where the cache is, in place of the user's folder for caches; empty for none.
@@ -67,8 +69,12 @@ class State(NamedTuple):
     inode: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Self:
-        """The state that a status tells."""
+    def of(cls, path: str | os.PathLike[str]) -> Self:
+        """The state of a file; an UnreadableError where the system does not tell."""
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise UnreadableError(cannot("read", path, error)) from error
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 

@@ -6,7 +6,6 @@ columns beyond the last whole tile are dropped.
 
 import dataclasses
 import hashlib
-import os
 import threading
 import time
 import warnings
@@ -185,7 +184,7 @@ def find_files(reader: Reader, path: str, *, recursive: bool = False) -> Files:
     """
     paths, notes = finding.find(path, tuple(reader.seconds), recursive)
     began = time.time()
-    states = [State.of(_status(file)) for file in paths]
+    states = [State.of(file) for file in paths]
     known = cache.look_up(reader.kind, paths, states)
     new = [place for place, each in enumerate(known) if each is None]
     try:
@@ -318,13 +317,6 @@ def _ends(files: Files, block_size: int) -> NDArray[np.int64]:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise UnreadableError(cannot("read", path, error)) from error
-
-
-def _status(path: str) -> os.stat_result:
-    try:
-        return os.stat(path)
     except OSError as error:
         raise UnreadableError(cannot("read", path, error)) from error
 

@@ -8,7 +8,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
@@ -27,7 +27,6 @@ from pipeline.sources.files import (
     ImageFile,
     Kept,
     Reader,
-    check_files,
     decoded,
     find_files,
     walk,
@@ -62,13 +61,6 @@ def inspect(*, path: str, recursive: bool = False) -> Files:
         head says.
     """
     return find_files(READER, path, recursive=recursive)
-
-
-def check(
-    observe: Callable[[int, int], None], *, path: str, recursive: bool = False
-) -> tuple[int, list[str]]:
-    """Decode every file, as `check_files` does."""
-    return check_files(READER, path, observe, recursive=recursive)
 
 
 def tiles(files: Files, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -164,12 +156,8 @@ def _head(path: Path, content: bytes) -> Inspected:
 
 def _is_told(path: Path, image: Any, content: bytes) -> bool:
     """Whether the head of a PNG tells all that has to be said of it before a sweep starts."""
-    at = len(_PNG)
-    while at + 8 <= len(content):
-        end = at + 8 + int.from_bytes(content[at : at + 4])
-        if content[at + 4 : at + 8] == b"IDAT" and end > len(content):
-            raise UserError(f"{path} is a broken image: it is truncated")
-        at = end + 4
+    if any(name == b"IDAT" and stop > len(content) for name, _, stop in _spans(content)):
+        raise UserError(f"{path} is a broken image: it is truncated")
     # Of 16 bits not that all samples are dark, of alpha not that some pixels are transparent.
     bits, kind = content[24:26]
     return bits < 16 and not kind & 4 and "transparency" not in image.info
@@ -289,11 +277,19 @@ def _deep_colours(content: bytes) -> NDArray[np.uint16]:
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Names and data of the chunks of a PNG."""
+    for name, start, stop in _spans(content):
+        if start + 4 <= len(content):
+            yield name, content[start:stop]
+
+
+def _spans(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Names of the chunks of a PNG, and where the data of each begin and are said to end."""
     at = len(_PNG)
-    while at + 12 <= len(content):
-        length = int.from_bytes(content[at : at + 4])
-        yield content[at + 4 : at + 8], content[at + 8 : at + 8 + length]
-        at += length + 12
+    while at + 8 <= len(content):
+        stop = at + 8 + int.from_bytes(content[at : at + 4])
+        yield content[at + 4 : at + 8], at + 8, stop
+        # Behind the data is a checksum.
+        at = stop + 4
 
 
 def _chunk(named: tuple[bytes, bytes]) -> bytes:

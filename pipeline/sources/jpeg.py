@@ -8,7 +8,6 @@ the file says.
 
 import importlib
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from pipeline.sources.files import (
     ImageFile,
     Kept,
     Reader,
-    check_files,
     decoded,
     find_files,
     walk,
@@ -54,14 +52,6 @@ def inspect(*, path: str, recursive: bool = False) -> Files:
     """
     _library()
     return find_files(READER, path, recursive=recursive)
-
-
-def check(
-    observe: Callable[[int, int], None], *, path: str, recursive: bool = False
-) -> tuple[int, list[str]]:
-    """Decode every file, as `check_files` does."""
-    _library()
-    return check_files(READER, path, observe, recursive=recursive)
 
 
 def coefficients(files: Files, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from pipeline.plan.entries import Source, check_kind
 from pipeline.plan.tiles import Tiles, sizes_from_json, sizes_to_json
 from pipeline.sources import arrays, images, jpeg
 from pipeline.sources.arrays import StoredArray
-from pipeline.sources.files import Files
+from pipeline.sources.files import Files, Reader, check_files
 
 Parameters = dict[str, Any]
 
@@ -67,10 +67,10 @@ class Kind:
     `draw(seed, block_size, first, count, **parameters)` gives blocks (count, N, N), or their DCT
     coefficients where the kind is `spectral`.  Kinds that are read from files also have
     `inspect(**parameters)`, which describes what lies at the path as an object of the class
-    `content`; where that does not read all of it, `check(observe, **parameters)` does, and says
-    what is wrong as `files.check_files` does; their `draw` is `draw(content, block_size, numbers)`,
-    of tiles by their numbers in ascending order.  `block_size` is the only size of block that the
-    kind has, None for any; `seconds` is the time to draw one sample on a 2 GHz server core;
+    `content`; their `draw` is `draw(content, block_size, numbers)`, of tiles by their numbers in
+    ascending order; of image files, whose samples are decoded when they are drawn, `reader` says
+    how, for those who decode all of them beforehand.  `block_size` is the only size of block that
+    the kind has, None for any; `seconds` is the time to draw one sample on a 2 GHz server core;
     `ordered` is whether images of one block each are trials, in an order of the user's.
     """
 
@@ -81,7 +81,7 @@ class Kind:
     spectral: bool = False
     block_size: int | None = None
     ordered: bool = False
-    check: Callable[..., tuple[int, list[str]]] | None = None
+    reader: Reader | None = None
 
 
 KINDS = {
@@ -89,10 +89,10 @@ KINDS = {
     "gaussian": Kind(gaussian, seconds=25e-9),
     "upsampled": Kind(upsampled, seconds=13e-9),
     "autoregressive": Kind(autoregressive, seconds=35e-9),
-    "images": Kind(images.tiles, images.inspect, Files, check=images.check),
+    "images": Kind(images.tiles, images.inspect, Files, reader=images.READER),
     "jpeg": Kind(
         jpeg.coefficients, jpeg.inspect, Files, spectral=True, block_size=jpeg.SIZE,
-        check=jpeg.check,
+        reader=jpeg.READER,
     ),
     "array": Kind(arrays.tiles, arrays.inspect, StoredArray, ordered=True),
 }  # fmt: skip
@@ -133,7 +133,7 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[So
 def check(
     name: str, entry: Parameters, observe: Callable[[int, int], None]
 ) -> tuple[int, list[str]]:
-    """Decode every file of an entry of conf/source whose kind has a `check`.
+    """Decode every file of an entry of conf/source whose kind has a `reader`.
 
     Returns
     -------
@@ -145,10 +145,10 @@ def check(
     UserError
         For no files, or where they cannot be listed.
     """
-    decode = KINDS[entry["kind"]].check
-    assert decode is not None
+    reader = KINDS[entry["kind"]].reader
+    assert reader is not None
     try:
-        files, bad = decode(observe, **_parameters(entry))
+        files, bad = check_files(reader, observe=observe, **_parameters(entry))
     except ValueError as error:
         raise UserError(f"source.{name}: {error}") from error
     return files, [f"source.{name}: {each}" for each in bad]

@@ -84,7 +84,7 @@ def test_a_change_is_seen_where_size_and_a_time_stamp_are_the_same(place, photos
 
 def test_kinds_of_sources_do_not_share_what_they_found(place, tmp_path, heads):
     Image.new("CMYK", (8, 8)).save(tmp_path / "a.jpg")
-    states = [State.of(os.stat(tmp_path / "a.jpg"))]
+    states = [State.of(tmp_path / "a.jpg")]
     found = Found(8, 8, None, bytes(32))
     cache.keep("jpeg", [(str(tmp_path / "a.jpg"), states[0], found)], time.time())
     assert cache.look_up("jpeg", [str(tmp_path / "a.jpg")], states) == [found]

@@ -8,7 +8,7 @@ import pytest
 from helpers.arrays import cut, draw, resolve, save, values
 
 from pipeline import UserError
-from pipeline.sources import arrays, slabs
+from pipeline.sources import arrays, opening, slabs
 from pipeline.sources.packing import Packing
 from pipeline.store.location import Location
 
@@ -54,7 +54,7 @@ def test_three_blocks_of_a_file_of_two_terabytes_take_no_time(tmp_path):
     mapped.flush()
     del mapped
     array = arrays.StoredArray(
-        Location(str(path)), shape, "<f8", arrays._stamp(path), (1, 8), Packing("<f8")
+        Location(str(path)), shape, "<f8", opening.stamp_of(path), (1, 8), Packing("<f8")
     )
     drawn = arrays.tiles(array, 8, first + np.arange(3))
     assert np.array_equal(drawn, np.arange(192).reshape(3, 8, 8))
