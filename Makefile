@@ -3,18 +3,23 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?= freqs=0..14
 BENCH ?= results 1e6 1e7
+MACHINES ?=
 
-.PHONY: sweep test test-slow lint claims bench clean
+.PHONY: sweep test test-slow reliability lint claims bench clean
 
 sweep: .venv/.installed
 	@$(BIN)/python -m pipeline sweep $(ARGS)
 
 test: .venv/.tested
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow and not long"
 
 # Clients, workers and schedulers that are killed, stopped, or not what they should be.
 test-slow: .venv/.tested
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow and not long"
+
+# Machines that look for faults, each for a minute: make reliability MACHINES="calls --seconds 600".
+reliability: .venv/.tested
+	PYTHONPATH=tests $(BIN)/python -m reliability $(MACHINES)
 
 lint: .venv/.tested
 	$(BIN)/ruff format --check .

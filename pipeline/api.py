@@ -9,6 +9,7 @@ from distributed import Client
 
 from pipeline.analysis.datasets import compare, open_results, summarize
 from pipeline.config import compose
+from pipeline.errors import count_of
 from pipeline.plan.plan import make_plan
 from pipeline.run import rounds
 from pipeline.show import progress as shown
@@ -76,7 +77,7 @@ def sweep(
             raise
     if outcome.failures:
         raise RuntimeError(
-            f"{len(outcome.failures)} units failed; the first: {outcome.failures[0]}"
+            f"{count_of(len(outcome.failures), 'unit')} failed; the first: {outcome.failures[0]}"
         )
     assert outcome.store is not None
     recent.note(Location.of(chosen.results), outcome.store.location)

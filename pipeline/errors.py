@@ -73,12 +73,24 @@ class UnitError(RuntimeError):
     """A unit could not be measured or stored; the message says which unit."""
 
 
+class UnstoredError(UnitError):
+    """A unit whose store could not be read or written; `reason` says so of the store alone."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Which unit, and why."""
+        return str(self.args[0])
+
+
 class BadUnitError(UnitError):
     """A unit that fails whoever tries it again, because of a file; the message names both."""
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, after everything in flight was stored."""
+    """A signal that asks to end, after everything in flight was stored; its number comes first."""
 
 
 def system_error(error: BaseException) -> BaseException | None:
@@ -131,6 +143,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]}?"
     return f"known are {', '.join(names)}"
+
+
+def count_of(number: int, noun: str) -> str:
+    """How many things there are: 1 trial, 1,000 trials, 15 frequencies."""
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else many}"
+
+
+def all_of(number: int, noun: str) -> str:
+    """All of some things, as the beginning of a clause: all 48 tiles, the only tile."""
+    return f"the only {noun}" if number == 1 else f"all {count_of(number, noun)}"
+
+
+def are(number: int) -> str:
+    """The verb that goes with a number of things."""
+    return "is" if number == 1 else "are"
 
 
 def program() -> str:

@@ -119,7 +119,7 @@ def test_ctrl_c_says_what_to_do_next_and_the_same_call_goes_on(tmp_path, monkeyp
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("Stopped. What was measured is in ")
     assert lines[-1].endswith(".zarr: the same call goes on from there.")
-    assert lines[-2].startswith("Stopping: storing ")
+    assert lines[-2].startswith("Stopping after Ctrl-C: storing the units in flight")
     assert signal.getsignal(signal.SIGINT) is handler
     stored = int(listed(open_store(path)).sum())
     assert 0 < stored < 100_000

@@ -18,7 +18,7 @@ from asm_core.batches import SUMS, add_sums, sums_by_batch
 from asm_core.intervals import interval_of
 from asm_core.moments import MOMENTS, add_moments, moments_of
 from asm_core.validate import MOST_BATCHES
-from pipeline.errors import UserError
+from pipeline.errors import UserError, count_of
 from pipeline.plan.axes import ALGORITHM, CURVE_NAMES, FREQ, METRICS, NAMES, Labels, shape
 from pipeline.plan.identity import positions
 from pipeline.plan.tiles import TilesBySource, counted
@@ -149,7 +149,8 @@ def _whole_units(store: Store, rows: Array, trials: int) -> tuple[int, int]:
         whole, start = whole + 1, trials
     elif edge and max(start, kept) < trials:
         raise UserError(
-            f"{store} keeps {kept} trials one by one, and the first {trials} end within a unit: "
+            f"{store} keeps {count_of(kept, 'trial')} one by one, and the first "
+            f"{trials} end within a unit: "
             f"ask for a multiple of {unit_trials}, or for all {store.measured_trials()}"
         )
     return whole, start

@@ -16,6 +16,7 @@ from pipeline.analysis.curves import Curves, of_differences, pieces, statistics
 from pipeline.analysis.neighbours import check_paired, sums_of, with_batches
 from pipeline.plan.axes import BATCH, COST, METRICS, MOMENT, NAMES, TRIAL
 from pipeline.plan.tiles import TilesBySource
+from pipeline.store import layout
 from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location
 from pipeline.store.record import from_attributes, is_of_store
@@ -47,7 +48,13 @@ def open_results(path: Place) -> xr.Dataset:
     UserError
         Where there is no such store.
     """
-    return _opened(Store.open(Location.of(path)))
+    return _opened(_store_at(path))
+
+
+def _store_at(path: Place) -> Store:
+    location = Location.of(path)
+    location.check_openable()
+    return Store.open(location)
 
 
 def _opened(store: Store) -> xr.Dataset:
@@ -58,6 +65,10 @@ def _opened(store: Store) -> xr.Dataset:
         lengths = {axis: len(values) for axis, values in store.labels.items()}
         if any(dataset.sizes[axis] > length for axis, length in lengths.items()):
             dataset = dataset.isel({axis: slice(length) for axis, length in lengths.items()})
+        # The file of a coordinate that is missing reads as zeros: right numbers, other names.
+        for name, values in layout.coordinates(store.record.identity).items():
+            if dataset[name].to_numpy().tolist() != values.tolist():
+                raise ValueError(f"{name} has other values than the identity")
         numbers = pd.RangeIndex(dataset.sizes[TRIAL], name=TRIAL)
         dataset = dataset.assign_coords({TRIAL: numbers}).assign_attrs(store=str(store))
         dataset = with_batches(dataset)
@@ -110,7 +121,7 @@ def summarize(source: xr.Dataset | Place, trials: int | Sequence[int] | None = N
         prefixes = _prefixes(trials, available)
         parts = [_of_trials(source.isel({TRIAL: slice(0, count)})) for count in prefixes]
     else:
-        store = Store.open(Location.of(source))
+        store = _store_at(source)
         prefixes = _prefixes(trials, store.measured_trials())
         parts = [_of_curves(store, count) for count in prefixes]
     return parts[0] if trials is None else xr.concat(parts, pd.Index(prefixes, name="trials"))

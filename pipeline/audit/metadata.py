@@ -1,5 +1,6 @@
 """What can be wrong with the metadata and the files of a store, before any number is read."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import numpy as np
 
 from asm_core.moments import MOMENTS
 from pipeline.audit.problem import Problem, of_reading
-from pipeline.errors import UnreadableError
+from pipeline.errors import UnreadableError, refuse_unreadable
 from pipeline.plan.axes import CELL, METRICS, MOMENT, TRIAL, shape
 from pipeline.store import layout
 from pipeline.store.leftovers import files_in, leftovers
@@ -26,20 +27,83 @@ def check_metadata(store: Store) -> Iterator[Problem]:
         yield Problem(
             "a growth was cut short, which the next sweep completes: nothing is lost",
             mendable=False,
+            harmless=True,
         )
     shapes: Shapes = {}
+    kept, copies = consolidated_copy(store), {} if store.record.growing else _copies(store)
     for name, expected in _expected_shapes(store).items():
         try:
-            shapes[name] = store.root[name].shape
+            own = _metadata(store.root[name])
         except Exception as error:  # zarr raises whatever it meets
-            yield of_reading(f"{name}/zarr.json", error, metadata=name)
+            problem = of_reading(f"{name}/zarr.json", error, metadata=name)
+            if not problem.unread and name not in kept:
+                remedy = "restore it from a copy, or delete the store and run the sweep again"
+                words = f"{problem.words}: {remedy}"
+                problem = dataclasses.replace(problem, words=words, mendable=False)
+            yield problem
             continue
-        if _without_growing(name, shapes[name]) != expected and not store.record.growing:
-            words = f"{name} has the shape {shapes[name]}, and not that of the identity"
-            yield Problem(f"{words}: restore {name}/zarr.json from a copy", mendable=False)
+        if store.record.growing:
+            continue
+        unlike = _unlike(name, own, copies.get(name), expected)
+        if unlike:
+            yield unlike
+        else:
+            shapes[name] = own["shape"]
     if not store.record.growing:
         yield from _check_copy(store, shapes)
         yield from _check_coordinates(store, shapes)
+
+
+def _unlike(
+    name: str, own: dict[str, Any], copy: dict[str, Any] | None, expected: tuple[int, ...]
+) -> Problem | None:
+    """The problem that an array's metadata are not what its identity, or their copy, says.
+
+    No checksum guards them, and with other ones good chunks are read as others, or not at all:
+    where it is not known which are right, nothing may be mended by them.
+    """
+    shape, file = own["shape"], f"{name}/zarr.json"
+    fits = _without_growing(name, shape) == expected
+    words = f"{name} has the shape {shape}, and not that of the identity"
+    if copy is None or _without_growing(name, copy["shape"]) != expected:
+        remedy = f"restore {file} from a copy"
+        return None if fits else Problem(f"{words}: {remedy}", metadata=name, mendable=False)
+    if not fits:
+        return Problem(words, metadata=name)
+    if any(a < b for a, b in zip(shape, copy["shape"], strict=True)):
+        return Problem(f"{name} is shorter than its copy in zarr.json says", metadata=name)
+    keys = [key for key in own if key != "shape" and _text(own[key]) != _text(copy.get(key))]
+    if not keys:
+        return None
+    return Problem(
+        f"{file} and its copy in the store's zarr.json differ in {', '.join(keys)}: restore what "
+        f"is wrong from a copy; once {file} is deleted, repair=true makes it of the copy",
+        metadata=name, mendable=False,
+    )  # fmt: skip
+
+
+def _copies(store: Store) -> dict[str, dict[str, Any]]:
+    """The root's copy of the metadata of each array, as zarr understands them today."""
+    try:
+        root = layout.open_root(store.location, consolidated=True)
+    except Exception as error:  # zarr raises whatever it meets
+        refuse_unreadable(store, error)
+        return {}
+    copies = {}
+    for name in _expected_shapes(store):
+        with suppress(Exception):
+            copies[name] = _metadata(root[name])
+    return copies
+
+
+def _metadata(array: Any) -> dict[str, Any]:
+    """What an array says of itself; a group, which has no shape, raises."""
+    return {**array.metadata.to_dict(), "shape": array.shape}
+
+
+def _text(value: Any) -> str:
+    """Of NaN, which does not equal itself, too."""
+    return json.dumps(value, default=str, sort_keys=True)
 
 
 def consolidated_copy(store: Store) -> dict[str, Any]:
@@ -63,7 +127,11 @@ def check_files(store: Store) -> Iterator[Problem]:
         return
     for name in late:
         files = (name,) if Path(name).is_file() else ()
-        yield Problem(f"{name} was left half written by a process that died", files=files)
+        yield Problem(
+            f"{name} was left half written by a process that died, and does no harm: repair=true "
+            "removes it",
+            files=files, harmless=True,
+        )  # fmt: skip
     arrays = dict(_arrays(store))
     for file in map(Path, files_there):
         name = file.relative_to(folder).as_posix()
@@ -71,7 +139,9 @@ def check_files(store: Store) -> Iterator[Problem]:
             continue
         if not _is_of_store(arrays, name):
             yield Problem(
-                f"{file} is none of the store's files: it does no harm, delete it", mendable=False
+                f"{file} is none of the store's files, and does no harm",
+                mendable=False,
+                harmless=True,
             )
 
 
@@ -110,7 +180,7 @@ def _check_copy(store: Store, shapes: Shapes) -> Iterator[Problem]:
 
 
 def _check_coordinates(store: Store, shapes: Shapes) -> Iterator[Problem]:
-    expected = layout.coordinates(store.record.identity)
+    expected = layout.coordinates(store.record.identity) | layout.moment_names()
     for name in (*expected, TRIAL):
         if name not in shapes or (name == TRIAL and "error" not in shapes):
             continue

@@ -24,7 +24,8 @@ class Problem:
     group whose zarr.json must be written again; `rows_of` names a metric, if it is just the rows of
     the units that are bad, and not their trials; `mendable` is whether `repair` can mend it;
     `unread` is whether something could not be checked: the `units` are then not known to be bad,
-    and nothing of them may be touched.
+    and nothing of them may be touched; `harmless` is whether it is only to be known: no number that
+    the store gives is wrong or missing because of it.
     """
 
     words: str
@@ -34,6 +35,7 @@ class Problem:
     rows_of: str | None = None
     mendable: bool = True
     unread: bool = False
+    harmless: bool = False
 
 
 def of_reading(

@@ -18,9 +18,31 @@ from pipeline.plan.grid import Unit
 from pipeline.store import layout, ledger, lock
 from pipeline.store.damage import losing
 from pipeline.store.leftovers import remove_leftovers
+from pipeline.store.location import Location
+from pipeline.store.record import is_of_store
 from pipeline.store.store import Store
 
 _COUNT = MOMENTS.index("count")
+
+
+def restore_root(location: Location) -> bool:
+    """Write the root's file of a store again from its second copy, if it is damaged or missing.
+
+    Returns whether it was, and was restored.
+
+    Raises
+    ------
+    UserError
+        Where another process is writing the store.
+    """
+    if not location.folder or Store.find(location):
+        return False
+    copied = layout.copied_attributes(location)
+    if copied is None or not is_of_store(copied):
+        return False
+    with lock.held(location), losing(location):
+        layout.restore_root(location, copied)
+    return True
 
 
 def repair(store: Store, problems: Sequence[Problem]) -> None:
@@ -35,6 +57,7 @@ def repair(store: Store, problems: Sequence[Problem]) -> None:
     StoreLostError
         Where the system does not let it be mended; the same call goes on from there.
     """
+    unsure = any(problem.metadata and not problem.mendable for problem in problems)
     problems = [problem for problem in problems if problem.mendable]
     if not problems:
         return
@@ -42,8 +65,14 @@ def repair(store: Store, problems: Sequence[Problem]) -> None:
         copy = consolidated_copy(store)
         for problem in problems:
             if problem.metadata in copy:
+                # A power cut may have left nothing of its folder.
+                Path(store.location.url, problem.metadata).mkdir(parents=True, exist_ok=True)
                 text = json.dumps(copy[problem.metadata], indent=2)
                 store.location.child(problem.metadata, "zarr.json").write(text.encode())
+        if unsure or any(problem.metadata for problem in problems):
+            ledger.mend_journal(layout.open_root(store.location, "r+"), store.location)
+            # Nothing behind them has been looked at yet: that is for the next call.
+            return
         # Bad rows go first, so that nothing below meets them, and bad trials last: whatever the
         # ledger lists is there, also where the system stops this on the way.
         files = {name for problem in problems for name in problem.files}

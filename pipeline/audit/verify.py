@@ -7,7 +7,6 @@ a new computation.
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ from pipeline.audit.problem import (
     unit_files,
 )
 from pipeline.config import compose
-from pipeline.errors import UserError
+from pipeline.errors import UnreadableError, UserError, count_of
 from pipeline.plan.axes import (
     BATCHES,
     CELL,
@@ -112,14 +111,20 @@ def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: N
 def _rows(store: Store) -> tuple[Rows, list[Problem]]:
     """The rows of the ledger; where a chunk of them is bad, its units are to be computed again."""
     names = layout.ledger_names(batched=store.record.batched)
-    with suppress(UserError):
+    unread = list[Problem]()
+    try:
         return store.rows(names), []
+    except UnreadableError as error:
+        unread = [of_reading("ledger", error)]
+    except UserError:
+        pass
     # The good rows of a journal count again once `repair` has removed the bad ones.
     problems = list(_check_journal(store))
     rows = {name: np.full(_shape_of_rows(store, name), np.nan) for name in names}
     for name in names:
         problems += _read_chunks(store, name, rows[name])
-    return rows, problems
+    # What could be read the second time was not, the first time: rows of the journal are not here.
+    return rows, problems if any(problem.unread for problem in problems) else unread + problems
 
 
 def _shape_of_rows(store: Store, name: str) -> tuple[int, ...]:
@@ -131,14 +136,16 @@ def _shape_of_rows(store: Store, name: str) -> tuple[int, ...]:
 def _check_journal(store: Store) -> Iterator[Problem]:
     """Rows of the journal that cannot be read."""
     try:
-        if not ledger.is_open(store.root):
-            return
-        journal = store.root["journal/rows"]
-    except Exception as error:  # zarr raises whatever it meets
-        yield of_reading(
-            "journal/rows/zarr.json", error, files=(str(store.location.child("journal")),)
-        )
+        damaged = ledger.damaged_metadata(store.root)
+    except UserError as error:
+        yield of_reading("journal", error)
         return
+    if damaged:
+        # Its rows are kept, and count again once `repair` has closed the journal.
+        for name, reason in damaged.items():
+            yield of_reading(f"{name}/zarr.json", reason, metadata=name)
+        return
+    journal = store.root.get("journal/rows")
     for (s, b), number in ledger.waiting_rows(store.root, store.location):
         try:
             journal[s, b, number]
@@ -173,7 +180,8 @@ def _read_chunks(store: Store, name: str, rows: NDArray[np.float64]) -> Iterator
                     for index in np.ndindex(*chunk_grid(array)[len(CELL) + 1 :])
                 )  # fmt: skip
                 words = (
-                    f"ledger/{name}, {bad[0]} and up to {len(bad) - 1} units after it: its chunk"
+                    f"ledger/{name}, {bad[0]} and up to {count_of(len(bad) - 1, 'unit')} after it: "
+                    "its chunk"
                 )
                 yield dataclasses.replace(of_reading(words, error, bad, files), rows_of=name)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pipeline.cli import commands
 from pipeline.errors import ClusterLostError, Stopped, StoreLostError, UserError, cannot
+from pipeline.run import stopping
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0 done, 1 the cluster or the disk was lost, or a store is damaged or was not all
-        checked, 2 refused (one line on standard error), 3 some units failed, 130 stopped by Ctrl-C.
+        checked, 2 refused (one line on standard error), 3 some units failed, 130 stopped by Ctrl-C,
+        143 by SIGTERM, 129 by SIGHUP.
     """
     try:
         if arguments is None and (instruction := os.environ.get(commands.COMPLETION_VARIABLE)):
@@ -30,20 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ClusterLostError, StoreLostError) as error:
         _refuse(f"{error}: what was stored is safe, and the same command goes on from there")
         return 1
-    except BrokenPipeError:
-        # The reader of a pipe has closed it, as `head` does.
-        sys.stderr.close()
-        return 0
     except OSError as error:
         # A folder or file of the user's that cannot be read or written.
         return _refuse(cannot("read or write", "input or output", error))
     except KeyboardInterrupt as error:
         print("Stopped. The same command goes on where this one stopped.", file=sys.stderr)
         if not isinstance(error, Stopped):
-            # A second Ctrl-C: an ordinary exit would wait for units in flight.
+            # A second one: an ordinary exit would wait for units in flight.
             sys.stderr.flush()
-            os._exit(130)
-        return 130
+            os._exit(stopping.exit_code(error))
+        return stopping.exit_code(error)
 
 
 def _refuse(message: str) -> int:

@@ -1,14 +1,14 @@
 """The verbs that read a store: what they print.  What they print is computed elsewhere."""
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.declaration import Request
+from pipeline.cli.words import path_of
 from pipeline.config import notation
-from pipeline.errors import UserError, command
+from pipeline.errors import UserError, are, command, count_of
 
 if TYPE_CHECKING:
     from pipeline.audit.problem import Problem
@@ -47,10 +47,8 @@ def summary(request: Request) -> int:
     status = status_of(store, None)
     if status.trials_left:
         done = status.trials - status.trials_left
-        print(
-            f"Unfinished: {done:,} of {status.trials:,} trials are stored; the same sweep goes on.",
-            file=sys.stderr,
-        )
+        of_all = f"{done:,} of {count_of(status.trials, 'trial')} {are(done)} stored"
+        print(f"Unfinished: {of_all}; the same sweep goes on.", file=sys.stderr)
     print(f"Store: {store}")
     return 0
 
@@ -62,18 +60,26 @@ def plot(request: Request) -> int:
 
     store, to = open_store(request), request.own["to"]
     drawn = curves.of_store(store, store.measured_trials())
+    if to is None and not store.location.folder:
+        raise UserError(f"{store} is at a URL, beside which no picture is drawn: give to=FILE")
+    stem = str(store).removesuffix(".zarr") if to is None else picture_stem(to)
     figure = figures.plot_curves(drawn, log=request.own["log"])
     name_default_store(request)
-    return save_picture(figure, str(store).removesuffix(".zarr") if to is None else to)
+    return save_picture(figure, stem)
+
+
+def picture_stem(to: str) -> str:
+    """The path of a picture, without the ending."""
+    stem = to and path_of("to", to).removesuffix(".png").removesuffix(".svg")
+    if not Path(stem).name or to.endswith("/"):
+        raise UserError(f"to={to} names no file: write for example to=pictures/curve")
+    return stem
 
 
 def save_picture(figure: Any, stem: str) -> int:
     """Save a picture, and print where it is."""
     from pipeline.show import figures
 
-    stem = os.path.expanduser(stem).removesuffix(".png").removesuffix(".svg")
-    if not Path(stem).name or stem.endswith("/"):
-        raise UserError(f"to={stem} names no file: write for example to=pictures/curve")
     try:
         print("\n".join(figures.save(figure, stem)))
     except OSError as error:
@@ -119,24 +125,29 @@ def verify(request: Request) -> int:
             f"repair=true needs a folder, got {request.location}: copy the store to a disk first"
         )
     from pipeline.audit import verify
-    from pipeline.show import progress
+    from pipeline.audit.repair import restore_root
+    from pipeline.show import fitting, progress
     from pipeline.store.damage import naming_damage
 
+    if repair and restore_root(request.location):
+        print(f"Written again from its copy: {request.location.child('zarr.json')}")
     store = open_store(request)
     other = _compared_store(request.own["against"], store)
     name_default_store(request)
     with naming_damage(store.location), progress.CheckProgress() as check:
         report = verify.verify(store, request.own["sample"], check.observe)
     for problem in report.problems:
-        print(f"{'not checked' if problem.unread else 'bad'}: {problem.words}")
-    print(
-        f"{report.units:,} units checked: metadata, files, checksums, the ledger against their "
-        f"trials. {report.recomputed:,} computed again."
+        label = "not checked" if problem.unread else "note" if problem.harmless else "bad"
+        print(f"{label}: {problem.words}")
+    fitting.say(
+        f"{count_of(report.units, 'unit')} checked: metadata, files, checksums, the ledger against "
+        f"their trials. {report.recomputed:,} computed again."
     )
-    if not report.problems:
-        return _print_soundness(store, other)
-    mendable = any(problem.mendable for problem in report.problems)
-    return (_repair if repair and mendable else _refuse)(store, report.problems)
+    if repair and any(problem.mendable for problem in report.problems):
+        return _repair(store, report.problems)
+    if any(not problem.harmless for problem in report.problems):
+        return _refuse(store, report.problems)
+    return _print_soundness(store, other)
 
 
 def _compared_store(against: str | None, store: "Store") -> "Location | None":
@@ -145,10 +156,12 @@ def _compared_store(against: str | None, store: "Store") -> "Location | None":
     from pipeline.store.store import Store
 
     if against is None:
-        return Location(store.record.rerun_of) if store.record.rerun_of else None
+        return Location.of(store.record.rerun_of) if store.record.rerun_of else None
     if not against:
         raise UserError("against is empty: give a store, as against=results/sweep-HASH.zarr")
-    return Store.open(Location.of(against)).location
+    other = Location.of(against)
+    other.check_openable()
+    return Store.open(other).location
 
 
 def _repair(store: "Store", problems: Sequence["Problem"]) -> int:
@@ -158,12 +171,17 @@ def _repair(store: "Store", problems: Sequence["Problem"]) -> int:
     from pipeline.audit.status import status_of
     from pipeline.store.store import Store
 
-    repair(store, problems)
-    store = Store.open(store.location)
-    left = verify.verify(store, 0.0).problems
+    left = problems
+    # Where metadata were damaged, what they hid is found once they are mended, and then its rows.
+    for _ in range(3):
+        repair(store, left)
+        store = Store.open(store.location)
+        left = verify.verify(store, 0.0).problems
+        if not any(problem.mendable for problem in left):
+            break
     for problem in left:
-        print(f"left: {problem.words}")
-    if left:
+        print(f"{'note' if problem.harmless else 'left'}: {problem.words}")
+    if any(not problem.harmless for problem in left):
         return _refuse(store, left)
     if not status_of(store, None).trials_left:
         print("Repaired: nothing is missing.")
@@ -175,16 +193,20 @@ def _repair(store: "Store", problems: Sequence["Problem"]) -> int:
 
 def _refuse(store: "Store", problems: Sequence["Problem"]) -> int:
     """Print that a store is damaged or not all checked, what can be done; returns the exit code."""
+    problems = [problem for problem in problems if not problem.harmless]
     unread = sum(problem.unread for problem in problems)
     words = []
     if bad := len(problems) - unread:
-        words.append(f"{bad} problems in {store}")
+        words.append(f"{count_of(bad, 'problem')} in {store}")
     if any(problem.mendable for problem in problems):
         words.append(
             f"{command('verify', str(store), 'repair=true')} queues them for the next sweep"
         )
     if unread:
-        words.append(f"{unread} parts of {store} could not be checked, and are not touched")
+        words.append(
+            f"{count_of(unread, 'part')} of {store} could not be checked, and {are(unread)} not "
+            "touched"
+        )
     print(f"error: {'; '.join(words)}", file=sys.stderr)
     return 1
 
@@ -195,7 +217,8 @@ def _print_soundness(store: "Store", other: "Location | None") -> int:
     from pipeline.store.store import Store
 
     if missing := status_of(store, None).trials_left:
-        print(f"Unfinished: {missing:,} trials are missing; these commands go on:")
+        said = f"{count_of(missing, 'trial')} {are(missing)} missing"
+        print(f"Unfinished: {said}; these commands go on:")
         print("\n".join(store.record.commands(str(store))))
     print("No damage found.")
     if not other:
@@ -215,7 +238,7 @@ def print_differences(store: "Store", other: "Store") -> int:
     for words in differences:
         print(f"differs: {words}")
     if differences:
-        print(f"{len(differences)} differences from {other}.")
+        print(f"{count_of(len(differences), 'difference')} from {other}.")
     elif compared:
         print(f"The same to the bit as {other}, wherever both have measured.")
     else:
@@ -236,11 +259,11 @@ def print_table(
     `short` prints a line for each curve where whole tables would take more than a screen.
     """
     from pipeline.analysis import curves
-    from pipeline.show import tables
+    from pipeline.show import fitting, tables
 
     tabled = [curves.of_store(store, prefix, labels) for prefix in prefixes]
     if tabled[0].settings:
-        print(tabled[0].settings)
+        fitting.say(tabled[0].settings)
     short = short and tables.are_long(tabled)
     for each in tabled:
         (tables.print_overview if short else tables.print_curves)(each, precision)

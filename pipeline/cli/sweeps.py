@@ -1,6 +1,7 @@
 """The verbs that make a plan: what they run and print.  What they print is computed elsewhere."""
 
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import stores
 from pipeline.cli.declaration import Request
-from pipeline.cli.words import load
+from pipeline.cli.words import load, path_of
 from pipeline.config import notation
-from pipeline.errors import BadFileError, UnreadableError, UserError
+from pipeline.errors import BadFileError, UnreadableError, UserError, all_of, are, count_of
+from pipeline.run import stopping
 
 if TYPE_CHECKING:
     from pipeline.plan.plan import Plan
@@ -49,7 +51,8 @@ def sweep(request: Request) -> int:
     if not chosen and outcome.plan.freqs[-1] < last:
         observer.notify(f"These are the first of {last + 1} frequencies: freqs=0..{last} has all.")
     print(f"Store: {store}")
-    print(f'Open it: import xarray; xarray.open_zarr("{store}")')
+    # In double quotes, as Python reads them too.
+    print(f"Open it: import xarray; xarray.open_zarr({json.dumps(str(store), ensure_ascii=False)})")
     return 0
 
 
@@ -57,17 +60,19 @@ def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "SweepProgr
     """Print the table of a sweep that is complete, and remarks on it."""
     plan, store = outcome.plan, _store_of(outcome)
     if plan.unit_trials != settings.unit_trials:
-        observer.notify(f"Units of this store hold {plan.unit_trials:,} trials.")
+        observer.notify(f"Units of this store hold {count_of(plan.unit_trials, 'trial')}.")
     measured = store.measured_trials()
     if measured > plan.trials:
         observer.notify(
-            f"The store has {measured:,} trials; the table is of the first {plan.trials:,}."
+            f"The store has {count_of(measured, 'trial')}; the table is of the first "
+            f"{plan.trials:,}."
         )
     stores.print_table(store, plan.prefixes, settings.precision, plan.labels, short=True)
     if outcome.computed:
         speed = outcome.computed / max(outcome.seconds, 1e-9)
         observer.notify(
-            f"{outcome.computed:,} trials in {outcome.seconds:.1f} s, {speed:,.0f} trials/s"
+            f"{count_of(outcome.computed, 'trial')} in {outcome.seconds:.1f} s, {speed:,.0f} "
+            "trials/s"
         )
     for line in _remainders(plan):
         observer.notify(line)
@@ -76,7 +81,14 @@ def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "SweepProgr
 def _planned(settings: "Settings") -> "Plan":
     from pipeline.plan.plan import make_plan
     from pipeline.sources import kinds
+    from pipeline.store.location import Location
 
+    place = Location.of(settings.out or settings.results)
+    if place.is_of_process:
+        raise UserError(
+            f"{place} is lost when this command ends: give a folder, or a URL that stays (in "
+            "Python, where a process goes on, it may be used)"
+        )
     plan = make_plan(settings, kinds.resolve)
     for line in kinds.notes(plan.sources):
         print(f"note: {line}", file=sys.stderr)
@@ -93,8 +105,10 @@ def _run(settings: "Settings", plan: "Plan", observer: "SweepProgress") -> "Outc
     from pipeline.errors import command
     from pipeline.run import rounds
     from pipeline.store import recent
+    from pipeline.store.layout import use_a_thread_per_core
     from pipeline.store.location import Location
 
+    use_a_thread_per_core()
     outcome = rounds.execute(settings, plan, observer)
     recent.note(Location.of(settings.results), _store_of(outcome).location)
     for line in _grouped(outcome.failures):
@@ -102,15 +116,16 @@ def _run(settings: "Settings", plan: "Plan", observer: "SweepProgress") -> "Outc
     if outcome.failures:
         from pipeline.run.tasks import RETRIES
 
-        words, folders = settings.words(), settings.config_dirs
+        words, folders, failed = settings.words(), settings.config_dirs, len(outcome.failures)
+        again = command("sweep", *words, config_dirs=folders)
         # A unit that met a broken file is tried once.
         times, hint = f" {1 + RETRIES} times", ""
         if _decoded_entries(settings):
             check = command("check", *words, config_dirs=folders)
             times, hint = "", f"; to name all broken files: {check}"
         print(
-            f"error: {len(outcome.failures)} units failed{times} and are set aside, all others are "
-            f"stored; to try them again: {command('sweep', *words, config_dirs=folders)}{hint}",
+            f"error: {count_of(failed, 'unit')} failed{times} and {are(failed)} set aside, all "
+            f"others are stored; to try them again: {again}{hint}",
             file=sys.stderr,
         )
     return outcome
@@ -127,7 +142,7 @@ def _grouped(failures: Sequence[str]) -> list[str]:
         others = f" and {len(names) - 1:,} other unit{'s' * (len(names) > 2)}"
         lines.append(f"{names[0]}{others * (len(names) > 1)}: {reason}")
     more = len(units) - len(lines)
-    return [*lines, *([f"for {more:,} other reasons, see status"] if more else [])]
+    return [*lines, *([f"for {count_of(more, 'other reason')}, see status"] if more else [])]
 
 
 def _decoded_entries(settings: "Settings") -> dict[str, dict[str, Any]]:
@@ -164,20 +179,21 @@ def check(request: Request) -> int:
                 count, refused = kinds.check(name, entry, observe)
                 files += count
                 bad += refused
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("Stopped: the same command decodes all files again.", file=sys.stderr)
-        return 130
+        return stopping.exit_code(error)
     for line in bad[:_BAD_SHOWN]:
         print(f"bad: {line}", file=sys.stderr)
     if bad:
         first = f" (the first {_BAD_SHOWN} are named)" * (len(bad) > _BAD_SHOWN)
         print(
-            f"error: {len(bad):,} of {files:,} files cannot be measured{first}: restore them from "
-            "a copy, or remove them",
+            f"error: {len(bad):,} of {count_of(files, 'file')} cannot be measured{first}: restore "
+            "them from a copy, or remove them",
             file=sys.stderr,
         )
         return 2
-    print(f"All {files:,} files were decoded.")
+    decoded = f"{all_of(files, 'file')} {'was' if files == 1 else 'were'} decoded."
+    print(decoded[0].upper() + decoded[1:])
     return 0
 
 
@@ -189,7 +205,7 @@ def _remainders(plan: "Plan") -> list[str]:
     return [
         f"{source.name}: {counted(plan.tiles, source.name, size, trials)} of {size} x {size}"
         f"{', a spread sample' * source.is_spread(size)}, "
-        f"{kinds.dropped(source, size):,} samples dropped at the edges"
+        f"{count_of(kinds.dropped(source, size), 'sample')} dropped at the edges"
         for source, row in zip(plan.sources, plan.cell_trials, strict=True)
         for size, trials in zip(plan.block_sizes, row, strict=True)
         if source.tiles
@@ -202,7 +218,7 @@ def plan(request: Request) -> int:
     plan = _planned(settings)
     from dask.system import CPU_COUNT
 
-    from pipeline.show import tables
+    from pipeline.show import fitting, tables
     from pipeline.store.store import find_for, location_of
 
     location = location_of(settings, plan)
@@ -212,7 +228,7 @@ def plan(request: Request) -> int:
     threads = workers * threads if workers and threads else CPU_COUNT
     tables.print_plan(plan, location, len(missing), threads)
     for line in _remainders(plan):
-        print(line)
+        fitting.say(line)
     return 0
 
 
@@ -226,7 +242,7 @@ def rerun(request: Request) -> int:
     stores.name_default_store(request)
     runs = store.record.runs
     for run in runs:
-        outcome = _run_again(run, target.url, len(runs) > 1, request)
+        outcome = _run_again(store, run, target.url, len(runs) > 1, request)
         if outcome.failures:
             return 3
     again = _store_of(outcome)
@@ -235,21 +251,30 @@ def rerun(request: Request) -> int:
     return stores.print_differences(again, store)
 
 
-def _run_again(run: "Run", target: str, extend: bool, request: Request) -> "Outcome":
+def _run_again(
+    store: "Store", run: "Run", target: str, extend: bool, request: Request
+) -> "Outcome":
     """Run a configuration that was run into one store into another one."""
     from pipeline.config import compose
+    from pipeline.plan.identity import changed_sources
     from pipeline.show import progress
 
     folders = request.config_dirs or run.config_dirs
     settings = compose.recorded(run.config, config_dirs=folders)
     given = run.given_elsewhere | {"out": target} | ({"extend": "true"} if extend else {})
     settings = dataclasses.replace(
-        settings, out=target, extend=extend, given=given, config_dirs=folders
-    )
+        settings, results=request.own["results"], out=target, extend=extend, given=given,
+        config_dirs=folders,
+    )  # fmt: skip
     if request.sweep_keys:
         cluster = load(request.words, request.config_dirs).cluster
         settings = dataclasses.replace(settings, cluster=cluster)
     plan = _planned(settings)
+    if changed := changed_sources(store.record.identity, plan.identity):
+        raise UserError(
+            f"what lies at the path of source {', '.join(changed)} is not what {store} was made "
+            "of: put it back, or sweep what is there now into a store of its own"
+        )
     with progress.SweepProgress() as observer:
         observer.notify(" ".join(["sweep", *(f"{key}={text}" for key, text in run.given.items())]))
         return _run(settings, plan, observer)
@@ -257,6 +282,7 @@ def _run_again(run: "Run", target: str, extend: bool, request: Request) -> "Outc
 
 def example(request: Request) -> int:
     """`example`: one block through masks, pooling and error."""
+    stem = stores.picture_stem(request.own["to"])
     settings = load(request.words, request.config_dirs)
     from pipeline.analysis import example
     from pipeline.show import figures, tables
@@ -270,7 +296,7 @@ def example(request: Request) -> int:
     for line in worked.lines:
         print(line)
     picture = figures.plot_matrices(worked.matrices, worked.title)
-    return stores.save_picture(picture, request.own["to"])
+    return stores.save_picture(picture, stem)
 
 
 def claims_config(request: Request) -> str:
@@ -323,7 +349,7 @@ def _check_places(
     if folder is not None:
         if not folder:
             raise UserError("to is empty: give a folder, as to=results")
-        Location.of(folder).check_writable("to")
+        Location.of(path_of("to", folder)).check_writable("to")
     for name, plan in plans.items():
         find_for(location_of(composed[name], plan), plan, extend=False)
 
@@ -343,6 +369,6 @@ def _print_verdicts(outcomes: dict[str, "Outcome"], folder: str | None) -> int:
     )
     print(report.claims_page(settled), end="")
     if folder is not None:
-        for path in figures.save_claims(settled, os.path.expanduser(folder)):
+        for path in figures.save_claims(settled, path_of("to", folder)):
             print(path, file=sys.stderr)
     return 0

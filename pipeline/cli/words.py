@@ -22,10 +22,7 @@ def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> 
         Where a word is not `key=value`, a key is unknown or given twice, its value cannot be read,
         or there is not exactly one store to take.
     """
-    # A word with a = may be the name of a store, if there is such a file or folder.
-    stores = [
-        word for word in words if verb.takes_store and ("=" not in word or os.path.exists(word))
-    ]
+    stores = [word for word in words if verb.takes_store and _names_a_store(word)]
     given = notation.split_arguments(word for word in words if word not in stores)
     names = [key.name for key in verb.keys]
     sweep_keys = {key: value for key, value in given.items() if key not in names}
@@ -41,6 +38,12 @@ def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> 
         store=_location(verb, stores, own),
         store_is_given=bool(stores),
     )
+
+
+def _names_a_store(word: str) -> bool:
+    """Whether a word is a path or URL: also one with a =, if it is there or no key begins so."""
+    key, equals, _ = word.partition("=")
+    return not equals or "/" in key or os.path.exists(word)
 
 
 def _check_taken(verb: Verb, key: str, value: str) -> None:
@@ -89,3 +92,13 @@ def load(words: Sequence[str], config_dirs: Sequence[str] = ()) -> "Settings":
     from pipeline.config import compose
 
     return compose.load(words, config_dirs=config_dirs)
+
+
+def path_of(key: str, text: str) -> str:
+    """The place of pictures and pages on this machine, as it was written where that is a path."""
+    from pipeline.store.location import Location
+
+    folder = Location.of(text).folder
+    if folder is None:
+        raise UserError(f"{key}={text} is a URL: pictures and pages are written to a disk only")
+    return str(folder) if "://" in text else os.path.expanduser(text)

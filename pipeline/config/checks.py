@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.config import entries, notation
@@ -10,11 +11,17 @@ from pipeline.config.words import refuse_renamed
 from pipeline.errors import UserError, did_you_mean
 from pipeline.plan.axes import NAMED
 from pipeline.plan.settings import ALL, AUTO, Entry, Settings
+from pipeline.sources import finding
+from pipeline.store.location import Location
 
 MISSING = "???"
 # Parameters whose default is empty and whose meaning is known: whole numbers.
 COUNTS = ("workers", "threads")
 LISTS_OF_COUNTS = ("quality",)
+# What a configuration of before means that does not have these keys.
+_LATER = {"durable": False}
+# The parameter of a source that says where its blocks lie.
+PATH = "path"
 _NONE = (None, "", "null")
 
 
@@ -26,6 +33,7 @@ def checked(raw: Any, config_dirs: Folders = ()) -> Settings:
     UserError
         An unknown, missing or renamed key, or a value of the wrong type or range.
     """
+    raw = {**_LATER, **raw}
     _check_keys(raw)
     named = {
         group: _entries(group, named_entries(group, raw[group]), config_dirs) for group in NAMED
@@ -42,6 +50,7 @@ def checked(raw: Any, config_dirs: Folders = ()) -> Settings:
         results=_place("results", raw["results"]),
         out=None if raw["out"] in _NONE else _place("out", raw["out"]),
         extend=notation.truth("extend", raw["extend"]),
+        durable=notation.truth("durable", raw["durable"]),
         source=named["source"],
         operation=named["operation"],
         selection=named["selection"],
@@ -132,7 +141,17 @@ def _place(key: str, value: Any) -> str:
         raise UserError(f"{key} must be a folder or file, got {value!r}")
     if not value:
         raise UserError(f"{key} is empty: give a folder, as {key}=results")
+    # As it is written: a folder of results is that of whoever runs the sweep.
+    _found_again(key, value, lambda text: str(Location.of(text)))
     return value
+
+
+def _found_again(key: str, value: str, absolute: Callable[[str], str]) -> str:
+    """A path that leads to the same place from any folder: as it is recorded and repeated."""
+    try:
+        return absolute(value)
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from error
 
 
 def _entries(group: str, named: dict[str, Entry], config_dirs: Folders) -> dict[str, Entry]:
@@ -165,6 +184,8 @@ def _entry(group: str, prefix: str, entry: Entry, config_dirs: Folders) -> Entry
         if value in (MISSING, ""):
             raise UserError(f"{prefix}.{key} is needed: add {prefix}.{key}=...")
         typed[key] = _like(f"{prefix}.{key}", value, default)
+        if group == "source" and key == PATH:
+            typed[key] = _found_again(f"{prefix}.{key}", typed[key], finding.absolute)
     return typed
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import operator
-import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,33 +51,37 @@ def load(
     UserError
         Unknown key or name, key given twice, or a value of the wrong type or range.
     """
+    # Absolute, as they are recorded: a store is run again from any folder.
+    folders = tuple(str(folder) for folder in entries.own_folders(config_dirs))
     given = gather(words, values or {})
     chosen = {group: notation.names(group, given[group]) for group in GROUPS if group in given}
-    made = _new_entries(chosen, given, config_dirs)
+    made = _new_entries(chosen, given, folders)
     for group, names in chosen.items():
-        _check_names(group, names, made, config_dirs)
-    raw = _hydra(_overrides(chosen, made), config_dirs)
+        _check_names(group, names, made, folders)
+    raw = _hydra(_overrides(chosen, made), folders)
     for group in NAMED:
         composed = {**checks.named_entries(group, raw.get(group)), **made.get(group, {})}
-        _check_composed(group, composed, chosen, config_dirs)
+        _check_composed(group, composed, chosen, folders)
         raw[group] = {
-            name: _with_defaults(group, f"{group}.{name}", entry, config_dirs)
+            name: _with_defaults(group, f"{group}.{name}", entry, folders)
             for name, entry in composed.items()
         }
-    raw["cluster"] = _with_defaults("cluster", "cluster", raw.get("cluster"), config_dirs)
+    raw["cluster"] = _with_defaults("cluster", "cluster", raw.get("cluster"), folders)
     for key, value in given.items():
         if key not in chosen:
-            _assign(raw, key, value, config_dirs)
-    settings = checks.checked(raw, config_dirs)
+            _assign(raw, key, value, folders)
+    settings = checks.checked(raw, folders)
     return dataclasses.replace(
         settings,
-        given=_written(given, chosen, settings),
-        config_dirs=tuple(os.fspath(folder) for folder in config_dirs),
+        given=_written(given, chosen, raw, settings),
+        config_dirs=folders,
     )
 
 
 def recorded(text: str, *, config_dirs: Folders = ()) -> Settings:
-    """Settings as `Settings.to_yaml` wrote them; what was given for them is not known.
+    """Settings as `Settings.to_yaml` wrote them, but for the place of their store.
+
+    What was given for them is not known.
 
     Raises
     ------
@@ -91,7 +94,8 @@ def recorded(text: str, *, config_dirs: Folders = ()) -> Settings:
         raise UserError(f"settings cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise UserError(f"settings must be keys and values, got {text[:40]!r}")
-    return checks.checked(raw, config_dirs)
+    # Where the store was is nothing that a computation depends on.
+    return checks.checked({**raw, "results": "results", "out": None, "extend": False}, config_dirs)
 
 
 def _new_entries(
@@ -227,7 +231,9 @@ def _leaves(raw: dict[str, Any], prefix: str = "") -> list[str]:
     return [key for key in keys if not key.endswith(".kind")]
 
 
-def _written(given: dict[str, Any], chosen: Names, settings: Settings) -> dict[str, str]:
+def _written(
+    given: dict[str, Any], chosen: Names, raw: dict[str, Any], settings: Settings
+) -> dict[str, str]:
     """The values that were given, as they were understood, in the notation of the command line."""
     composed = settings.as_dict()
     understood = {}
@@ -237,4 +243,8 @@ def _written(given: dict[str, Any], chosen: Names, settings: Settings) -> dict[s
         else:
             value = functools.reduce(operator.getitem, key.split("."), composed)
             understood[key] = notation.written(value, brackets="." in key)
+    for name, entry in settings.source.items():
+        # A file of entries may have a path that only this folder leads to.
+        if raw["source"][name].get(checks.PATH) != entry.get(checks.PATH):
+            understood[f"source.{name}.{checks.PATH}"] = entry[checks.PATH]
     return understood

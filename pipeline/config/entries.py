@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pipeline.errors import UserError, did_you_mean
 from pipeline.plan.axes import NAMED
 from pipeline.plan.settings import Entry
+from pipeline.store.location import Location
 
 # In a wheel conf/ travels inside the package; in a checkout it stands beside it.
 _HERE = Path(__file__).resolve().parent.parent
@@ -40,19 +41,29 @@ def search_path(config_dirs: Folders = ()) -> list[Path]:
     UserError
         For a folder that is not there.
     """
-    environment = [text for text in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if text]
-    named = [("--config-dir", text) for text in config_dirs]
-    named += [(ENVIRONMENT, text) for text in environment]
-    folders = []
-    for name, text in named:
-        folder = Path(os.path.expanduser(text)).absolute()
-        if not folder.is_dir():
+    return [*own_folders(config_dirs), *_checked(ENVIRONMENT, _environment()), CONF]
+
+
+def own_folders(config_dirs: Folders) -> list[Path]:
+    """The folders that `--config-dir` names, absolute; refused where they are not there."""
+    return _checked("--config-dir", config_dirs)
+
+
+def _environment() -> list[str]:
+    return [text for text in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if text]
+
+
+def _checked(name: str, folders: Folders) -> list[Path]:
+    found = []
+    for text in folders:
+        folder = Location.of(text).folder
+        if folder is None or not folder.is_dir():
             raise UserError(
                 f"{name}={os.fspath(text)} is no folder: give one that has source/, operation/, "
                 "selection/, cluster/ or experiment/"
             )
-        folders.append(folder)
-    return [*folders, CONF]
+        found.append(folder)
+    return found
 
 
 def names(group: str, config_dirs: Folders = ()) -> list[str]:

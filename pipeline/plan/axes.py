@@ -85,7 +85,7 @@ class Metric:
 METRICS = {
     "error": Metric(CURVE, "error (RMSE of each block)"),
     "mask_accuracy": Metric(MASK_CURVE, "mask accuracy", units="1"),
-    "regret": Metric(MASK_CURVE, "regret (mean over windows of exact extreme - chosen sample)"),
+    "regret": Metric(MASK_CURVE, "regret (mean over windows of |exact extreme - chosen sample|)"),
 }
 
 

@@ -11,7 +11,11 @@ from pipeline.plan.plan import Plan
 START_SECONDS = 1.5
 # Size after compression over size before, measured on the default sweep.
 _COMPRESSED = 0.56
-# So many decoded files a worker keeps at least: of no more than these each is decoded once.
+# What a unit takes of memory, over the size of its results: 1.5, measured on the default sweep.
+_TIMES_IN_MEMORY = 1.5
+# The rest is for the program itself, 0.2 GB a process, and decoded files.
+_SHARE_FOR_UNITS = 0.5
+# So many decoded files a worker keeps, unless they are huge: of no more each is decoded once.
 _KEPT_FILES = 32
 # What helps where a sweep does not fit on a disk.
 SPACE_REMEDY = (
@@ -41,6 +45,12 @@ def stored_bytes(plan: Plan) -> int:
 def written_bytes(plan: Plan, share: float) -> float:
     """Bytes on a disk, compressed, of a share (0 .. 1) of a plan's trials."""
     return stored_bytes(plan) * _COMPRESSED * share
+
+
+def fitting_unit(plan: Plan, memory: int, threads: int) -> int:
+    """How many trials a unit may have, a power of two, so that one for each thread fits."""
+    each = _TIMES_IN_MEMORY * 4 * plan.values_per_trial * threads
+    return 1 << max(0, int(memory * _SHARE_FOR_UNITS / each).bit_length() - 1)
 
 
 def reading(plan: Plan) -> Reading:

@@ -91,6 +91,12 @@ def renewed(begun: Identity, current: Identity) -> Identity:
     return Identity(axes, begun.fixed)
 
 
+def changed_sources(stored: Identity, wanted: Identity) -> list[str]:
+    """Sources of both of which the blocks are not the same."""
+    have, want = stored.axes["source"], wanted.axes["source"]
+    return [n for n in want if n in have and _but_order(have[n]) != _but_order(want[n])]
+
+
 def positions(labels: Labels, wanted: Labels) -> dict[str, list[int]]:
     """The positions of the wanted values of each axis among the labels of a store.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from asm_core import KERNEL_VERSION, validate
 from asm_core.sources import STREAM_VERSION
-from pipeline.errors import UserError, did_you_mean
+from pipeline.errors import UserError, count_of, did_you_mean
 from pipeline.plan import entries
 from pipeline.plan.axes import CURVE, FREQ, METRICS, Labels, shape
 from pipeline.plan.entries import Choice, Source
@@ -282,7 +282,7 @@ def _check_prefixes(plan: Plan) -> None:
     for trials in plan.prefixes[:-1]:
         if trials > plan.keep and trials % plan.unit_trials:
             raise UserError(
-                f"trials={trials} ends within a unit of {plan.unit_trials} trials that "
+                f"trials={trials} ends within a unit of {count_of(plan.unit_trials, 'trial')} that "
                 f"store_trials={plan.keep or 'none'} does not keep: use a multiple of "
                 f"{plan.unit_trials}, or keep at least {trials}"
             )
@@ -304,8 +304,9 @@ def _trials(wanted: Sequence[int] | str, source: Source, size: int) -> int:
         return available
     if wanted[-1] > available:
         raise UserError(
-            f"trials={wanted[-1]} is more than the {available} blocks of {size} x {size} that "
-            f"source {source.name} has: use at most {available}, or trials=auto for every one"
+            f"trials={wanted[-1]} is more than the {count_of(available, 'block')} of {size} x "
+            f"{size} that source {source.name} has: use at most {available}, or trials=auto for "
+            "every one"
         )
     return wanted[-1]
 

@@ -36,6 +36,7 @@ class Settings:
     results: str
     out: str | None
     extend: bool
+    durable: bool
     source: dict[str, Entry]
     operation: dict[str, Entry]
     selection: dict[str, Entry]

@@ -1,7 +1,6 @@
 """Running a plan: in rounds, on a cluster, into a store whose lock is held."""
 
 import dataclasses
-import itertools
 import threading
 import time
 from collections.abc import Iterable
@@ -10,20 +9,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from dask.utils import format_bytes
-
 from pipeline.errors import Stopped, UserError, cannot, command
-from pipeline.plan import estimate, precision
 from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan
 from pipeline.plan.settings import Settings
-from pipeline.run import cluster
-from pipeline.run.worker import load_kernels, plan_to_text, run_unit, sees_store
+from pipeline.run import cluster, todo
+from pipeline.run.worker import load_kernels, plan_to_text, run_unit
+from pipeline.sources import memory
 from pipeline.store import lock, record
-from pipeline.store.damage import damage, losing
+from pipeline.store.damage import damage, losing, naming_damage
 from pipeline.store.leftovers import remove_leftovers
 from pipeline.store.location import Location
-from pipeline.store.store import Store, find_for, location_of
+from pipeline.store.store import Store, location_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -97,63 +94,62 @@ def execute(
     UserError
         For a store, cluster or disk that does not fit; nothing is computed then.
     Stopped
-        After Ctrl-C, once the units in flight are stored; a second Ctrl-C does not wait.
+        After Ctrl-C, SIGTERM or SIGHUP, once the units in flight are stored; a second one does not
+        wait.
     ClusterLostError, StoreLostError
         Where the scheduler is gone, or nothing more can be written.
     """
     cluster.check_kind(settings.cluster)
     location = location_of(settings, plan)
-    todo = _todo(location, settings, plan)
-    if todo.is_done:
-        observer.begin(todo.plan, 0, todo.plan.grid.total_trials)
-        if todo.store and todo.store.is_unfinished and lock.holder(location) is None:
-            return Outcome(todo.plan, _tidied(location, todo.plan))
-        return Outcome(todo.plan, todo.store)
-    _check_space(location, todo)
+    _mend_journal(location)
+    to_do = todo.find(location, settings, plan)
+    if to_do.is_done:
+        observer.begin(to_do.plan, 0, to_do.plan.grid.total_trials)
+        if to_do.store and lock.holder(location) is None:
+            # A process that died, perhaps at its very end, leaves a lock that nobody holds; a power
+            # cut may leave something of a journal.
+            left = lock.is_there(location) or location.child("journal").exists()
+            if left or to_do.store.is_unfinished:
+                return Outcome(to_do.plan, _tidied(location, to_do.plan, settings))
+        return Outcome(to_do.plan, to_do.store)
+    todo.check_space(location, to_do.plan, to_do.missing)
+    lock.check_system(location)
+    cluster.check_files(settings.cluster)
     shared = client is not None or cluster.is_shared(settings.cluster)
     with ExitStack() as stack:
         # Refusals come before anything is started, or written.
         if shared:
             client = stack.enter_context(cluster.connect(settings.cluster, client))
-        _load_kernels(todo.plan, observer)
+        _load_kernels(to_do.plan, observer)
         if client is not None:
-            cluster.check_workers(client, todo.plan)
+            cluster.check_workers(client, to_do.plan, observer.notify)
         held = stack.enter_context(lock.held(location))
         for name in remove_leftovers(location):
             observer.notify(f"Removed {name}, which a process that died left half written.")
-        if _has_changed(todo.store, Store.find(location)):
-            todo = _todo(location, settings, plan)
-        store = _prepared(todo, settings, location)
+        if _has_changed(to_do.store, Store.find(location)):
+            to_do = todo.find(location, settings, plan)
+        store = _prepared(to_do, settings, location)
         if not shared:
             client = stack.enter_context(cluster.connect(settings.cluster))
         assert client is not None
         if shared or settings.cluster["kind"] != "local":
-            _check_sees(client, store)
-        sweep = _Sweep(store, settings, plan, held, observer, Outcome(todo.plan, store))
-        sweep.run(client, todo.missing)
+            if blind := cluster.blind(client, store.location.url, observer.notify):
+                store.discard_if_empty()
+                raise UserError(blind)
+        sweep = _Sweep(store, settings, plan, held, observer, Outcome(to_do.plan, store))
+        sweep.run(client, to_do.missing)
     return sweep.outcome
 
 
-@dataclass(frozen=True)
-class _Todo:
-    """What is to be done: the store if there is one, the next round's plan, what is missing."""
-
-    store: Store | None
-    plan: Plan
-    missing: list[Missing]
-    is_done: bool
-
-
-def _todo(location: Location, settings: Settings, plan: Plan) -> _Todo:
-    store, plan = find_for(location, plan, extend=settings.extend)
-    current = _first_round(plan, store, settings.precision)
-    missing = _missing(store, current)
-    done = not missing and _next_round(plan, current, store, settings.precision) == current
-    return _Todo(store, current, missing, done)
-
-
-def _missing(store: Store | None, plan: Plan) -> list[Missing]:
-    return plan.grid.missing(store.counts_of(plan.labels) if store else None)
+def _mend_journal(location: Location) -> None:
+    """Close a journal that cannot be opened, as a power cut may leave it; no row is lost."""
+    location.check_openable()
+    if not location.child("journal").exists():
+        return
+    store = Store.find(location)
+    if store and store.has_damaged_journal:
+        with lock.held(location), naming_damage(location):
+            store.close_journal()
 
 
 def _load_kernels(plan: Plan, observer: Observer) -> None:
@@ -174,21 +170,24 @@ def _has_changed(before: Store | None, now: Store | None) -> bool:
     return now.is_unfinished or now.record != before.record
 
 
-def _prepared(todo: _Todo, settings: Settings, location: Location) -> Store:
+def _prepared(to_do: todo.Todo, settings: Settings, location: Location) -> Store:
     """The store, ready for the first round."""
-    before = todo.store.record if todo.store else None
-    new = record.of_sweep(todo.plan, settings, before)
+    before = to_do.store.record if to_do.store else None
+    new = record.of_sweep(to_do.plan, settings, before)
     # Units that are tried now are no longer in quarantine.
-    new = _without_quarantined(new, (missing.unit for missing in todo.missing))
-    return _begin_round(todo.store, todo.plan, new, location)
+    new = _without_quarantined(new, (missing.unit for missing in to_do.missing))
+    return _begin_round(to_do.store, to_do.plan, new, location, durable=settings.durable)
 
 
-def _begin_round(store: Store | None, plan: Plan, new: record.Record, location: Location) -> Store:
+def _begin_round(
+    store: Store | None, plan: Plan, new: record.Record, location: Location, *, durable: bool
+) -> Store:
     try:
         if store is None:
-            store = Store.create(location, plan, new)
+            store = Store.create(location, plan, new, durable=durable)
             store.open_journal(plan_to_text(plan))
         else:
+            store.durable = durable
             store.begin_round(plan, new, plan_to_text(plan))
     except OSError as error:
         raise UserError(cannot("write", location, error, "choose another results=...")) from error
@@ -199,11 +198,12 @@ def _begin_round(store: Store | None, plan: Plan, new: record.Record, location: 
     return store
 
 
-def _tidied(location: Location, plan: Plan) -> Store:
+def _tidied(location: Location, plan: Plan, settings: Settings) -> Store:
     """The store, once what was killed after its last unit, or while axes grew, is finished."""
     with lock.held(location):
         # As it is now: another sweep may have grown it since it was planned for.
         store = Store.open(location)
+        store.durable = settings.durable
         remove_leftovers(location)
         if store.is_unfinished:
             store.begin_round(plan, store.record, plan_to_text(plan))
@@ -233,6 +233,8 @@ class _Sweep:
     """Units that failed, and that the store does not say yet."""
     said: float = 0.0
     """When it last said which ones failed."""
+    kills: int = field(default_factory=lambda: memory.kills())
+    """How many processes had been killed for want of memory before it began."""
 
     def run(self, client: "Client", missing: list[Missing]) -> None:
         """Every round, on a cluster; whatever ends it, what is stored is left in good order."""
@@ -240,8 +242,8 @@ class _Sweep:
             self.observer.notify(f"Dashboard: {link}")
         began = time.perf_counter()
         try:
-            for number in itertools.count(1):
-                self._round(client, number, missing)
+            while True:
+                self._round(client, missing)
                 with losing(self.store.location):
                     following = self._following()
                 if following is None:
@@ -261,30 +263,34 @@ class _Sweep:
     def _following(self) -> list[Missing] | None:
         """What the next round is to measure, once the store is ready for it; None at the end."""
         plan = self.outcome.plan
-        following = _next_round(self.wanted, plan, self.store, self.settings.precision)
-        if self.outcome.failures or following == plan:
+        if self.outcome.failures:
+            return None
+        following = todo.next_round(self.wanted, plan, self.store, self.settings.precision)
+        if following == plan:
             return None
         self.outcome.plan = following
-        missing = _missing(self.store, following)
-        _check_space(self.store.location, _Todo(self.store, following, missing, is_done=False))
+        missing = todo.missing_of(self.store, following)
+        todo.check_space(self.store.location, following, missing)
         new = record.of_round(self.store.record, following)
-        _begin_round(self.store, following, new, self.store.location)
+        _begin_round(self.store, following, new, self.store.location, durable=self.settings.durable)
         return missing
 
-    def _round(self, client: "Client", number: int, missing: list[Missing]) -> None:
-        from pipeline.run.tasks import map_units
+    def _round(self, client: "Client", missing: list[Missing]) -> None:
+        from pipeline.run.tasks import DIED, map_units
+        from pipeline.run.workers import why_killed
 
         plan, outcome = self.outcome.plan, self.outcome
         todo = sum(each.unit.trials for each in missing)
         self.observer.begin(plan, todo, plan.grid.total_trials - todo)
-        # Each round has its own name, since arrays grow between rounds and workers open them again.
-        # It sorts after its session's, so that the session does not seem to have overtaken it.
-        task = partial(run_unit, self.store.location.url, f"{self.held.session}.{number}")
+        store = self.store
+        task = partial(run_unit, store.location.url, store.round, durable=store.durable)
         news = _News(self.held)
         ended = map_units(client, task, missing, self.observer.notify, news.publish)
         with closing(ended):
             for count, (unit, failure) in enumerate(ended, start=1):
                 if failure:
+                    if failure.endswith(DIED):
+                        failure += why_killed(memory.kills() - self.kills, plan)
                     outcome.failures.append(failure)
                     self._quarantine(unit, failure)
                 else:
@@ -296,7 +302,8 @@ class _Sweep:
                 self.observer.advance(unit.trials)
 
     def _quarantine(self, unit: Unit, reason: str) -> None:
-        retry = command("sweep", *self.settings.words(), config_dirs=self.settings.config_dirs)
+        words = self.settings.words(results=None, out=self.store)
+        retry = command("sweep", *words, config_dirs=self.settings.config_dirs)
         self.bad.append(record.Quarantined(unit, reason, record.now(), retry))
         # Where all of ten thousand units need a broken file, each would write all before it again.
         if time.monotonic() - self.said >= _SECONDS_BETWEEN_NEWS:
@@ -332,58 +339,3 @@ class _News:
                 running=[dataclasses.asdict(unit) for unit in running],
                 computed=self.computed, seconds=round(now - self._began, 3),
             )  # fmt: skip
-
-
-def _first_round(plan: Plan, store: Store | None, goal: float | None) -> Plan:
-    """The plan of the first round: all of it, unless a precision is to be reached."""
-    if goal is None:
-        return plan
-    begun = store.begun_trials(plan) if store else [[0] * len(row) for row in plan.cell_trials]
-    return plan.with_trials(
-        [
-            [min(cap, max(precision.MIN_TRIALS, trials)) for cap, trials in zip(*row, strict=True)]
-            for row in zip(plan.cell_trials, begun, strict=True)
-        ]
-    )
-
-
-def _next_round(plan: Plan, last: Plan, store: Store | None, goal: float | None) -> Plan:
-    """What follows a round that is complete; the same plan where nothing does."""
-    if goal is None or store is None:
-        return last
-    totals = store.cell_totals(last)
-    trials = [
-        [
-            precision.next_trials(
-                totals[s, b],
-                goal,
-                measured,
-                plan.cell_trials[s][b],
-                store.cell_sums(last, plan.sources[s].name, plan.block_sizes[b]),
-            )
-            for b, measured in enumerate(row)
-        ]
-        for s, row in enumerate(last.cell_trials)
-    ]
-    return last.with_trials(trials)
-
-
-def _check_space(location: Location, todo: _Todo) -> None:
-    """Refuse what does not fit on the disk."""
-    share = len(todo.missing) / todo.plan.grid.unit_count
-    needed, free = estimate.written_bytes(todo.plan, share), location.free_bytes()
-    if free is not None and needed > free:
-        raise UserError(
-            f"the sweep will write about {format_bytes(int(needed))} and {location} has "
-            f"{format_bytes(free)} free: {estimate.SPACE_REMEDY}"
-        )
-
-
-def _check_sees(client: "Client", store: Store) -> None:
-    seen = client.run(sees_store, store.location.url)
-    blind = [worker for worker, sees in seen.items() if not sees]
-    if blind:
-        store.discard_if_empty()
-        raise UserError(
-            f"worker {blind[0]} does not see {store}: results must be a folder that all share"
-        )

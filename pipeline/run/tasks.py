@@ -2,15 +2,13 @@
 
 import itertools
 import random
-import signal
-import threading
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from distributed import Client, Future, KilledWorker
 
@@ -21,8 +19,10 @@ from pipeline.errors import (
     Stopped,
     StoreLostError,
     UnitError,
+    UnstoredError,
 )
 from pipeline.plan.grid import Missing, Unit
+from pipeline.run import calls, stopping
 from pipeline.run.workers import Workers
 
 # Tasks in flight per thread: enough that no thread waits for the scheduler, few enough that memory
@@ -34,10 +34,16 @@ _TASKS_PER_THREAD = 8
 RETRIES = 2
 # Once a worker was refused, tasks name the workers that may run them: not all of a thousand.
 _NAMED_WORKERS = 16
+# Of a unit that is given up because of that.
+DIED = "every worker that ran it died, even where it ran alone"
 # How long units that are being computed are waited for after an error, as Dask does at its end.
 _SECONDS_TO_COMPLETE = 30.0
-# How soon Ctrl-C is noticed while units run.
+# How soon a signal is noticed while units run.
 _POLL_SECONDS = 0.2
+# A worker says in milliseconds which units it is computing; after that it is taken for frozen.
+_SECONDS_TO_SAY = 3.0
+# While a sweep stops, how often it is asked whether the units that it waits for are being computed.
+_SECONDS_BETWEEN_QUESTIONS = 5.0
 
 
 def map_units(
@@ -55,7 +61,7 @@ def map_units(
     workers that died may be the cause, or may have run beside it: it is run again when all others
     are done, with nothing beside it.  Units that still fail are given up.  A worker that does not
     compute as this program does is refused: its units go to others, and for them it is no attempt.
-    After Ctrl-C, units that are being computed are completed.
+    After Ctrl-C, SIGTERM or SIGHUP units that are being computed are completed.
 
     Parameters
     ----------
@@ -73,28 +79,30 @@ def map_units(
     Raises
     ------
     Stopped
-        At the end, after Ctrl-C.
+        At the end, after a signal.
+    KeyboardInterrupt
+        At once: after a second signal, or where units took too long after the first.
     ClusterLostError
         Where the scheduler is gone, or every worker that is left was refused.
     StoreLostError
-        Where a unit met a store that nothing can be written to.
+        Where a unit met a store that nothing can be written to, or no unit can be stored.
     """
     queue, flight, workers = _Queue(units), _Flight(client, task), Workers(client, notify)
-    stopping = False
-    with _counted_interrupts() as interrupts, flight:
+    stop: _Stop | None = None
+    with stopping.counted_signals() as signals, flight:
         while True:
-            if len(interrupts) > 1:
-                raise KeyboardInterrupt
-            if interrupts and not stopping:
-                stopping = True
-                left = flight.cancel_waiting()
-                notify(f"Stopping: storing {left} units in flight; Ctrl-C again stops at once.")
-            elif not stopping:
+            if signals and stop is None:
+                stop = _Stop(signals[0], notify)
+            if stop is not None:
+                stop.check(signals)
+                if stop.asks():
+                    flight.cancel_waiting()
+            else:
                 window = _TASKS_PER_THREAD * workers.threads()
                 for missing in flight.take_stranded(workers.fit):
                     queue.put_back(missing)
                 flight.fill(queue, window, workers.fit if workers.has_refused else None)
-            if not flight.running and (stopping or queue.is_empty):
+            if not flight.running and (stop is not None or queue.is_empty):
                 break
             publish(sent.missing.unit for sent in flight.running.values())
             ended = flight.wait(_POLL_SECONDS)
@@ -102,6 +110,8 @@ def map_units(
                 workers.threads()
                 continue
             missing, error = ended
+            if error is None:
+                queue.note_stored()
             if isinstance(error, StoreLostError):
                 raise error
             if isinstance(error, MisfitError):
@@ -110,8 +120,38 @@ def map_units(
                 continue
             if error is None or not queue.try_again(missing, error):
                 yield missing.unit, None if error is None else _reason(missing.unit, error)
-    if stopping:
-        raise Stopped
+    if stop is not None:
+        raise Stopped(stop.number)
+
+
+class _Stop:
+    """What follows a signal: a line, and for some a time after which nothing is waited for."""
+
+    def __init__(self, number: int, notify: Callable[[str], None]) -> None:
+        self.number = number
+        seconds = stopping.seconds_to_store(number)
+        self._deadline = time.monotonic() + seconds
+        self._asked = float("-inf")
+        limit = f" for at most {seconds:g} s" if seconds < float("inf") else ""
+        notify(
+            f"Stopping after {stopping.name_of(number)}: storing the units in flight{limit}; "
+            "Ctrl-C again stops at once."
+        )
+
+    def check(self, signals: list[int]) -> None:
+        """Raise KeyboardInterrupt after a second signal, or when the time is over."""
+        if len(signals) > 1 or time.monotonic() > self._deadline:
+            raise KeyboardInterrupt(signals[-1])
+
+    def asks(self) -> bool:
+        """Whether it is time to ask which units are being computed.
+
+        Not only once: a worker that freezes, or dies, meanwhile does not end what it has begun.
+        """
+        now = time.monotonic()
+        due = now - self._asked > _SECONDS_BETWEEN_QUESTIONS
+        self._asked = now if due else self._asked
+        return due
 
 
 class _Queue:
@@ -125,6 +165,8 @@ class _Queue:
         self._again: deque[Missing] = deque()
         self._suspects: deque[Missing] = deque()
         self._attempts: Counter[Unit] = Counter()
+        self._has_stored = False
+        self._unstored: set[Unit] = set()
         self._alone: Missing | None = None
         self.is_empty = False
 
@@ -146,10 +188,27 @@ class _Queue:
         (self._suspects if missing == self._alone else self._again).append(missing)
         self.is_empty = False
 
+    def note_stored(self) -> None:
+        """A unit was stored: the store can be written."""
+        self._has_stored = True
+        self._unstored.clear()
+
     def try_again(self, missing: Missing, error: BaseException) -> bool:
-        """Queue a unit that failed once more; False if that is in vain or was done often enough."""
+        """Queue a unit that failed once more; False if that is in vain or was done often enough.
+
+        Raises
+        ------
+        StoreLostError
+            Where the store was to blame each time, and since then for every other unit too.
+        """
         if isinstance(error, BadUnitError):
             return False
+        if isinstance(error, UnstoredError):
+            self._unstored.add(missing.unit)
+            given_up = self._attempts[missing.unit] >= RETRIES
+            # One file of a store may be bad; it takes two that no other was stored between.
+            if given_up and (len(self._unstored) > 1 or not self._has_stored):
+                raise StoreLostError(error.reason)
         killed = isinstance(error, KilledWorker)
         if killed and missing != self._alone:
             self._suspects.append(missing)
@@ -187,7 +246,7 @@ class _Flight:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        # After a second Ctrl-C nobody waits, and without a scheduler nothing more is heard of them.
+        # After a second signal nobody waits, and without a scheduler nothing more is heard of them.
         if kind and issubclass(kind, KeyboardInterrupt | ClusterLostError):
             return
         deadline = time.monotonic() + _SECONDS_TO_COMPLETE
@@ -227,8 +286,7 @@ class _Flight:
             for future, sent in self.running.items()
             if sent.named is not None and not sent.named & fit
         ]
-        for future in stranded:
-            future.cancel()
+        self._cancel(stranded)
         return [self.running.pop(future).missing for future in stranded]
 
     def wait(self, seconds: float) -> tuple[Missing, BaseException | None] | None:
@@ -244,54 +302,44 @@ class _Flight:
         future.release()
         return sent.missing, error
 
-    def cancel_waiting(self) -> int:
-        """Cancel tasks that no worker has begun; returns how many others are left."""
+    def cancel_waiting(self) -> None:
+        """Cancel tasks that no worker is computing, and those of workers that do not answer."""
         self._has_cancelled, begun = True, self._begun()
-        for future in [future for future in self.running if future.key not in begun]:
+        # Those that have ended meanwhile are in the queue.
+        waiting = [
+            future for future in self.running if future.key not in begun and not future.done()
+        ]
+        for future in waiting:
             del self.running[future]
-            future.cancel()
-        return len(self.running)
+        self._cancel(waiting)
+
+    def _cancel(self, futures: list[Future[None]]) -> None:
+        if futures:
+            calls.within(self._client, calls.SCHEDULER_SECONDS, self._client.cancel, futures)
 
     def _begun(self) -> set[str]:
         """The keys of the tasks of this flight that workers are computing, cancelled or not."""
-        stacks = self._client.call_stack().values()
-        return {key for keys in stacks for key in keys if key.startswith(self._name)}
+        answers = calls.ask_workers(self._client, _SECONDS_TO_SAY, _keys_computed)
+        found = [keys for keys in answers.given.values() if isinstance(keys, list)]
+        return {key for keys in found for key in keys if key.startswith(self._name)}
+
+
+def _keys_computed(dask_worker: Any) -> list[str]:
+    with dask_worker.active_threads_lock:
+        return [str(key) for key in dask_worker.active_threads.values()]
 
 
 def _error(future: Future[None]) -> BaseException | None:
     if future.status == "finished":
         return None
     # distributed gives no exception for a future that was cancelled or lost.
-    error = future.exception() if future.status == "error" else None
+    failed = future.status == "error"
+    error = future.exception(timeout=calls.SCHEDULER_SECONDS) if failed else None
     return error or RuntimeError(f"{future.status} by the cluster")
 
 
 def _reason(unit: Unit, error: BaseException) -> str:
     if isinstance(error, KilledWorker):
-        return f"{unit}: every worker that ran it died, even where it ran alone"
+        return f"{unit}: {DIED}"
     text = " ".join(str(error).split())
     return text if isinstance(error, UnitError) else f"{unit}: {text}"
-
-
-@contextmanager
-def _counted_interrupts() -> Iterator[list[int]]:
-    """Count Ctrl-C in a list that the loop looks at, in place of raising KeyboardInterrupt.
-
-    An exception that a signal raises is lost if a destructor happens to run, as those of cancelled
-    futures do.  From the third Ctrl-C on it is raised all the same, in case the loop is stuck.
-    """
-    pressed: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed
-        return
-
-    def press(signum: int, frame: object) -> None:
-        pressed.append(signum)
-        if len(pressed) == 2:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -33,15 +33,18 @@ from pipeline.errors import (
     StoreLostError,
     UnitError,
     UnreadableError,
+    UnstoredError,
+    cannot,
+    system_error,
 )
 from pipeline.plan.axes import Labels
 from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan, from_json, to_json
 from pipeline.run import fitness
 from pipeline.run.choices import operations_of, ranks_of
+from pipeline.run.clock import steady_timers
 from pipeline.run.offsets import Offsets
 from pipeline.sources import kinds
-from pipeline.store import lock
 from pipeline.store.location import Location
 from pipeline.store.store import Store
 from pipeline.store.writer import UnitWriter, read_plan
@@ -59,17 +62,19 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _reading = threading.Lock()
 
 
-def run_unit(store: str, session: str, missing: Missing) -> None:
+def run_unit(store: str, round_name: str, missing: Missing, *, durable: bool = False) -> None:
     """Measure what is missing of a unit, and store it.
 
     Parameters
     ----------
     store
         Where the store is.
-    session
-        The name of the run's round, whose plan is in the store.
+    round_name
+        The name of the round, whose plan is in the store.
     missing
         The unit, and the parts of its curves.
+    durable
+        Have its files on the disk, and not in its cache alone, before its row is written.
 
     Raises
     ------
@@ -79,22 +84,24 @@ def run_unit(store: str, session: str, missing: Missing) -> None:
         Where this process does not compute as the program does that planned the round.
     BadUnitError
         Where a file is broken or has changed; it says in which unit.
+    UnstoredError
+        Where the system does not let the store be read or written.
     UnitError
         For whatever else goes wrong.
     """
     unit = missing.unit
     try:
-        plan, writer = _round_of(store, session)
-        writer.write(unit, _measured(store, session, plan, missing))
-    except MisfitError:
+        plan, writer = _round_of(store, round_name, durable)
+        writer.write(unit, _measured(plan, missing))
+    except (MisfitError, StoreLostError, UnitError):
         raise
-    except OSError as error:
-        if error.errno in _UNWRITABLE:
-            raise StoreLostError(f"cannot write {store}: {error.strerror}") from error
-        raise _unit_error(unit, error) from error
-    except BadFileError as error:
-        raise BadUnitError(f"{unit}: {error}") from error
     except Exception as error:
+        found = system_error(error)
+        if isinstance(found, OSError) and found.errno in _UNWRITABLE:
+            raise StoreLostError(f"cannot write {store}: {found.strerror}") from error
+        if found:
+            reason = cannot("read or write", store, found)
+            raise UnstoredError(f"{unit}: {reason}", reason) from error
         raise _unit_error(unit, error) from error
 
 
@@ -131,6 +138,7 @@ def plan_from_text(text: str) -> Plan:
 
 async def misfit(text: str) -> str | None:
     """Why the process that this runs in must refuse the plan of a text; None if it need not."""
+    steady_timers()
     try:
         # In a thread: a worker that loads its kernels goes on answering the scheduler.
         await asyncio.to_thread(plan_from_text, text)
@@ -148,34 +156,39 @@ def _address() -> str:
         return "in this process"
 
 
-def sees_store(store: str) -> bool:
-    """Whether a worker finds the store where the client has it."""
+def unseen(store: str) -> str | None:
+    """Why a worker does not find the store where the client has it; None if it does."""
     try:
-        return Store.find(Location(store)) is not None
-    except UnreadableError:
-        return False
+        found = Store.find(Location(store))
+    except UnreadableError as error:
+        return str(error)
+    return None if found else "it is not there"
 
 
-def _round_of(store: str, session: str) -> tuple[Plan, UnitWriter]:
+def _round_of(store: str, name: str, durable: bool) -> tuple[Plan, UnitWriter]:
     with _reading:
-        return _read_round(store, session)
+        return _read_round(store, name, durable)
 
 
 # Two entries, for a cluster that two sweeps share.
 @lru_cache(maxsize=2)
-def _read_round(store: str, session: str) -> tuple[Plan, UnitWriter]:
+def _read_round(store: str, name: str, durable: bool) -> tuple[Plan, UnitWriter]:
+    # A worker that a stranger has started, or that has joined later, is kept from being given up.
+    steady_timers()
     # The plan comes first, since it is refused where anything else than it may not be understood.
     plan = plan_from_text(read_plan(Location(store)))
-    return plan, UnitWriter(Location(store))
+    return plan, UnitWriter(Location(store), name, durable=durable)
 
 
-def _measured(
-    store: str, session: str, plan: Plan, missing: Missing
-) -> Iterator[tuple[Labels, Measures]]:
+def _measured(plan: Plan, missing: Missing) -> Iterator[tuple[Labels, Measures]]:
     for part in [plan.of_part(part) for part in missing.parts] or [plan]:
-        measures = measure_unit(part, missing.unit, reuse=True)
-        if lock.is_overtaken(Location(store), session):
-            raise RuntimeError("its sweep has ended, and another one writes the store")
+        try:
+            measures = measure_unit(part, missing.unit, reuse=True)
+        except BadFileError as error:
+            raise BadUnitError(f"{missing.unit}: {error}") from error
+        except Exception as error:
+            # Here, so that whatever else the system does not do, it does not do with the store.
+            raise _unit_error(missing.unit, error) from error
         yield part.labels, measures
 
 

@@ -1,14 +1,23 @@
 """Watching a cluster: workers that join, leave, stop answering or are refused; a lost scheduler."""
 
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from dask.system import CPU_COUNT
+from dask.utils import format_bytes
 from distributed import Client, LocalCluster
 
 from pipeline.errors import ClusterLostError, MisfitError
+from pipeline.plan import estimate
+from pipeline.plan.plan import Plan
+from pipeline.run import calls
+from pipeline.sources import memory
 
 # Workers send a heartbeat every half second to ten seconds.
 SILENT_SECONDS = 30.0
@@ -17,6 +26,8 @@ _SECONDS_BETWEEN_CHECKS = 5.0
 _SECONDS_WITHOUT_SCHEDULER = 10.0
 # Workers whose nannies are starting them again are back within that.
 _SECONDS_WITHOUT_FIT_WORKER = 10.0
+# Others may join a cluster that is shared; processes of this machine are back in 3 s, or never.
+_SECONDS_WITHOUT_OWN_WORKER = 60.0
 
 
 class Workers:
@@ -34,10 +45,11 @@ class Workers:
         self._fit_threads = 1
         self.fit: frozenset[str] = frozenset()
         """Addresses of the workers that there were at the last count and that are not refused."""
-        self._silent: frozenset[str] = frozenset()
+        self._signs = _Signs()
         self._checked = float("-inf")
         self._lost_since: float | None = None
         self._unfit_since: float | None = None
+        self._empty_since: float | None = None
 
     @property
     def has_refused(self) -> bool:
@@ -60,8 +72,9 @@ class Workers:
         Raises
         ------
         ClusterLostError
-            Where the scheduler has not answered for 10 seconds, the client is closed, or all
-            workers that there have been for 10 seconds were refused.
+            Where the scheduler has not answered for 10 seconds, the client is closed, all workers
+            that there have been for 10 seconds were refused, or this machine, of which the cluster
+            is, has had none for a minute.
         """
         now = time.monotonic()
         running = self._client.status == "running"
@@ -69,24 +82,28 @@ class Workers:
             return self._fit_threads
         census = None
         if running:
-            # CommClosedError, while the client is trying to connect again, is an OSError.
+            # CommClosedError, while the client is trying to connect again, is an OSError, and so is
+            # TimeoutError.
             with suppress(OSError):
-                census = take_census(self._client, self._silent)
+                census = take_census(self._client, self._signs.silent)
         if census is None:
             self._wait_for_scheduler(now)
             return 0
         self._lost_since = None
         for worker in census.dropped:
             self._notify(f"Worker {worker} does not answer: its units go to others.")
+            self._kill(worker)
         if not census.threads and self._threads != {}:
             self._notify("No worker is left: waiting for one to join; Ctrl-C stops.")
         self._start_given_up(len(census.threads))
-        self._threads, self._silent = census.threads, census.silent
+        self._threads = census.threads
+        self._signs.note(census, time.monotonic(), _limit(self._client))
         # One that is started again at the same address may be fit by then.
         left = census.threads.keys() & self._refused.keys()
         self._refused = {address: self._refused[address] for address in left}
         self.fit = frozenset(census.threads) - left
         self._wait_for_fit_worker(now)
+        self._wait_for_own_worker(now)
         threads = sum(census.threads[address] for address in self.fit)
         self._fit_threads = threads if left else max(threads, 1)
         self._checked = time.monotonic()
@@ -102,6 +119,24 @@ class Workers:
         own = self._client.cluster
         if isinstance(own, LocalCluster) and count < len(own.worker_spec):
             own.scale(len(own.worker_spec))
+
+    def _kill(self, worker: str) -> None:
+        """End a process of this machine that is frozen: Dask then starts another one."""
+        own = self._client.cluster
+        if isinstance(own, LocalCluster):
+            for nanny in own.workers.values():
+                if getattr(nanny, "worker_address", None) == worker and nanny.pid is not None:
+                    os.kill(nanny.pid, signal.SIGKILL)
+
+    def _wait_for_own_worker(self, now: float) -> None:
+        if self._threads or not isinstance(self._client.cluster, LocalCluster):
+            self._empty_since = None
+            return
+        self._empty_since = self._empty_since or now
+        if now - self._empty_since >= _SECONDS_WITHOUT_OWN_WORKER:
+            raise ClusterLostError(
+                f"no worker of this machine has come back within {_SECONDS_WITHOUT_OWN_WORKER:g} s"
+            )
 
     def _wait_for_fit_worker(self, now: float) -> None:
         if self.fit or not self._refused:
@@ -121,28 +156,64 @@ class Workers:
 
 @dataclass(frozen=True)
 class Census:
-    """A cluster at one moment: threads of each worker, addresses of silent and dropped ones."""
+    """A cluster at one moment, by address of a worker.
+
+    `threads` of each, and its last sign of life, by the scheduler's clock; `ages` of these signs,
+    in seconds, also by that clock, which may have been set since; and which workers were dropped.
+    """
 
     threads: dict[str, int]
-    silent: frozenset[str]
+    signs: dict[str, float]
+    ages: dict[str, float]
     dropped: tuple[str, ...]
 
 
-def take_census(client: Client, silent_before: frozenset[str]) -> Census:
-    """Count the threads, and have the scheduler drop workers that are silent for the second time.
+class _Signs:
+    """When each worker's sign of life was first seen, by this process's even clock.
 
-    Without this a worker that is suspended, or whose machine hangs, keeps its units for the five
-    minutes until Dask drops it.  Not at the first time, because after a pause of the scheduler's
-    machine all workers seem silent once.
+    Clocks of a scheduler's and of workers' machines may be set at any time: whether a worker is
+    silent depends on nothing but whether its sign stays the same.
     """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[float, float]] = {}
+        self.silent: dict[str, float] = {}
+        """The signs of workers that have not given another one for too long."""
+
+    def note(self, census: Census, now: float, limit: float) -> None:
+        """Take in a census; `limit` is how long a worker may be silent."""
+        before, self._seen = self._seen, {}
+        for worker, sign in census.signs.items():
+            # One that is silent when the sweep begins may be so for longer.
+            first = before.get(worker, (sign, now - max(0.0, census.ages[worker])))
+            self._seen[worker] = first if first[0] == sign else (sign, now)
+        self.silent = {
+            worker: sign for worker, (sign, since) in self._seen.items() if now - since > limit
+        }
+
+
+def _limit(client: Client) -> float:
+    """How long a worker may be silent, in seconds."""
     # Workers in this process cannot be lost without it, so they never count as silent.
     in_process = isinstance(client.cluster, LocalCluster) and not client.cluster.processes
-    seconds = float("inf") if in_process else SILENT_SECONDS
+    return float("inf") if in_process else SILENT_SECONDS
+
+
+def take_census(client: Client, silent: Mapping[str, float]) -> Census:
+    """Count the threads, and have the scheduler drop workers that are still silent.
+
+    Without this a worker that is suspended, or whose machine hangs, keeps its units for the five
+    minutes until Dask drops it.  Not when it is first found silent, because after a pause of the
+    scheduler's machine all workers seem to be.
+
+    Parameters
+    ----------
+    silent
+        Workers that were found silent, with the sign that they have given last.
+    """
 
     # A nested function is sent with its code: the scheduler need not have this program installed.
-    async def on_scheduler(
-        dask_scheduler: Any, limit: float = seconds, before: frozenset[str] = silent_before
-    ) -> Any:
+    async def on_scheduler(dask_scheduler: Any, silent: dict[str, float]) -> Any:
         import time
 
         # Dask's spans keep 0.2 kB of every task for ever, and nothing here uses them.
@@ -150,16 +221,31 @@ def take_census(client: Client, silent_before: frozenset[str]) -> Census:
         for span in spans.spans.values() if spans else ():
             if span.metadata:
                 span.metadata["collections"].clear()
-        ages = {
-            address: time.time() - worker.last_seen
-            for address, worker in dask_scheduler.workers.items()
-        }
-        silent = {address for address, age in ages.items() if age > limit}
-        dropped = sorted(silent & before)
+        dropped = [
+            address
+            for address, sign in silent.items()
+            if (worker := dask_scheduler.workers.get(address)) and worker.last_seen == sign
+        ]
         for address in dropped:
             await dask_scheduler.remove_worker(address, stimulus_id=f"silent-{time.time()}")
-        threads = {address: w.nthreads for address, w in dask_scheduler.workers.items()}
-        return threads, sorted(silent - set(dropped)), dropped
+        workers = dask_scheduler.workers
+        threads = {address: worker.nthreads for address, worker in workers.items()}
+        signs = {address: worker.last_seen for address, worker in workers.items()}
+        ages = {address: time.time() - sign for address, sign in signs.items()}
+        return threads, signs, ages, dropped
 
-    threads, silent, dropped = client.run_on_scheduler(on_scheduler)
-    return Census(threads, frozenset(silent), tuple(dropped))
+    ask = partial(client.run_on_scheduler, on_scheduler, silent=dict(silent))
+    threads, signs, ages, dropped = calls.within(client, calls.SCHEDULER_SECONDS, ask)
+    return Census(threads, signs, ages, tuple(dropped))
+
+
+def why_killed(kills: int, plan: Plan) -> str:
+    """Words to add to a failure, if this machine has killed processes for want of memory."""
+    if not kills:
+        return ""
+    many = f"{kills} process{'es' * (kills > 1)}"
+    words = f"; since the sweep began the system killed {many} for want of memory"
+    fitting = estimate.fitting_unit(plan, memory.limit(), CPU_COUNT)
+    if fitting < plan.unit_trials:
+        return f"{words}: into another store (out=...) unit_trials={fitting} would fit"
+    return f"{words}, of which {format_bytes(memory.limit())} may be used: start fewer workers"

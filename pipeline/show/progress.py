@@ -1,67 +1,52 @@
 """Progress of a run and of a check, and a store's status, in a terminal or a notebook."""
 
 import importlib.util
-import sys
 import time
-from typing import Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
 
-from rich import box
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Task as _Task
+from rich.console import RenderableType
+from rich.progress import Progress, Task, TaskID
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.audit.status import Status
+from pipeline.errors import all_of, are, count_of
 from pipeline.plan.plan import Plan
+from pipeline.show.fitting import Output, console, packed, print_table, say
 
 # Between two lines of progress where there is no terminal.
 _SECONDS_PER_LINE = 10.0
 # A broken file may set a thousand units aside, all for the same reason.
 _QUARANTINED_SHOWN = 10
-
-
-class Output(Console):
-    """A console that leaves a broken pipe, whose reader has closed it, to the caller."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise, where rich itself would end the program with exit code 1."""
-        raise BrokenPipeError
-
-
-def console() -> Console:
-    """Standard output; in a pipe up to 160 columns wide, so that tables are not squeezed to 80."""
-    return Output(width=None if sys.stdout.isatty() else 160, highlight=False)
+# Columns of a bar that is worth to be shown.
+_LEAST_BAR = 8
 
 
 def print_status(status: Status) -> None:
     """Print the units of every cell, units in quarantine, and who sweeps the store at what rate."""
-    table = Table(box=box.SIMPLE)
-    for heading in ("source", "block_size"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("units", "complete", "running", "missing", "quarantined", "trials"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    headings = (
+        "source", "block_size", "units", "complete", "running", "missing", "quarantined", "trials"
+    )  # fmt: skip
+    rows = []
     for cell in status.cells:
         numbers = (cell.units, cell.complete, cell.running, cell.missing, cell.quarantined)
-        table.add_row(
-            cell.source, str(cell.block_size), *(f"{number:,}" for number in numbers),
-            f"{cell.trials_done:,} of {cell.trials:,}",
+        rows.append(
+            (
+                cell.source, str(cell.block_size), *(f"{number:,}" for number in numbers),
+                f"{cell.trials_done:,} of {cell.trials:,}",
+            )
         )  # fmt: skip
     out = console()
-    out.print(table)
+    print_table(out, headings, rows, keys=2)
     for bad in status.quarantined[:_QUARANTINED_SHOWN]:
         out.print(Text(f"quarantined: {bad.reason}"), soft_wrap=True)
         out.print(Text(f"  try again: {bad.retry}"), soft_wrap=True)
     if len(status.quarantined) > _QUARANTINED_SHOWN:
-        out.print(f"quarantined: {len(status.quarantined) - _QUARANTINED_SHOWN:,} other units")
-    out.print(Text(_summary(status)), soft_wrap=True)
+        others = len(status.quarantined) - _QUARANTINED_SHOWN
+        say(f"quarantined: {count_of(others, 'other unit')}", out)
+    say(_summary(status), out)
 
 
 def _summary(status: Status) -> str:
@@ -77,8 +62,9 @@ def _summary(status: Status) -> str:
         return f"Running: process {pid} on {host} since {status.holder.get('started')}; {pace}"
     if not left:
         return "Complete."
-    return f"Not running; {left:,} trials are missing, and the same sweep goes on" + (
-        f" (at the rate of the last one, {pace})." if status.rate else "."
+    return (
+        f"Not running; {count_of(left, 'trial')} {are(left)} missing, and the same sweep goes on"
+        + (f" (at the rate of the last one, {pace})." if status.rate else ".")
     )
 
 
@@ -97,17 +83,9 @@ def _pace(done: float, total: float, seconds: float) -> str:
     return f"{speed:,.0f} trials/s, {duration((total - done) / speed)} left"
 
 
-class _Pace(ProgressColumn):
-    # Not rich's own estimate, which is far off when two units happen to end together.
-    def render(self, task: _Task) -> Text:
-        if not task.completed or not task.total or not task.elapsed:
-            return Text("")
-        return Text(_pace(task.completed, task.total, task.elapsed))
-
-
 def is_watched() -> bool:
     """Whether a person sees standard error: a terminal, or a notebook."""
-    console = Console(stderr=True)
+    console = Output(stderr=True)
     return console.is_terminal or console.is_jupyter
 
 
@@ -116,11 +94,13 @@ class SweepProgress:
 
     def __init__(self) -> None:
         # A notebook shows what is printed as output of its cell, and standard error in red.
-        in_notebook = Console().is_jupyter
-        self._console = Console(stderr=not in_notebook)
+        in_notebook = Output().is_jupyter
+        self._console = Output(stderr=not in_notebook)
         # In a notebook rich needs the package ipywidgets for a bar, and only warns without it.
         widgets = in_notebook and importlib.util.find_spec("ipywidgets") is not None
-        self._bar = _bar(self._console) if self._console.is_terminal or widgets else None
+        self._bar = (
+            _Bar(_of_sweep, console=self._console) if self._console.is_terminal or widgets else None
+        )
         self._total = 0
         self._done = 0
         self._began = self._reported = time.monotonic()
@@ -137,10 +117,11 @@ class SweepProgress:
     def begin(self, plan: Plan, todo: int, done: int) -> None:
         """Start the bar of a round: `todo` trials to measure, `done` that the store already has."""
         if not todo:
-            self.notify(f"Nothing to compute: all {done:,} trials are in the store.")
+            self.notify(f"Nothing to compute: {all_of(done, 'trial')} {are(done)} in the store.")
             return
-        kept = f", {done:,} are in the store" if done else ""
-        self.notify(f"Measuring {todo:,} trials at {len(plan.freqs)} frequencies{kept}")
+        kept = f", {done:,} {are(done)} in the store" if done else ""
+        at = count_of(len(plan.freqs), "frequency")
+        self.notify(f"Measuring {count_of(todo, 'trial')} at {at}{kept}")
         self._total, self._done = todo, 0
         self._began = self._reported = time.monotonic()
         if self._bar:
@@ -159,32 +140,63 @@ class SweepProgress:
         if now - self._reported >= _SECONDS_PER_LINE and self._done < self._total:
             self._reported = now
             pace = _pace(self._done, self._total, now - self._began)
-            self.notify(f"{self._done:,} of {self._total:,} trials, {pace}")
+            self.notify(f"{self._done:,} of {count_of(self._total, 'trial')}, {pace}")
 
     def notify(self, line: str) -> None:
         """Print a line."""
-        # As plain text, since rich would read brackets in a path as markup.
-        self._console.print(Text(line), soft_wrap=True)
+        say(line, self._console)
 
 
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.percentage:>3.0f} %"), BarColumn(bar_width=None),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f}"),
-        _Pace(), console=console, expand=True,
-    )  # fmt: skip
+class _Bar(Progress):
+    """What is said of each task, with a bar where a line has room for one.
+
+    `parts` gives the pieces of it that are not broken; a terminal that is too narrow for all of
+    them on a line gets several lines.
+    """
+
+    def __init__(self, parts: Callable[[Task], Sequence[str]], **options: Any) -> None:
+        self._parts = parts
+        super().__init__(**options)
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        for task in self.tasks:
+            width, said = self.console.width, [part for part in self._parts(task) if part]
+            if len(list(packed([*said, " " * _LEAST_BAR], width))) > 1:
+                yield Text("\n".join(packed(said, width)))
+                continue
+            row = Table.grid(padding=(0, 1), expand=True)
+            row.add_column(no_wrap=True)
+            row.add_column()
+            for _ in said[1:]:
+                row.add_column(no_wrap=True)
+            bar = ProgressBar(total=task.total, completed=task.completed)
+            row.add_row(Text(said[0]), bar, *map(Text, said[1:]))
+            yield row
+
+
+def _of_sweep(task: Task) -> Sequence[str]:
+    """How far a sweep is, and its pace."""
+    known = task.completed and task.total and task.elapsed
+    # Not rich's own estimate, which is far off when two units happen to end together.
+    pace = _pace(task.completed, task.total or 0, task.elapsed or 0) if known else ""
+    return f"{task.percentage:>3.0f} %", f"{task.completed:,.0f} of {task.total:,.0f}", pace
+
+
+def _of_check(task: Task) -> Sequence[str]:
+    """What is checked, how far it is, and how long it takes."""
+    left = task.time_remaining
+    done = f"{task.completed:,.0f} of {task.total:,.0f}"
+    return task.description, done, "" if left is None else f"{duration(left)} left"
 
 
 class CheckProgress:
     """Progress of a check: in a terminal only, a bar that disappears at the end."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f} of"),
-            TextColumn("{task.total:,.0f}"), TimeRemainingColumn(),
-            console=console, transient=True, disable=not console.is_terminal,
-        )  # fmt: skip
+        console = Output(stderr=True)
+        self._bar = _Bar(
+            _of_check, console=console, transient=True, disable=not console.is_terminal
+        )
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:

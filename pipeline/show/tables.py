@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from dask.utils import format_bytes
 from numpy.typing import NDArray
-from rich import box
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 from asm_core.intervals import reach
 from pipeline.analysis.curves import Curve, Curves, in_range
+from pipeline.errors import count_of
 from pipeline.plan import estimate
 from pipeline.plan.axes import ALGORITHM, CELL, CURVE_NAMES, FREQ, TRIAL, shape
 from pipeline.plan.plan import Plan
 from pipeline.plan.precision import trials_for
-from pipeline.show.progress import console, duration
+from pipeline.show.fitting import console, print_fields, print_table, say
+from pipeline.show.progress import duration
 from pipeline.store.location import Location
 
 # Whole tables of more lines, a tall screen's, are for those who ask for them.
@@ -27,6 +28,8 @@ _SCREENFUL = 100
 _LINES_PER_TABLE = 5
 # The overview says where the error falls below these shares of that of the first frequency.
 _SHARES = {"1/2": 1 / 2, "1/10": 1 / 10, "1/100": 1 / 100}
+# Columns of a number of a matrix.
+_DIGITS = 8
 _ONE_BATCH = "No interval: all of these tiles lie in one strip of an image, or in one image."
 _COPIES = (
     "No interval where errors of all images, or strips of the image, are alike to the last bit."
@@ -44,13 +47,13 @@ def print_curves(curves: Curves, precision: float | None = None) -> None:
         title = ", ".join(f"{axis}={name[axis]}" for axis in curves.varying or CURVE_NAMES)
         tiles = curves.tiles.get(name["source"], {}).get(name["block_size"])
         neighbours = "; intervals of batches of neighbours" if tiles and tiles.ends else ""
-        out.print(Text(f"{title}: {curves.counted(name, curve)}{neighbours}", style="bold"))
-        out.print(_curve_table(in_range(curve, name["block_size"])))
+        say(f"{title}: {curves.counted(name, curve)}{neighbours}", out, style="bold")
+        _print_curve(out, in_range(curve, name["block_size"]))
         without = curve["measured"][np.isnan(curve["ci_low"]) & (curve["measured"] > 1)]
         if tiles and without.size:
-            out.print(_ONE_BATCH if tiles.in_one_batch(int(without.min())) else _COPIES)
+            say(_ONE_BATCH if tiles.in_one_batch(int(without.min())) else _COPIES, out)
         if precision is not None:
-            out.print(_reached(curve, count, precision, tiles.count if tiles else None))
+            say(_reached(curve, count, precision, tiles.count if tiles else None), out)
 
 
 def are_long(tabled: Sequence[Curves]) -> bool:
@@ -70,36 +73,38 @@ def print_overview(curves: Curves, precision: float | None = None) -> None:
     """
     axes = [axis for axis in curves.varying if axis != ALGORITHM] or ["source"]
     algorithms = curves.labels[ALGORITHM]
-    table = Table(box=box.SIMPLE)
-    for axis in axes:
-        table.add_column(axis, no_wrap=True)
-    for heading in ("trials", *(f"{a} {share}" for a in algorithms for share in _SHARES)):
-        table.add_column(heading, justify="right")
+    headings = [*axes, "trials", *(f"{a} {share}" for a in algorithms for share in _SHARES)]
+    rows = []
     widths = []
     for _, group in itertools.groupby(_measured(curves), lambda each: {**each[0], ALGORITHM: None}):
         found = {name[ALGORITHM]: (name, curve) for name, curve in group}
         (name, curve), *_ = found.values()
         falls = [_falls(found[a][1]) if a in found else ["-"] * len(_SHARES) for a in algorithms]
-        table.add_row(
-            *(str(name[axis]) for axis in axes),
-            f"{int(curve['measured'].max()):,}",
-            *itertools.chain.from_iterable(falls),
+        rows.append(
+            [
+                *(str(name[axis]) for axis in axes),
+                f"{int(curve['measured'].max()):,}",
+                *itertools.chain.from_iterable(falls),
+            ]
         )
         widths += [float(_widths(curve).max()) for _, curve in found.values()]
     out = console()
     first = curves.labels[FREQ][0]
-    out.print(
+    say(
         f"The smallest n with a mean error below 1/2, 1/10 and 1/100 of that at n = {first}; - for "
-        "none:"
+        "none:",
+        out,
     )
-    out.print(table)
+    print_table(out, headings, rows, keys=len(axes))
     if precision is not None:
         reached = sum(width <= precision for width in widths)
         widest = (
             f"; the widest interval is +-{max(widths):.3g}" if np.isfinite(widths).all() else ""
         )
-        out.print(
-            f"precision={precision:g} is reached by {reached} of {len(widths)} curves{widest}"
+        say(
+            f"precision={precision:g} is reached by {reached} of {count_of(len(widths), 'curve')}"
+            f"{widest}",
+            out,
         )
 
 
@@ -131,7 +136,7 @@ def _reached(curve: Curve, count: int, precision: float, available: int | None) 
     at = f"there is no interval at n = {n}"
     if np.isfinite(widest):
         at = f"the interval at n = {n} is +-{widest:.4g}"
-    said = f"precision={precision:g} is NOT reached: {at} after {count:,} trials"
+    said = f"precision={precision:g} is NOT reached: {at} after {count_of(count, 'trial')}"
     if count == available:
         return f"{said}, which are all there are: add images"
     known = count > 1 and np.isfinite(widest)
@@ -139,24 +144,23 @@ def _reached(curve: Curve, count: int, precision: float, available: int | None) 
     return f"{said}{needed}; trials=... is the most that may be taken"
 
 
-def _curve_table(curve: Curve) -> Table:
-    table = Table(box=box.SIMPLE)
+def _print_curve(out: Console, curve: Curve) -> None:
     # Rectifiers have no regret.
     columns = {"mask accuracy": "mask_accuracy", "regret": "regret"}
     columns = {
         heading: name for heading, name in columns.items() if not np.isnan(curve[name]).all()
     }
-    for heading in ("n", "kept", "mean error", "95 % interval", *columns):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for k, n in enumerate(curve["freq"]):
-        table.add_row(
+    rows = [
+        [
             str(n),
             str(curve["coefficients_kept"][k]),
             _figures(curve["mean_error"][k]),
             f"{_figures(curve['ci_low'][k])} .. {_figures(curve['ci_high'][k])}",
             *(_figures(curve[name][k]) for name in columns.values()),
-        )
-    return table
+        ]
+        for k, n in enumerate(curve["freq"])
+    ]
+    print_table(out, ["n", "kept", "mean error", "95 % interval", *columns], rows, keys=1)
 
 
 def _figures(value: Any) -> str:
@@ -175,9 +179,6 @@ def print_plan(plan: Plan, store: Location, missing: int, threads: int) -> None:
 
     `missing` is how many units are to be computed, on `threads` threads.
     """
-    table = Table(box=box.SIMPLE, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
     grid, free = plan.grid, store.free_bytes()
     cells = math.prod(shape(plan.labels, CELL))
     share = missing / max(grid.unit_count, 1)
@@ -185,20 +186,19 @@ def print_plan(plan: Plan, store: Location, missing: int, threads: int) -> None:
     seconds = estimate.core_seconds(plan) * share / threads + estimate.START_SECONDS
     rows = {axis: ", ".join(map(str, values)) for axis, values in plan.labels.items()} | {
         TRIAL: f"0 .. {plan.trials - 1:,}",
-        "units": f"{grid.unit_count:,} of up to {plan.unit_trials:,} trials, {cells} cells; "
+        "units": f"{grid.unit_count:,} of up to {count_of(plan.unit_trials, 'trial')}, "
+        f"{count_of(cells, 'cell')}; "
         f"{missing:,} to compute",
         **_files(plan, share, threads),
         "size": f"{format_bytes(estimate.stored_bytes(plan))} uncompressed, "
         f"{format_bytes(plan.unit_bytes)} a unit; about {format_bytes(int(written))} to write"
         + ("" if free is None else f", {format_bytes(free)} free"),
-        "time": f"about {duration(seconds)} on {threads} threads",
+        "time": f"about {duration(seconds)} on {count_of(threads, 'thread')}",
         "store": str(store),
     }
     if free is not None and written > free:
         rows["DOES NOT FIT"] = f"a sweep would be refused: {estimate.SPACE_REMEDY}"
-    for name, text in rows.items():
-        table.add_row(name, Text(text))
-    console().print(table)
+    print_fields(console(), rows, whole=["store"])
 
 
 def _files(plan: Plan, share: float, threads: int) -> dict[str, str]:
@@ -216,9 +216,13 @@ def print_matrix(name: str, matrix: NDArray[Any]) -> None:
     """Print a matrix with three decimals; in a terminal with the notebook's colours."""
     out = console()
     out.print(Text(f"\n{name}", style="bold"))
+    # A narrow terminal gets a row in several lines.
+    most = max(1, out.width // _DIGITS) if out.is_terminal else None
     for row in np.asarray(matrix, dtype=np.float64):
         line = Text()
-        for value in row:
+        for k, value in enumerate(row):
+            if most and k and k % most == 0:
+                line.append("\n")
             colour = "red" if value > 0 else "green" if value < 0 else "blue"
-            line.append(f"{value:8.3f}", style=colour)
+            line.append(f"{value:{_DIGITS}.3f}", style=colour)
         out.print(line, soft_wrap=True)

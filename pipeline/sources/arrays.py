@@ -166,6 +166,8 @@ def inspect(*, path: str) -> StoredArray:
             raise ValueError(
                 f"{path} is not there: give a .npy file, or a Zarr array as a folder or URL"
             )
+        if stat.S_ISDIR(mode):
+            location.check_openable()
     values, stamp = open_unread(location)
     _check_form(location, values)
     packed, missing = _packing(location, values)

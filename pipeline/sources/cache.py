@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 from pipeline.errors import UnreadableError, cannot
 
 # Raised whenever the head of a file is refused that was not before, or tells something else.
-_VERSION = 1
+_VERSION = 2
 # Where the cache is, in place of the user's folder for caches; empty for none.
 ENVIRONMENT = "ASM_SWEEP_CACHE_DIR"
 _NAME = "files.sqlite3"

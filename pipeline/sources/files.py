@@ -9,6 +9,7 @@ import hashlib
 import threading
 import time
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,8 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BadFileError, UnreadableError, cannot
-from pipeline.sources import cache, finding
+from pipeline.errors import BadFileError, UnreadableError, cannot, count_of
+from pipeline.sources import cache, finding, memory
 from pipeline.sources.cache import Found, Inspected, State
 from pipeline.sources.tiling import groups, strips
 
@@ -32,6 +33,8 @@ _DARK = 1 / 8
 _FILES_PER_TASK = 16
 # Of few and large ones, enough tasks for all threads.
 _TASKS = 64
+# What is kept of decoded files takes at most this share of the memory.
+_SHARE_KEPT = 1 / 8
 
 Result = TypeVar("Result")
 
@@ -244,19 +247,40 @@ class Kept:
     """
 
     def __init__(self, decode: Callable[[ImageFile], Any], files: int) -> None:
-        self._shared = lru_cache(maxsize=files)(decode)
+        self._decode, self._files = decode, files
+        # The one used last is at the end.
+        self._shared: OrderedDict[ImageFile, Any] = OrderedDict()
+        self._bytes, self._lock = 0, threading.Lock()
         self._own = threading.local()
 
     def __call__(self, file: ImageFile) -> Any:
-        """What the function gives."""
+        """What the function gives: an array, and what belongs to it."""
         last = getattr(self._own, "last", None)
         if last is None or last[0] != file:
-            self._own.last = last = file, self._shared(file)
+            # Its memory is free before the next one is decoded.
+            self._own.last = None
+            self._own.last = last = file, self._of_any_thread(file)
         return last[1]
+
+    def _of_any_thread(self, file: ImageFile) -> Any:
+        with self._lock:
+            if file in self._shared:
+                self._shared.move_to_end(file)
+                return self._shared[file]
+        result = self._decode(file)
+        with self._lock:
+            if file not in self._shared:
+                self._shared[file] = result
+                self._bytes += result[0].nbytes
+            while len(self._shared) > self._files or self._bytes > _SHARE_KEPT * memory.limit():
+                self._bytes -= self._shared.popitem(last=False)[1][0].nbytes
+        return result
 
     def cache_clear(self) -> None:
         """Forget all files."""
-        self._shared.cache_clear()
+        with self._lock:
+            self._shared.clear()
+            self._bytes = 0
         self._own = threading.local()
 
 
@@ -277,6 +301,8 @@ def decoded(reader: Reader, file: ImageFile) -> tuple[NDArray[Any], Any]:
         )
     try:
         return reader.decode(Path(file.path), content)
+    except UnreadableError:
+        raise
     except ValueError as error:
         raise BadFileError(str(error)) from error
 
@@ -338,7 +364,8 @@ def _mapped(function: Callable[[str], Result], paths: Sequence[str]) -> Iterator
         return [function(path) for path in paths[start : start + step]]
 
     # Pillow warns before it raises: one message is enough.
-    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor() as pool:
+    threads = memory.cores() + 4
+    with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(threads) as pool:
         try:
             for results in pool.map(of_some, range(0, len(paths), step)):
                 yield from results
@@ -356,8 +383,9 @@ def _columns(
     if deep and max(deep) < _DARK:
         notes = [
             *notes,
-            f"{path}: no sample of {len(deep):,} images of 16 bits is above {max(deep):.3f} of "
-            "white; if fewer bits are used, scale them, or give TIFF files their MaxSampleValue",
+            f"{path}: no sample of {count_of(len(deep), 'image')} of 16 bits is above "
+            f"{max(deep):.3f} of white; if fewer bits are used, scale them, or give TIFF files "
+            "their MaxSampleValue",
         ]
     files = Files.of(paths, heights, widths, b"".join(digests))
     return dataclasses.replace(files, notes=tuple(notes))

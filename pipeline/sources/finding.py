@@ -1,5 +1,6 @@
 """Which files the path of a source stands for: a file, a folder, a glob, or a package's file."""
 
+import fnmatch
 import glob
 import importlib.util
 import os
@@ -8,12 +9,20 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.errors import UnreadableError, cannot, refuse_unreadable
+from pipeline.errors import UnreadableError, cannot, count_of
+from pipeline.store.location import Location
 
 # A file that an installed package ships: pkg://PACKAGE/path/inside/it.
 _PACKAGE = "pkg://"
 # Among endings, what a folder inside a folder is counted as.
 _FOLDER = "folder"
+# In a glob, any folders, or none.
+_ANY_FOLDERS = "**"
+
+
+def absolute(path: str) -> str:
+    """A path of conf/ as it is found again from any folder: absolute, a URL, or in a package."""
+    return path if path.startswith(_PACKAGE) else str(Location.of(path))
 
 
 def find(path: str, suffixes: tuple[str, ...], recursive: bool) -> tuple[list[str], list[str]]:
@@ -34,7 +43,7 @@ def find(path: str, suffixes: tuple[str, ...], recursive: bool) -> tuple[list[st
         Where there is no file, or the system does not let anybody look.
     """
     root, notes = _root(path), []
-    _refuse_unlisted(root)
+    known = _certain(root)
     if root.is_dir():
         files, passed = _in_folder(root, suffixes, recursive)
         if not files:
@@ -48,7 +57,7 @@ def find(path: str, suffixes: tuple[str, ...], recursive: bool) -> tuple[list[st
             f"{path} is a glob, and recursive=true is for a folder: write ** for any folders"
         )
     else:
-        matched = glob.glob(str(root), recursive=True)
+        matched = _matched(known, root)
         files = [each for each in matched if _is_file(each)]
         if not files:
             if matched:
@@ -81,19 +90,73 @@ def _is_file(path: str) -> bool:
     except FileNotFoundError as error:
         _refuse_broken(path, error)
     except OSError:
-        # As of a path that goes round many times, which `**` follows: it is read elsewhere.
+        # As of a link that leads to itself.
         pass
     return False
 
 
-def _refuse_unlisted(pattern: Path) -> None:
-    """Refuse a path where the system does not let anybody look: `glob` would find nothing there."""
-    certain = next(p for p in (pattern, *pattern.parents) if not glob.has_magic(str(p)))
+def _certain(path: Path) -> Path:
+    """As much of a path as is there, of which a glob is the rest.
+
+    Raises
+    ------
+    UserError
+        Where the system does not tell.
+    """
+    return next(each for each in (path, *path.parents) if Location(str(each)).exists())
+
+
+def _matched(known: Path, pattern: Path) -> list[str]:
+    """What a glob matches, each file and folder at one of the paths that lead to it at least.
+
+    `known` is the beginning of the pattern that is there, and is meant as it is written.  This is
+    not `glob.glob`, which never ends where two links lead upwards, passes over folders that it may
+    not list, and takes the brackets of a folder's name for a choice of letters.
+    """
+    parts = pattern.parts[len(known.parts) :]
+    paths = [str(known)]
+    for place, part in enumerate(parts):
+        last = place == len(parts) - 1
+        if part == _ANY_FOLDERS:
+            paths = _with_folders_inside(paths)
+            if not last:
+                continue
+        if glob.has_magic(part):
+            paths = [
+                os.path.join(folder, name)
+                for folder in _folders(paths)
+                for name in fnmatch.filter(_names(folder), part)
+                if name[0] != "." or part[0] == "."
+            ]
+        else:
+            paths = [os.path.join(folder, part) for folder in _folders(paths)]
+            paths = [path for path in paths if os.path.lexists(path)]
+    return paths
+
+
+def _folders(paths: Iterable[str]) -> list[str]:
+    """Those of some paths that lead to folders, one path of each: what matches inside is alike."""
+    return list({os.path.realpath(path): path for path in paths if os.path.isdir(path)}.values())
+
+
+def _with_folders_inside(paths: Iterable[str]) -> list[str]:
+    """Folders, and all folders inside them whose names do not begin with a dot, each once."""
+    folders = _folders(paths)
+    known = {os.path.realpath(folder) for folder in folders}
+    for folder in folders:
+        for name in _names(folder):
+            path = os.path.join(folder, name)
+            if name[0] != "." and os.path.isdir(path) and os.path.realpath(path) not in known:
+                known.add(os.path.realpath(path))
+                folders.append(path)
+    return folders
+
+
+def _names(folder: str) -> list[str]:
     try:
-        if certain.is_dir():
-            os.listdir(certain)
+        return sorted(os.listdir(folder))
     except OSError as error:
-        refuse_unreadable(certain, error)
+        raise UnreadableError(cannot("read", folder, error)) from error
 
 
 def _refuse_broken(path: str, error: FileNotFoundError) -> None:
@@ -144,8 +207,8 @@ def _no_image(path: str, suffixes: tuple[str, ...], passed: Counter[str]) -> str
     """Why a folder is refused."""
     if set(passed) == {_FOLDER}:
         return (
-            f"{path} holds only folders, {passed[_FOLDER]:,} of them: give one, or search them all "
-            "with its recursive=true"
+            f"{path} holds only {count_of(passed[_FOLDER], 'folder')}: give one, or search them "
+            "all with its recursive=true"
         )
     held = f" but {_counted(passed)}" if passed else ""
     hint = "; recursive=true searches its folders too" if _FOLDER in passed else ""
@@ -156,7 +219,7 @@ def _counted(passed: Counter[str]) -> str:
     """What was passed over, the most frequent first, folders last: 3 .txt, 1 .gif, 2 folders."""
     named = sorted(passed.items(), key=lambda item: (item[0] == _FOLDER, -item[1], item[0]))
     return ", ".join(
-        f"{count:,} {ending}{'s' if ending == _FOLDER and count > 1 else ''}"
+        count_of(count, ending) if ending == _FOLDER else f"{count:,} {ending}"
         for ending, count in named
     )
 
@@ -164,7 +227,13 @@ def _counted(passed: Counter[str]) -> str:
 def _root(path: str) -> Path:
     """A path of conf/ with its `~`, or its `pkg://PACKAGE`, replaced by the actual folder."""
     if not path.startswith(_PACKAGE):
-        return Path(os.path.expanduser(path))
+        folder = Location.of(path).folder
+        if folder is None:
+            raise ValueError(
+                f"{path} is a URL, and images are read from a disk: copy them to one, and give the "
+                "folder"
+            )
+        return folder
     package, _, inside = path.removeprefix(_PACKAGE).partition("/")
     # The package is looked up and not imported, which would run its code.
     spec = importlib.util.find_spec(package) if package.isidentifier() else None

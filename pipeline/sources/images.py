@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from pipeline.errors import UserError
-from pipeline.sources import pixels, tiff
+from pipeline.sources import memory, pixels, tiff
 from pipeline.sources.cache import Inspected
 from pipeline.sources.files import (
     Files,
@@ -38,9 +39,16 @@ FORMATS = ("PNG", "JPEG", "TIFF")
 # Seconds to decode a sample, measured on colours, of TIFF with LZW; grey takes a third to a half,
 # and uncompressed TIFF next to nothing.
 _SECONDS = {".png": 17e-9, ".jpg": 6e-9, ".jpeg": 6e-9, ".tif": 20e-9, ".tiff": 20e-9}
-# What Pillow warns of, such as a large image, is read right or refused: no user has to see it.
+# What Pillow warns of is read right or refused: no user has to see it.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG = b"\xff\xd8\xff"
+# Words, profiles and such, which are not applied here, and of which Pillow takes 1 MiB at most.
+_WORDS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"eXIf")
+# Samples of a pixel, by the kind of colour of a PNG.
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# The largest side that libpng takes, of which imagecodecs asks for no other.
+_DEEP_SIDE = 1_000_000
 # How far apart, and where, the columns and rows of the seven passes of an interlaced PNG lie.
 _PASSES = ((8, 0, 8, 0), (8, 4, 8, 0), (4, 0, 8, 4), (4, 2, 4, 0), (2, 0, 4, 2), (2, 1, 2, 0),
            (1, 0, 2, 1))  # fmt: skip
@@ -87,16 +95,34 @@ def decoding(path: Path, content: bytes, formats: tuple[str, ...]) -> Iterator[A
     ValueError
         For content of another format, or damaged content; it names `path`.
     """
+    # Not by Image.open, which refuses more than 179 million samples, whatever the memory is.
+    reader: type[PngImageFile | JpegImageFile]
+    if content.startswith(_PNG) and "PNG" in formats:
+        reader, content = PngImageFile, _without_words(path, content)
+    elif content.startswith(_JPEG) and "JPEG" in formats:
+        reader = JpegImageFile
+    else:
+        raise ValueError(f"{path} is not a {', '.join(formats)} image")
     try:
-        with Image.open(BytesIO(content), formats=formats) as image:
+        with reader(BytesIO(content)) as image:
             yield image
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not a {', '.join(formats)} image") from error
     except UserError:
         raise
     except Exception as error:
         # Pillow raises whatever a damaged file makes it meet.
         raise ValueError(f"{path} is a broken image: {in_one_line(error)}") from error
+
+
+def _without_words(path: Path, content: bytes) -> bytes:
+    """A PNG without its words, whose checksums must be right all the same."""
+    pieces, at = [], 0
+    for name, start, stop in _spans(content):
+        if name in _WORDS and stop + 4 <= len(content):
+            if zlib.crc32(content[start - 4 : stop]) != int.from_bytes(content[stop : stop + 4]):
+                raise UserError(f"{path} is a broken image: the checksum of {name!r} is wrong")
+            pieces.append(content[at : start - 8])
+            at = stop + 4
+    return b"".join((*pieces, content[at:])) if pieces else content
 
 
 # More files than a worker has threads: each thread walks its own unit's files.
@@ -142,6 +168,7 @@ def _head(path: Path, content: bytes) -> Inspected:
     else:
         with decoding(path, content, FORMATS) as image:
             _check_form(path, image)
+            memory.check(path, *_size(image, content))
             width, height = image.size
             if content.startswith(_PNG):
                 is_told = _is_told(path, image, content)
@@ -167,13 +194,25 @@ def _decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
     """Luma (height, width) uint8 or uint16, and the value that stands for white."""
     if content.startswith(tiff.MAGIC):
         return tiff.decode(path, content)
-    with decoding(path, content, FORMATS) as image:
+    with (
+        decoding(path, content, FORMATS) as image,
+        memory.room(path, *_size(image, content)),
+    ):
         image.load()
         _check_form(path, image)
         if content.startswith(_PNG):
             return _of_png(path, image, content)
         # ITU-R BT.601 luma, as JPEG has it, rounded to 8 bits.
         return np.asarray(image.convert("L")), 255.0
+
+
+def _size(image: Any, content: bytes) -> tuple[int, int, int]:
+    """Height, width, and bytes of a pixel."""
+    width, height = image.size
+    if not content.startswith(_PNG):
+        return height, width, len(image.getbands())
+    bits, kind = content[24:26]
+    return height, width, _SAMPLES[kind] * (2 if bits == 16 else 1)
 
 
 READER = Reader("images", _SECONDS, _head, _decode)
@@ -193,7 +232,7 @@ def _of_png(path: Path, image: Any, content: bytes) -> tuple[NDArray[Any], float
     # Bits a sample and kind of colour, of the chunk that comes first.
     bits, kind = content[24:26]
     # Of colours Pillow keeps 8 bits of 16.
-    stored = _deep_colours(content) if bits == 16 and kind else np.asarray(image)
+    stored = _deep_colours(path, content) if bits == 16 and kind else np.asarray(image)
     if kind == 3:
         _check_indices(path, content, stored)
     pixels.refuse_hidden(path, _hidden(stored, bits, kind, image.info.pop("transparency", None)))
@@ -247,7 +286,7 @@ def _check_range(path: Path, content: bytes, largest: int) -> None:
         )
 
 
-def _deep_colours(content: bytes) -> NDArray[np.uint16]:
+def _deep_colours(path: Path, content: bytes) -> NDArray[np.uint16]:
     """The samples of a PNG that has 16 bits of them and more than one a pixel, (height, width, C).
 
     Its chunks are known to be whole.
@@ -256,7 +295,12 @@ def _deep_colours(content: bytes) -> NDArray[np.uint16]:
     import imagecodecs
 
     width, height, bits, kind, *rest, interlaced = struct.unpack(">IIBBBBB", content[16:29])
-    stored = np.empty((height, width, {2: 3, 4: 2, 6: 4}[kind]), np.uint16)
+    if max(height, width) > _DEEP_SIDE:
+        raise UserError(
+            f"{path} is {height} x {width} samples, and of PNG with colours or alpha of 16 bits "
+            f"libpng reads at most {_DEEP_SIDE:,} either way: cut it, or save it as TIFF"
+        )
+    stored = np.empty((height, width, _SAMPLES[kind]), np.uint16)
     packed = b"".join(data for name, data in _chunks(content) if name == b"IDAT")
     # Each row of each pass begins with its filter; what is beyond that is left over.
     filtered = zlib.decompressobj().decompress(packed, stored.nbytes + 8 * (height + 1))

@@ -8,6 +8,8 @@ the file says.
 
 import importlib
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import asm_core
-from pipeline.sources import images
+from pipeline.errors import UnreadableError, cannot
+from pipeline.sources import images, memory
 from pipeline.sources.cache import Inspected
 from pipeline.sources.files import (
     Files,
@@ -77,6 +80,7 @@ def _head(path: Path, content: bytes) -> Inspected:
     with images.decoding(path, content, ("JPEG",)) as image:
         width, height = image.size
         info, components = image.info, image.layer
+        memory.check(path, height, width, len(components))
     _check_luma(path, info, components)
     markers = images.check_end(path, content)
     if not markers & _FRAMES <= _HUFFMAN:
@@ -122,10 +126,13 @@ def _decode(path: Path, content: bytes) -> tuple[NDArray[np.int16], NDArray[np.u
     # Pillow first: libjpeg, in jpeglib, silently fills what a damaged file lacks with grey.  It
     # reads all of the coded data for a picture of an eighth too, in a fifth of jpeglib's time.
     with images.decoding(path, content, ("JPEG",)) as image:
-        down, across = image.height // SIZE, image.width // SIZE
+        height, width, colours = image.height, image.width, len(image.getbands())
+        down, across = height // SIZE, width // SIZE
+        memory.check(path, height, width, colours)
         image.draft("L", (across, down))
         image.load()
-    quantised, table = _read(path, content)
+    with memory.room(path, height, width, colours):
+        quantised, table = _read(path, content)
     # The largest of each coefficient: arrays of the size of all took two thirds of jpeglib's time.
     largest = np.maximum(quantised.max((0, 1)).astype(int), -quantised.min((0, 1)).astype(int))
     is_short = quantised.shape[0] < down or quantised.shape[1] < across
@@ -143,14 +150,29 @@ READER = Reader("jpeg", _SECONDS, _head, _decode)
 def _read(path: Path, content: bytes) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
     """The coefficients and their table, as jpeglib reads them."""
     jpeglib = _library()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "bare.jpg"
-            copy.write_bytes(_without_metadata(content))
+    with _copied(_without_metadata(content)) as copy:
+        try:
             image = jpeglib.read_dct(copy)
             return image.Y, image.get_component_qt(0)
+        except OSError as error:
+            raise _refusal(path, error.strerror or "") from error
+
+
+@contextmanager
+def _copied(content: bytes) -> Iterator[Path]:
+    """A temporary file of this content, since jpeglib reads no bytes."""
+    remedy = "free some space there, or set TMPDIR to another folder"
+    try:
+        folder = tempfile.TemporaryDirectory()
     except OSError as error:
-        raise _refusal(path, error.strerror or "") from error
+        raise UnreadableError(cannot("write", "temporary files", error, remedy)) from error
+    with folder:
+        copy = Path(folder.name) / "bare.jpg"
+        try:
+            copy.write_bytes(content)
+        except OSError as error:
+            raise UnreadableError(cannot("write", copy, error, remedy)) from error
+        yield copy
 
 
 def _refusal(path: Path, said: str) -> ValueError:

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.sources import memory
 from pipeline.sources.pixels import luma, place_of, refuse_hidden
 from pipeline.sources.slabs import in_one_line
 
@@ -24,7 +24,10 @@ from pipeline.sources.slabs import in_one_line
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0")
 
 _PHOTOMETRIC, _MAX_SAMPLE, _SMAX_SAMPLE, _GDAL_NODATA = 262, 281, 341, 42113
+_SAMPLE_FORMAT, _MOST_TAGS = 339, 4096
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR = 0, 1, 2, 3, 6
+# Kinds of a page, bits of its NewSubfileType: a thumbnail, and a mask, which says what counts.
+_REDUCED, _MASK, _TRANSPARENCY = 1, 4, 4
 _REFUSED_COLOURS = {
     4: "a transparency mask", 5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*",
     32803: "a colour filter array", 32844: "CIE L*", 32845: "CIE L*u*v*", 34892: "linear raw",
@@ -54,7 +57,8 @@ def decode(path: Path, content: bytes) -> tuple[NDArray[Any], float]:
     ValueError
         For damaged content, and for samples whose meaning or range is not known; it names `path`.
     """
-    with _page_of(path, content) as page:
+    with _page_of(path, content) as (page, mask), memory.room(path, *_size(page)):
+        _refuse_masked(path, mask)
         # (separate planes, depth, height, width, contiguous planes), of which depth is 1.
         planes = page.asarray(squeeze=False, maxworkers=1)[:, 0]
         channels = np.moveaxis(planes, 0, -1).reshape(*planes.shape[1:3], page.samplesperpixel)
@@ -67,10 +71,11 @@ def head(path: Path, content: bytes) -> tuple[int, int, bool]:
 
     Raises as `decode`, of what the tags say.
     """
-    with _page_of(path, content) as page:
+    with _page_of(path, content) as (page, mask):
         # Of many bits not that all samples are dark, nor which are transparent or missing.
         is_told = (
-            page.bitspersample <= 8
+            mask is None
+            and page.bitspersample <= 8
             and page.photometric != _PALETTE
             and page.samplesperpixel == _colours_of(page)
             and _GDAL_NODATA not in page.tags
@@ -79,36 +84,81 @@ def head(path: Path, content: bytes) -> tuple[int, int, bool]:
 
 
 @contextmanager
-def _page_of(path: Path, content: bytes) -> Iterator[Any]:
-    """The one page of a file, checked by its tags; what goes wrong with it is a ValueError."""
+def _page_of(path: Path, content: bytes) -> Iterator[tuple[Any, Any]]:
+    """The one image of a file, checked by its tags, and its mask or None.
+
+    What goes wrong with it is a ValueError.
+    """
     # Here, because it takes a tenth of a second to import.
     import tifffile
 
     try:
         with tifffile.TiffFile(BytesIO(content)) as file:
-            pages = _pages(file)
-            if pages > 1:
-                raise UserError(f"{path} has {pages} pages: save each as a file of its own")
-            page: Any = file.pages[0]
+            page, mask = _image_and_mask(path, file)
             _check_form(path, page)
-            _check_data(page, content, _next_page(file, page, content))
-            yield page
+            _check_data(page, content, _next_page(file, file.pages[-1], content))
+            if mask is not None:
+                _check_mask(path, page, mask)
+                _check_data(mask, content, 0)
+            yield page, mask
     except UserError:
         raise
     except Exception as error:
+        if len(formats := _sample_formats(content)) > 1:
+            # tifffile has no word for it.
+            raise UserError(
+                f"{path} has samples of several formats (SampleFormat {sorted(formats)}): save it "
+                "with 8 or 16 unsigned bits a sample"
+            ) from error
         # tifffile raises whatever a damaged file makes it meet.
         raise ValueError(f"{path} is a broken image: {in_one_line(error)}") from error
 
 
-def _pages(file: Any) -> int:
-    """How many pages there are, at least one; also those that have no directory of their own."""
-    pages: int = len(file.pages)
+def _image_and_mask(path: Path, file: Any) -> tuple[Any, Any]:
+    """The page of the image, and that of its mask or None, among thumbnails and their masks."""
+    pages = list(file.pages)
     if not pages:
         raise ValueError("it has no page")
+    images = [page for page in pages if not page.subfiletype & (_REDUCED | _MASK)]
+    masks = [page for page in pages if page.subfiletype & (_REDUCED | _MASK) == _MASK]
+    if not images:
+        if len(pages) > 1 or pages[0].subifds:
+            raise UserError(
+                f"{path} has only images that it calls reduced, or masks, among its pages: save "
+                "the whole image as a file of its own"
+            )
+        images, masks = pages, []
+    count = len(images)
     if file.is_imagej or file.is_shaped:
         # Of a stack ImageJ and tifffile may describe the first page alone, and the others in words.
-        pages = max(pages, int(file.series[0].size) // math.prod(file.pages[0].shape))
-    return pages
+        count = max(count, int(file.series[0].size) // math.prod(images[0].shape))
+    if count > 1:
+        raise UserError(f"{path} has {count} pages: save each as a file of its own")
+    if len(masks) > 1:
+        raise UserError(f"{path} has {len(masks)} masks: save it without them")
+    return images[0], masks[0] if masks else None
+
+
+def _check_mask(path: Path, page: Any, mask: Any) -> None:
+    """Refuse a mask that does not say of every pixel whether it counts."""
+    if (
+        mask.photometric != _TRANSPARENCY
+        or mask.shape != (page.imagelength, page.imagewidth)
+        or mask.bitspersample not in (1, 8)
+        or int(mask.compression) not in _COMPRESSIONS
+        or mask.predictor != 1
+    ):
+        raise UserError(
+            f"{path} has a mask of {mask.shape[:2]} pixels of {mask.bitspersample} bits which is "
+            "not read: save it without a mask"
+        )
+
+
+def _refuse_masked(path: Path, mask: Any) -> None:
+    """Refuse an image of which a mask hides some pixels."""
+    if mask is not None:
+        shown = mask.asarray(squeeze=False, maxworkers=1)[0, 0, :, :, 0]
+        refuse_hidden(path, shown != (1 << mask.bitspersample) - 1)
 
 
 def _check_form(path: Path, page: Any) -> None:
@@ -120,7 +170,7 @@ def _check_form(path: Path, page: Any) -> None:
             "grey or RGB"
         )
     if page.sampleformat != 1:
-        named = _FORMATS.get(page.sampleformat, "mixed formats")
+        named = _FORMATS.get(page.sampleformat, f"SampleFormat {page.sampleformat}")
         raise UserError(
             f"{path} has samples of {named}, whose range is unknown: save it with 8 or 16 unsigned "
             "bits a sample, or as an array, source=array"
@@ -156,11 +206,13 @@ def _check_form(path: Path, page: Any) -> None:
         raise UserError(f"{path} has colours of {bits} bits: save it with 8 or 16 bits a sample")
     if not page.imagelength * page.imagewidth:
         raise ValueError(f"it is {page.imagelength} x {page.imagewidth} samples")
-    limit = 2 * (Image.MAX_IMAGE_PIXELS or math.inf)
-    if page.imagelength * page.imagewidth > limit:
-        raise UserError(
-            f"{path} is {page.imagelength} x {page.imagewidth} samples, more than {limit:,}: cut it"
-        )
+    memory.check(path, *_size(page))
+
+
+def _size(page: Any) -> tuple[int, int, int]:
+    """Height, width, and bytes of a pixel."""
+    sample_bytes = 1 if page.bitspersample <= 8 else 2
+    return page.imagelength, page.imagewidth, sample_bytes * page.samplesperpixel
 
 
 def _colours_of(page: Any) -> int:
@@ -176,6 +228,23 @@ def _next_page(file: Any, page: Any, content: bytes) -> int:
     tags = int.from_bytes(content[page.offset : page.offset + head], order)
     end = page.offset + head + tag * tags
     return int.from_bytes(content[end : end + place], order)
+
+
+def _sample_formats(content: bytes) -> set[int]:
+    """What the first page says of the formats of a pixel's samples, as far as it can be read."""
+    order: Literal["big", "little"] = "big" if content[:1] == b"M" else "little"
+    head, tag, place = (8, 20, 8) if 43 in content[2:4] else (2, 12, 4)
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(content[at : at + size], order)
+
+    first = number(8 if place == 8 else 4, place)
+    for at in range(first + head, first + head + tag * min(number(first, head), _MOST_TAGS), tag):
+        if number(at, 2) == _SAMPLE_FORMAT:
+            count = min(number(at + 4, place), _MOST_TAGS)
+            values = at + tag - place if 2 * count <= place else number(at + tag - place, place)
+            return {number(values + 2 * k, 2) for k in range(count)}
+    return set()
 
 
 def _check_data(page: Any, content: bytes, next_page: int) -> None:

@@ -16,13 +16,13 @@ of its own so that `xarray.open_zarr` does not show its arrays.
 """
 
 import math
-import os
 import re
 import warnings
 from typing import Any, Literal
 
 import numpy as np
 import zarr
+from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
@@ -47,6 +47,7 @@ from pipeline.plan.axes import (
     shape,
 )
 from pipeline.plan.identity import Identity
+from pipeline.store.files import Files
 from pipeline.store.inline import write
 from pipeline.store.location import Location
 
@@ -55,15 +56,12 @@ from pipeline.store.location import Location
 # Blocks of 256 KiB stay in the second-level cache: storing a unit takes a tenth less.
 CODECS = [BloscCodec(cname="lz4", shuffle="bitshuffle", blocksize=1 << 18), Crc32cCodec()]
 _TRIALS_PER_CHUNK = 1 << 20
-# Threads that compress and write: one for each core, unless the user has configured zarr.  Each
-# thread keeps the memory of what it compressed; with zarr's default, four more than cores, a sweep
-# on two cores took 60 MB more and 4 % longer.
-if zarr.config.get("threading.max_workers") is None:
-    zarr.config.set({"threading.max_workers": os.cpu_count()})
 # At most so many rows of the ledger in a chunk, and so many bytes: 1,000 chunks of one row took 2 s
 # to read, one chunk of 1,000 rows 10 ms.
 _ROWS_PER_CHUNK = 1024
 _LEDGER_CHUNK_BYTES = 1 << 22
+# The attribute of the group `ledger` that has a copy of those of the root.
+_RECORD = "record"
 # Attributes that xarray uses as the labels of a plot.
 _LABELS = {
     **{axis.name: {"long_name": axis.long_name} for axis in AXES if axis.long_name},
@@ -75,8 +73,19 @@ _LABELS = {
 }
 
 
+def use_a_thread_per_core() -> None:
+    """Have zarr compress and write in as many threads as there are cores for this process.
+
+    For processes of our own, unless the user has configured zarr: the settings of a caller are not
+    touched.  Each thread keeps the memory of what it compressed; with zarr's default, four more
+    than the machine has cores, a sweep on two cores took 60 MB more and 4 % longer.
+    """
+    if zarr.config.get("threading.max_workers") is None:
+        zarr.config.set({"threading.max_workers": CPU_COUNT})
+
+
 def open_root(
-    location: Location, mode: Literal["r", "r+"] = "r", *, consolidated: bool = False
+    place: Location | Files, mode: Literal["r", "r+"] = "r", *, consolidated: bool = False
 ) -> Any:
     """The root group of a store.
 
@@ -84,11 +93,17 @@ def open_root(
     out of date after a crash.  Attributes of the root lie in the same file as that copy, so only a
     group that was opened with it writes both in one piece.
     """
-    return zarr.open_group(location.url, mode=mode, zarr_format=3, use_consolidated=consolidated)
+    return zarr.open_group(
+        _store_of(place), mode=mode, zarr_format=3, use_consolidated=consolidated
+    )
+
+
+def _store_of(place: Location | Files) -> str | Files:
+    return place.url if isinstance(place, Location) else place
 
 
 def create(
-    location: Location,
+    place: Location | Files,
     identity: Identity,
     unit_trials: int,
     trials: int,
@@ -108,14 +123,14 @@ def create(
     batched
         Whether a source has batches of neighbouring tiles.
     """
-    root = zarr.create_group(location.url)
+    root = zarr.create_group(_store_of(place))
     text = np.dtypes.StringDType()
     for name, values in coordinates(identity).items():
         dimensions = COST if values.ndim > 1 else (name,)
         _add_array(root, name, values.shape, values.shape, values.dtype, dimensions)
     _add_array(root, TRIAL, (trials,), (_TRIALS_PER_CHUNK,), np.dtype(np.int64), (TRIAL,))
     ledger = root.create_group("ledger")
-    names = np.array(MOMENTS, dtype=text)
+    [names] = moment_names().values()
     _add_array(ledger, MOMENT, names.shape, names.shape, text, (MOMENT,))[...] = names
     cells = shape(identity.axes, CELL)
     for name, metric in METRICS.items():
@@ -127,9 +142,10 @@ def create(
     for name in ledger_names(batched=batched):
         _add_ledger(ledger, identity.labels, name, units)
     write_coordinates(root, identity)
+    ledger.update_attributes({_RECORD: attributes})
     # Last, because the attributes are what makes it a store.
     root.update_attributes(attributes)
-    consolidate(location)
+    consolidate(place)
 
 
 def ledger_names(*, batched: bool) -> tuple[str, ...]:
@@ -178,10 +194,44 @@ def lengthen(root: Any, identity: Identity, trials: int, units: int, *, batched:
     write_coordinates(root, identity)
 
 
-def set_attributes(location: Location, attributes: dict[str, Any]) -> None:
-    """Change attributes of the root, in one write of one file."""
+def is_short(root: Any, trials: int, units: int) -> bool:
+    """Whether the axes of trials and units are shorter than these lengths."""
+    short: bool = root["error"].shape[-1] < trials or root["ledger/error"].shape[len(CELL)] < units
+    return short
+
+
+def set_attributes(place: Location | Files, attributes: dict[str, Any]) -> None:
+    """Change attributes of the root, in one write of one file, after a second copy of them."""
     # Not attrs.update, which writes the file once for each attribute.
-    open_root(location, "r+", consolidated=True).update_attributes(attributes)
+    open_root(place, "r+")["ledger"].update_attributes({_RECORD: attributes})
+    open_root(place, "r+", consolidated=True).update_attributes(attributes)
+
+
+def copied_attributes(location: Location) -> dict[str, Any] | None:
+    """The second copy of the root's attributes, for where the root's file is damaged.
+
+    None where there is none: stores of early versions have it once they have been written again.
+    """
+    try:
+        ledger = zarr.open_group(location.child("ledger").url, mode="r", zarr_format=3)
+        copied = ledger.attrs.get(_RECORD)
+    except Exception as error:  # zarr raises whatever it meets
+        refuse_unreadable(location, error)
+        return None
+    return dict(copied) if isinstance(copied, dict) else None
+
+
+def restore_root(location: Location, attributes: dict[str, Any]) -> None:
+    """Write the file of the root again, with these attributes."""
+    file = location.child("zarr.json")
+    if file.exists():
+        file.remove()
+    zarr.create_group(location.url, attributes=attributes)
+    try:
+        consolidate(location)
+    except Exception as error:  # zarr raises whatever it meets
+        # An array's file is damaged too; whoever opens the store says so.
+        refuse_unreadable(location, error)
 
 
 def coordinates(identity: Identity) -> dict[str, NDArray[Any]]:
@@ -198,6 +248,11 @@ def coordinates(identity: Identity) -> dict[str, NDArray[Any]]:
         ]
     )
     return values
+
+
+def moment_names() -> dict[str, NDArray[Any]]:
+    """The coordinate of the ledger, by the name of its array: what the columns of a row are."""
+    return {f"ledger/{MOMENT}": np.array(MOMENTS, np.dtypes.StringDType())}
 
 
 def _kept(selection: dict[str, Any], size: int, freqs: list[int]) -> list[int]:
@@ -230,7 +285,7 @@ def _add_array(
 
 def write_coordinates(root: Any, identity: Identity) -> None:
     """Write each coordinate that does not match the identity or the length of the trial axis."""
-    for name, values in coordinates(identity).items():
+    for name, values in (coordinates(identity) | moment_names()).items():
         array = root[name]
         if array.shape != values.shape or not np.array_equal(array[...], values):
             _resize(array, values.shape)
@@ -250,12 +305,12 @@ def _resize(array: Any, wanted: tuple[int, ...]) -> None:
         array.resize(shape)
 
 
-def consolidate(location: Location) -> None:
+def consolidate(place: Location | Files) -> None:
     """Copy the metadata of every array into the root's, where xarray reads it."""
     with warnings.catch_warnings():
         # zarr warns that format 3 does not specify consolidated metadata; xarray reads it.
         warnings.simplefilter("ignore")
-        zarr.consolidate_metadata(location.url)
+        zarr.consolidate_metadata(_store_of(place))
 
 
 def read_values(

@@ -8,7 +8,8 @@ before the next one begins.  A reader reads the journal first and the ledger aft
 misses no row that is moved meanwhile; where both have a row, that of the journal is newer.
 Complete is what the rows of `error` list (`plan.grid`).
 
-Beside the rows, `journal/plan` has the plan of the round that is being run, for the workers.
+Beside the rows, `journal/plan` has the plan of the round that is being run, for the workers, and
+`journal/writing.NAME` the files that they have not yet put in place (`files`).
 """
 
 import math
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from asm_core.moments import MOMENTS
+from pipeline.errors import refuse_unreadable
 from pipeline.plan.axes import BATCHES, CELL, METRICS, UNIT, Labels, ledger_curve
-from pipeline.store import layout
+from pipeline.store import files, layout
 from pipeline.store.inline import write
 from pipeline.store.location import Location
 
@@ -30,15 +32,24 @@ _COUNT = MOMENTS.index("count")
 _JOURNAL, _PLAN = "journal/rows", "journal/plan"
 
 
-def open_journal(root: Any, plan: str) -> None:
-    """Make an empty journal, as large as the axes are now, and write the plan of the round."""
-    cells_and_units = root["ledger/error"].shape[:3]
-    width = sum(math.prod(shape) for shape in _row_shapes(root).values())
+def open_journal(root: Any, location: Location, plan: str) -> str:
+    """Make an empty journal, as large as the axes are now, with the plan of a round that begins.
+
+    Returns the name of the round.
+    """
     journal = root.create_group("journal", overwrite=True)
     content = np.frombuffer(plan.encode(), np.uint8)
     journal.create_array("plan", data=content, chunks=content.shape, compressors=layout.CODECS)
-    journal.create_array(
-        "rows",
+    _describe_rows(root)
+    return files.begin_round(location)
+
+
+def _describe_rows(root: Any) -> None:
+    """Write the metadata of the rows of the journal: the axes are those of the ledger's arrays."""
+    cells_and_units = root["ledger/error"].shape[:3]
+    width = sum(math.prod(shape) for shape in _row_shapes(root).values())
+    root.create_array(
+        _JOURNAL,
         shape=(*cells_and_units, width),
         chunks=(1, 1, 1, width),
         dtype=np.float64,
@@ -56,10 +67,43 @@ def read_plan(root: Any) -> str:
 
 
 def close_journal(root: Any, location: Location) -> None:
-    """Pack what is in the journal, and remove the journal."""
+    """End the round, pack what is in the journal, and remove the journal."""
+    files.end_rounds(location)
+    mend_journal(root, location)
     if "journal" in root:
         pack(root, location)
         del root["journal"]
+
+
+def mend_journal(root: Any, location: Location) -> None:
+    """Write the metadata of the journal again where they are damaged."""
+    for name in damaged_metadata(root):
+        # The rows are kept: what is said of them is known.
+        location.child(name, "zarr.json").remove()
+        if name == _JOURNAL:
+            _describe_rows(root)
+        else:
+            root.create_group(name)
+
+
+def damaged_metadata(root: Any) -> dict[str, Exception]:
+    """The group and the array of the journal whose metadata is damaged, each with the error.
+
+    A power cut leaves such files empty or cut.
+
+    Raises
+    ------
+    UserError
+        Where the system does not let them be read.
+    """
+    damaged = {}
+    for name in ("journal", _JOURNAL):
+        try:
+            root.get(name)
+        except Exception as error:  # zarr raises whatever it meets
+            refuse_unreadable(name, error)
+            damaged[name] = error
+    return damaged
 
 
 def write_row(journal: Any, cell: tuple[int, int], number: int, row: dict[str, Rows]) -> None:

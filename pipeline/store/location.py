@@ -2,6 +2,7 @@
 
 import os
 import posixpath
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,6 +13,12 @@ from typing import Any
 
 from pipeline.errors import NOT_THERE, UserError, refuse_unreadable
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# URLs of a path on this machine.
+_OF_THIS_MACHINE = ("file", "local")
+# A URL that lacks a slash: as a path it would be a folder named s3:, inside this one.
+_LACKS_A_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/(?!/)")
+
 
 @dataclass(frozen=True)
 class Location:
@@ -21,9 +28,34 @@ class Location:
 
     @classmethod
     def of(cls, place: str | os.PathLike[str]) -> "Location":
-        """The location that a user wrote: ``~`` is expanded, and a path made absolute."""
-        text = os.path.expanduser(os.fspath(place).removeprefix("file://"))
-        return cls(text if "://" in text else str(Path(text).absolute()))
+        """The location that a user wrote: a path, with ``~`` or not, is made absolute.
+
+        Raises
+        ------
+        UserError
+            For what would be taken for something else when it is written again.
+        """
+        text = os.fsdecode(place)
+        if not text or "\0" in text:
+            raise UserError(f"{text!r} is no path: give a folder, a file or a URL")
+        scheme = _URL.match(text)
+        if scheme and "::" not in text:
+            name, inside = text.split("://", 1)
+            if name not in _OF_THIS_MACHINE:
+                return cls(f"{name}://{inside.rstrip('/')}")
+            text = inside.removeprefix("localhost")
+            if not text.startswith("/"):
+                raise UserError(
+                    f"{os.fsdecode(place)} names another machine: write {name}:///PATH, with three "
+                    "slashes, or the path alone"
+                )
+        elif scheme or ("::" in text and "://" in text):
+            raise UserError(f"{text} is a chain of URLs, which cannot be opened here: give one URL")
+        else:
+            text = _expanded(text)
+        # In a locale without UTF-8, Python reads the bytes of names that it cannot decode as other
+        # characters, and the same path that was written down elsewhere would be another one.
+        return cls(str(Path(os.fsdecode(text.encode("utf-8", "surrogateescape"))).absolute()))
 
     def __str__(self) -> str:
         """The path or URL."""
@@ -47,13 +79,23 @@ class Location:
         """The location in the same folder whose name is this one's and a suffix."""
         return Location(self.url.rstrip("/") + suffix)
 
+    @property
+    def is_of_process(self) -> bool:
+        """Whether what is written there is lost when this process ends."""
+        return self.url.startswith("memory://")
+
     def check_openable(self) -> None:
-        """Refuse a URL that nothing here can open."""
+        """Refuse a URL that nothing here can open, and a path that Zarr takes for a URL."""
+        if self.folder and "::" in self.url:
+            raise UserError(
+                f"{self} has a ::, which Zarr and xarray take for a chain of URLs: choose a path "
+                "without"
+            )
         try:
             self._files()
-        except (ImportError, ValueError) as error:
+        except Exception as error:  # what the class of a kind of URL raises
             # fsspec names the package that a kind of URL needs.
-            raise UserError(f"cannot open {self}: {error}") from error
+            raise UserError(f"cannot open {self}: {' '.join(str(error).split())}") from error
 
     def exists(self) -> bool:
         """Whether the path is taken: also by a symbolic link whose target is missing.
@@ -187,3 +229,24 @@ class Location:
             raise
         except Exception as error:
             raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _expanded(text: str) -> str:
+    """A path with the folder of a user in place of ``~``; refused is what a shell would replace."""
+    if _LACKS_A_SLASH.match(text):
+        name, inside = text.split(":/", 1)
+        raise UserError(
+            f"{text} is neither a URL nor clearly a path: write {name}://{'/' * (name == 'file')}"
+            f"{inside}, or ./{text} for a folder of that name"
+        )
+    if text.startswith("-"):
+        raise UserError(f"{text} begins with a dash, as options do: write ./{text}")
+    path = os.path.expanduser(text)
+    if path.startswith("~") and not os.path.lexists(path):
+        raise UserError(
+            f"{text} names the home of a user who is not here: write the whole path, or ./{text}"
+        )
+    meant = os.path.expandvars(path)
+    if meant != path and not os.path.lexists(path):
+        raise UserError(f"{text} has a variable, which only a shell replaces: write {meant}")
+    return path

@@ -3,28 +3,34 @@
 The lock of a folder is an advisory lock of the operating system on the file `STORE.lock`.  It ends
 with the process that holds it, even if that is killed, so a file that is left behind locks nothing.
 At a URL the lock is an object; one that is left behind must be removed by hand, unless its process
-ran on this machine.
+ran on this machine.  So it is, for who reads a folder, on a system without such locks.
 
-A session is one holding of the lock.  Names of sessions sort by their start, so that a worker can
-tell that its session is over: one that was suspended, and resumes after its sweep has died and
-another has begun, writes nothing more.
+Whoever takes the lock ends the round of whoever had it before: a worker of that round that was
+suspended, and wakes up later, can write nothing more.
 """
 
-import fcntl
 import itertools
 import json
 import os
 import socket
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import psutil
+
 from pipeline.errors import NOT_THERE, UserError, cannot, refuse_unreadable
+from pipeline.store.files import end_rounds
 from pipeline.store.location import Location
+
+try:
+    import fcntl
+except ImportError:
+    # Windows, where folders can be read and not written.
+    fcntl = None  # type: ignore[assignment]
 
 _ATTEMPTS = 10
 _SECONDS_BETWEEN = 0.02
@@ -36,11 +42,10 @@ class Lock:
 
     `stale` is whether an earlier holder died without removing it, and may have left files half
     written; `descriptor` is that of the locked file, None at a URL; `content` is what others can
-    read: host, process, start, session, and what `publish` has added.
+    read: host, process, start, and what `publish` has added.
     """
 
     store: Location
-    session: str
     stale: bool
     descriptor: int | None
     content: dict[str, Any]
@@ -64,12 +69,14 @@ def held(store: Location) -> Iterator[Lock]:
     ------
     UserError
         Where a living process holds it: its host, its number and when it began.
+    StoreLostError
+        Where the round of an earlier holder cannot be ended.
     """
+    check_system(store)
     content = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "session": f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}",
     }
     try:
         lock = _lock_file(store, content) if store.folder else _lock_object(store, content)
@@ -78,6 +85,7 @@ def held(store: Location) -> Iterator[Lock]:
             cannot("write", _file_of(store), error, "choose another results=...")
         ) from error
     try:
+        end_rounds(store)
         yield lock
     finally:
         # If the disk has become read-only it cannot be removed; a file left behind locks nothing.
@@ -85,6 +93,15 @@ def held(store: Location) -> Iterator[Lock]:
             _file_of(store).remove()
         if lock.descriptor is not None:
             os.close(lock.descriptor)
+
+
+def check_system(store: Location) -> None:
+    """Refuse a folder where the system has no locks that end with their process."""
+    if store.folder and fcntl is None:
+        raise UserError(
+            f"{store} cannot be written on this system, which has no locks of files (fcntl), as "
+            "Windows: run the program in WSL, or write to a URL, results=...; stores can be read"
+        )
 
 
 def holder(store: Location) -> dict[str, Any] | None:
@@ -98,7 +115,7 @@ def holder(store: Location) -> dict[str, Any] | None:
     content = _content(store)
     if content is None:
         return None
-    if not store.folder:
+    if not store.folder or fcntl is None:
         return content if _may_live(content) else None
     try:
         descriptor = os.open(_file_of(store).url, os.O_RDONLY)
@@ -115,18 +132,16 @@ def holder(store: Location) -> dict[str, Any] | None:
     return None
 
 
+def is_there(store: Location) -> bool:
+    """Whether a store has a lock, held or left behind."""
+    return _file_of(store).exists()
+
+
 def check_free(store: Location) -> None:
     """Refuse a store that another living process is writing."""
     content = holder(store)
     if content is not None:
         raise UserError(_taken(store, content))
-
-
-def is_overtaken(store: Location, session: str) -> bool:
-    """Whether a newer session than this one writes the store."""
-    content = _content(store)
-    # A network file system may show the content of an older session for a while.
-    return content is not None and str(content.get("session", "")) > session
 
 
 def _file_of(store: Location) -> Location:
@@ -143,7 +158,7 @@ def _lock_file(store: Location, content: dict[str, Any]) -> Lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The process that held it before may have removed the file since we opened it.
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                lock = Lock(store, str(content["session"]), stale, descriptor, content)
+                lock = Lock(store, stale, descriptor, content)
                 lock.publish()
                 return lock
         except BlockingIOError:
@@ -154,6 +169,12 @@ def _lock_file(store: Location, content: dict[str, Any]) -> Lock:
             time.sleep(_SECONDS_BETWEEN)
         except FileNotFoundError:
             pass
+        except OSError:
+            # A file system without locks.
+            os.close(descriptor)
+            if not stale:
+                os.remove(path)
+            raise
         os.close(descriptor)
     raise AssertionError("unreachable")
 
@@ -162,7 +183,7 @@ def _lock_object(store: Location, content: dict[str, Any]) -> Lock:
     before = _content(store)
     if before is not None and _may_live(before):
         raise UserError(_taken(store, before))
-    lock = Lock(store, str(content["session"]), before is not None, None, content)
+    lock = Lock(store, before is not None, None, content)
     lock.publish()
     return lock
 
@@ -186,18 +207,13 @@ def _content(store: Location) -> dict[str, Any] | None:
 def _may_live(content: dict[str, Any]) -> bool:
     if content.get("host") != socket.gethostname():
         return True
-    try:
-        os.kill(int(content["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    # Not os.kill, which on Windows would end it.
+    return bool(psutil.pid_exists(int(content["pid"])))
 
 
 def _taken(store: Location, content: dict[str, Any]) -> str:
     pid, host = content.get("pid", "unknown"), content.get("host", "unknown")
-    by_hand = "" if store.folder else f", or, if it is dead, remove {_file_of(store)}"
+    by_hand = "" if store.folder and fcntl else f", or, if it is dead, remove {_file_of(store)}"
     return (
         f"{store} is being written by process {pid} on {host}, since "
         f"{content.get('started', 'unknown')}: wait until it ends, stop it (kill -INT {pid})"

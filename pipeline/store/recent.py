@@ -16,7 +16,7 @@ def note(results: Location, store: Location) -> None:
     """Remember that a store was used, if the folder of results is there and may be written."""
     with suppress(OSError, *_UNOPENABLE):
         if store.url != _noted(results) and (results.folder is None or results.folder.is_dir()):
-            results.child(_NOTE).write(store.url.encode())
+            results.child(_NOTE).write(os.fsencode(store.url))
 
 
 def last_used(folder: str | os.PathLike[str]) -> Location:
@@ -60,7 +60,7 @@ def _is_there(store: Location) -> bool:
 
 def _noted(results: Location) -> str | None:
     try:
-        return results.child(_NOTE).read().decode()
+        return os.fsdecode(results.child(_NOTE).read())
     except (*NOT_THERE, *_UNOPENABLE):
         return None
 

@@ -28,7 +28,7 @@ _TITLE = "Error of approximated spatial masking by number of spatial frequencies
 # Stores of earlier kernels have layout 4 too, but other moments; none was released.
 _FIRST_KERNEL = 5
 # Keys of a configuration that say where it runs, and not what.
-_PLACES = ("results", "out", "cluster", "extend")
+_PLACES = ("results", "out", "cluster", "extend", "durable")
 # Keys of a command that say into which store it runs.
 _STORE_KEYS = ("out", "results", "extend")
 

@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 from asm_core import Measures
 from asm_core.batches import add_sums
 from asm_core.moments import MOMENTS, add_moments
-from pipeline.errors import (
-    UserError,
-    refuse_unreadable,
-)
+from pipeline.errors import UserError, command, refuse_unreadable
 from pipeline.plan.axes import CELL, COST, CURVE, METRICS, NAMES, Labels, most
 from pipeline.plan.identity import differences, joined, positions, renewed
 from pipeline.plan.plan import Plan
 from pipeline.plan.settings import Settings, store_trials_as_written
-from pipeline.store import layout, ledger
+from pipeline.store import files, layout, ledger
 from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location
 from pipeline.store.record import Record, from_attributes, is_of_store
@@ -33,8 +30,13 @@ from pipeline.store.record import Record, from_attributes, is_of_store
 class Store:
     """An open store: its location, its record, its arrays and its ledger.
 
-    `record` is that of the time when the store was opened, or last written through this object.
+    `record` is that of the time when the store was opened, or last written through this object;
+    `round` is the name of the round that was last begun through it.  With `durable`, whatever is
+    written through it is on the disk, and not in its cache alone, before the next thing is written.
     """
+
+    round = ""
+    durable = False
 
     def __init__(self, location: Location, root: Any, record: Record) -> None:
         self.location = location
@@ -82,17 +84,24 @@ class Store:
         return cls(location, root, from_attributes(str(location), attributes))
 
     @classmethod
-    def create(cls, location: Location, plan: Plan, record: Record) -> "Store":
+    def create(
+        cls, location: Location, plan: Plan, record: Record, *, durable: bool = False
+    ) -> "Store":
         """A new store without values; if this fails, nothing is left of it."""
 
         def create(place: Location) -> None:
             layout.create(
-                place, plan.identity, plan.unit_trials, plan.kept_trials, plan.units_per_cell,
+                files.writing(place, durable=durable),
+                plan.identity, plan.unit_trials, plan.kept_trials, plan.units_per_cell,
                 record.attributes(), batched=record.batched,
             )  # fmt: skip
 
         location.create_whole(create)
-        return cls(location, layout.open_root(location), record)
+        if durable and location.folder:
+            files.sync_folders([location.folder.parent])
+        store = cls(location, layout.open_root(location), record)
+        store.durable = durable
+        return store
 
     def __str__(self) -> str:
         """Where it is."""
@@ -155,7 +164,12 @@ class Store:
         NaN where a unit has no row yet.
         """
         with naming_damage(self.location):
-            return ledger.rows(self.root, self.location, self.labels, names)
+            rows = ledger.rows(self.root, self.location, self.labels, names)
+            for name, values in rows.items():
+                wanted = layout.row_shape(self.labels, name)
+                if values.shape[len(CELL) + 1 :] != wanted:
+                    raise ValueError(f"ledger/{name} has not the shape of the identity")
+        return rows
 
     def sums(self, source: str, size: int) -> NDArray[np.float64] | None:
         """The errors of a cell summed up by batch, (unit, curve ..., batch, sum) float64.
@@ -241,6 +255,15 @@ class Store:
         with naming_damage(self.location):
             return ledger.is_open(self.root) or self.record.growing is not None
 
+    @property
+    def has_damaged_journal(self) -> bool:
+        """Whether the metadata of the journal is damaged, which `close_journal` mends."""
+        return bool(ledger.damaged_metadata(self.root))
+
+    def close_journal(self) -> None:
+        """End the round, move the rows that wait into the ledger's arrays, remove the journal."""
+        ledger.close_journal(self._writable, self.location)
+
     def begin_round(self, plan: Plan, record: Record, content: str) -> None:
         """Make the store ready to take units of a plan: make its axes longer, open a new journal.
 
@@ -253,43 +276,51 @@ class Store:
         content
             The plan, for the workers to read.
         """
-        ledger.close_journal(self._writable, self.location)
+        self.close_journal()
         identity = self.record.identity
         both = joined(identity, plan.identity) or identity
         growing = self.record.growing
         if growing:
             # A growth that was cut short is finished with this one.
             both = joined(both, renewed(growing, both)) or both
-        if both != identity:
+        if both != identity or layout.is_short(
+            self._writable, plan.kept_trials, plan.units_per_cell
+        ):
             self.update(dataclasses.replace(self.record, growing=both))
         layout.lengthen(
             self._writable, both, plan.kept_trials, plan.units_per_cell, batched=record.batched
         )
-        layout.consolidate(self.location)
+        layout.consolidate(self._place)
         self.update(dataclasses.replace(record, identity=both, growing=None))
         self.open_journal(content)
 
     def open_journal(self, content: str) -> None:
         """Make an empty journal, beside the plan of its round."""
-        ledger.open_journal(self._writable, content)
+        self.round = ledger.open_journal(self._writable, self.location, content)
 
     def pack(self) -> None:
         """Move the rows that wait in the journal into the ledger's arrays."""
+        files.check_current(self.location, self.round)
         ledger.pack(self._writable, self.location)
 
     def finish(self, record: Record) -> None:
         """Close the journal and replace the record: the end of a run, also of one that failed."""
-        ledger.close_journal(self._writable, self.location)
+        files.check_current(self.location, self.round)
+        self.close_journal()
         self.update(record)
 
     @cached_property
     def _writable(self) -> Any:
         """The root, of which arrays can be written."""
-        return layout.open_root(self.location, "r+")
+        return layout.open_root(self._place, "r+")
+
+    @property
+    def _place(self) -> Location | files.Files:
+        return files.writing(self.location, durable=self.durable)
 
     def update(self, record: Record) -> None:
         """Replace the record of the store."""
-        layout.set_attributes(self.location, record.attributes())
+        layout.set_attributes(self._place, record.attributes())
         self.record = record
 
     def discard_if_empty(self) -> None:
@@ -346,10 +377,13 @@ def chosen_counts(counts: NDArray[np.int64], labels: Labels, wanted: Labels) -> 
 def _advice(location: Location, otherwise: str) -> str:
     """What to do about a place that is no store: `otherwise`, unless it is a damaged one."""
     if location.folder and (location.folder / "error").is_dir():
+        damaged = f": {location.child('zarr.json')} is damaged or missing"
+        if layout.copied_attributes(location):
+            mend = command("verify", str(location), "repair=true")
+            return f"{damaged}: {mend} writes it again from its copy in ledger/zarr.json"
         return (
-            f": {location.child('zarr.json')} is damaged or missing, without which nothing says "
-            "what the numbers are: restore it from a copy, or delete the store and run the sweep "
-            "again"
+            f"{damaged}, without which nothing says what the numbers are: restore "
+            "it from a copy, or delete the store and run the sweep again"
         )
     return f": {otherwise}"
 

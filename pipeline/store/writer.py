@@ -10,7 +10,7 @@ from asm_core.moments import moments_of_each
 from pipeline.plan.axes import BATCHES, METRICS, Labels
 from pipeline.plan.grid import Unit
 from pipeline.plan.identity import positions
-from pipeline.store import layout, ledger
+from pipeline.store import files, layout, ledger
 from pipeline.store.location import Location
 from pipeline.store.record import from_attributes
 
@@ -21,10 +21,15 @@ def read_plan(location: Location) -> str:
 
 
 class UnitWriter:
-    """The arrays of a store, open for the units of one round: its axes change between rounds."""
+    """The arrays of a store, open for the units of one round: its axes change between rounds.
 
-    def __init__(self, location: Location) -> None:
-        root = layout.open_root(location, "r+")
+    `name` is that of the round; `durable` is whether files are to be on the disk before the row of
+    their unit is written.
+    """
+
+    def __init__(self, location: Location, name: str, *, durable: bool) -> None:
+        self._location, self._round = location, name
+        root = layout.open_root(files.writing(location, name, durable=durable), "r+")
         self._record = from_attributes(str(location), dict(root.attrs))
         self._labels = self._record.identity.labels
         # Otherwise zarr compares every chunk with the fill value first.  The option must be set on
@@ -44,12 +49,20 @@ class UnitWriter:
             For each part of the curves, the values that its axes have, and what was measured: error
             (operations, selections, algorithms, freqs, T), mask_accuracy and regret without
             algorithms, T being the unit's trials.
+
+        Raises
+        ------
+        StoreLostError
+            Where the round has ended: nothing is written.
         """
         row = {name: np.full(shape, np.nan) for name, shape in self._rows.items()}
         kept = self._record.store_trials
         stop = unit.stop if kept is None else min(unit.stop, kept)
         tiles = self._record.tiles_of(unit.source, unit.block_size)
         for labels, measures in parts:
+            if not self._location.folder:
+                # On this machine the files themselves refuse to be put in place.
+                files.check_current(self._location, self._round)
             cell: Labels = {**labels, "source": [unit.source], "block_size": [unit.block_size]}
             at = positions(self._labels, cell)
             metrics = {name: getattr(measures, name) for name in METRICS}

@@ -161,6 +161,17 @@ def test_what_is_not_a_store_is_refused(tmp_path):
         open_results(str(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize("name", ["freq", "algorithm", "coefficients_kept"])
+def test_a_coordinate_that_is_missing_is_damage_and_not_other_names(tmp_path, name):
+    path = tmp_path / "s.zarr"
+    sweep(["freqs=0..3", "algorithm=asm,apx", "trials=20", f"out={path}"])
+    for chunk in (path / name / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.unlink()
+    with pytest.raises(UserError, match=rf"damaged .*{name} has other values than the identity"):
+        open_results(path)
+
+
 def test_selections_are_compared_at_equal_numbers_of_coefficients(tmp_path):
     dataset = sweep(
         ["selection=triangle,zigzag", "freqs=0..63", "trials=60", f"out={tmp_path}/s.zarr"]

@@ -1,10 +1,12 @@
 """Compiled loops: kept while all that they are made of is the same, and never longer."""
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from numba import njit
 from numba.core.caching import FunctionCache
 
 import asm_core
+from asm_core import compiled as compiling
 from asm_core import transforms
+from asm_core.compiled import NotKeptWarning, compiled
 
 # Two loops that take a second to compile: `forward` of transforms.py, and the one of moments.py.
 RUN = """
@@ -153,3 +157,93 @@ def test_other_functions_of_the_process_have_numba_s_own_cache():
     other = njit(cache=True)(copied)
     assert type(other._cache) is FunctionCache
     assert type(transforms.forward._cache) is not FunctionCache
+
+
+@pytest.fixture
+def twice(tmp_path, monkeypatch):
+    """A function of a module whose compiled code is kept in a folder beside it."""
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", "")
+    monkeypatch.setattr(compiling, "_has_warned", set())
+    source = tmp_path / "twice.py"
+    source.write_text("def twice(x):\n    return 2 * x\n")
+    spec = importlib.util.spec_from_file_location("twice", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.twice
+
+
+def misses(function, number=3):
+    """How often a function is compiled in a process that has not seen it before."""
+    dispatcher = compiled(function)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert dispatcher(number) == 2 * number
+    return sum(dispatcher.stats.cache_misses.values())
+
+
+def flipped_at(place):
+    def flip(content):
+        damaged = bytearray(content)
+        damaged[int(place * (len(content) - 1))] ^= 4
+        return bytes(damaged)
+
+    return flip
+
+
+@pytest.mark.parametrize("ending", [".nbi", ".nbc"])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content, left=left: content[:left] for left in (0, 1, 31, 32, 33, 64, -100, -1)]
+    + [flipped_at(place) for place in (0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)]
+    + [lambda content: b"garbled", lambda content: bytes(len(content)),
+       lambda content: b"x" * len(content), lambda content: content + b"x"],
+)  # fmt: skip
+def test_a_file_that_is_not_as_it_was_written_is_compiled_and_written_again(
+    twice, tmp_path, ending, damage
+):
+    assert (misses(twice), misses(twice)) == (1, 0)
+    (file,) = (tmp_path / "__pycache__").glob(f"twice*{ending}")
+    file.write_bytes(damage(file.read_bytes()))
+    assert misses(twice) == 1
+    assert misses(twice) == 0
+
+
+def test_files_of_another_format_or_that_cannot_be_read_are_replaced(twice, tmp_path):
+    misses(twice)
+    for file in (tmp_path / "__pycache__").iterdir():
+        file.unlink()
+        file.mkdir()
+    # Folders in their places cannot be replaced either: it is compiled, and said once.
+    with pytest.warns(NotKeptWarning, match=r"^compiled code is not kept, .*__pycache__") as said:
+        assert [compiled(twice)(number) for number in (3, 4)] == [6, 8]
+    assert len(said) == 1
+
+
+def test_without_any_folder_it_is_compiled_and_said_in_one_line(twice, tmp_path, monkeypatch):
+    (tmp_path / "__pycache__").write_text("")
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", "/proc/none")
+    for variable in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(variable, "/proc/none")
+    one, two = compiled(twice), compiled(twice)
+    with pytest.warns(NotKeptWarning, match=r"^compiled code is not kept") as said:
+        assert (one(3), two(4)) == (6, 8)
+    (line,) = [str(each.message) for each in said]
+    assert "/proc/none (NUMBA_CACHE_DIR)" in line
+    assert "set NUMBA_CACHE_DIR to a folder that can be written" in line
+    assert "\n" not in line
+
+
+def test_where_numba_cache_dir_cannot_be_written_it_is_said_what_is_used(
+    twice, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", "/proc/none")
+    with pytest.warns(NotKeptWarning, match=rf"is kept in {tmp_path}.*: /proc/none \("):
+        assert compiled(twice)(3) == 6
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path / "own"))
+    assert misses(twice) == 1
+    assert kept(next((tmp_path / "own").iterdir()))
+
+
+def test_no_folder_is_looked_for_before_something_is_compiled(twice, tmp_path):
+    compiled(twice)
+    assert not (tmp_path / "__pycache__").exists()

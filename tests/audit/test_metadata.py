@@ -9,8 +9,10 @@ from helpers.sweeps import assert_same_bits, open_store
 from pipeline.audit.repair import repair
 from pipeline.cli.main import main
 
+GROUP = b'{"attributes": {}, "zarr_format": 3, "node_type": "group"}'
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"zarr_format": 3}'])
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"zarr_format": 3}', GROUP])
 @pytest.mark.parametrize("array", ["error", "ledger/regret", "freq"])
 def test_a_damaged_zarr_json_of_an_array_is_named_and_written_again(path, whole, array, content):
     (path / array / "zarr.json").write_bytes(content)
@@ -21,6 +23,71 @@ def test_a_damaged_zarr_json_of_an_array_is_named_and_written_again(path, whole,
     assert_same_bits(path, whole)
 
 
+def change(path, array, keys, value):
+    """Other metadata of an array, which its copy in the root does not have."""
+    file = path / array / "zarr.json"
+    metadata = json.loads(file.read_text())
+    inner = metadata
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    file.write_text(json.dumps(metadata))
+
+
+@pytest.mark.parametrize(
+    ("array", "keys", "value"),
+    [
+        ("error", ["shape", 5], 7),
+        ("mask_accuracy", ["shape", -1], 100),
+        ("ledger/regret", ["shape", -1], 2),
+        ("ledger/error", ["shape", 2], 1),
+    ],
+)
+def test_a_shape_that_is_wrong_is_made_of_its_copy_and_nothing_else_is_touched(
+    path, whole, capsys, array, keys, value
+):
+    change(path, array, keys, value)
+    (problem,) = problems(path)
+    assert problem.words.startswith(f"{array} ")
+    assert main(["summary", str(path)]) in (0, 2)
+    assert main(["verify", str(path), "repair=true"]) == 0
+    assert "nothing is missing" in capsys.readouterr().out
+    assert words(path) == []
+    assert_same_bits(path, whole)
+
+
+def test_an_array_with_the_metadata_of_another_one_loses_no_trial_by_repair(path, whole, capsys):
+    (path / "error" / "zarr.json").write_bytes((path / "ledger/moment/zarr.json").read_bytes())
+    assert words(path) == ["error has the shape (12,), and not that of the identity"]
+    assert main(["verify", str(path), "repair=true"]) == 0
+    assert "nothing is missing" in capsys.readouterr().out
+    assert_same_bits(path, whole)
+
+
+@pytest.mark.parametrize(
+    ("array", "keys", "value"),
+    [
+        ("error", ["chunk_grid", "configuration", "chunk_shape", -1], 30),
+        ("ledger/error", ["fill_value"], "Infinity"),
+        ("freq", ["dimension_names"], ["n"]),
+        ("regret", ["codecs", 0, "configuration", "endian"], "big"),
+    ],
+)
+def test_where_metadata_and_their_copy_differ_nothing_is_mended_by_either(
+    path, whole, capsys, array, keys, value
+):
+    change(path, array, keys, value)
+    changed = (path / array / "zarr.json").read_bytes()
+    assert main(["verify", str(path), "repair=true"]) == 1
+    said = capsys.readouterr().out
+    assert f"{array}/zarr.json and its copy in the store's zarr.json differ in {keys[0]}" in said
+    assert (path / array / "zarr.json").read_bytes() == changed
+    # As the message says.
+    (path / array / "zarr.json").unlink()
+    assert main(["verify", str(path), "repair=true"]) == 0
+    assert_same_bits(path, whole)
+
+
 @pytest.mark.parametrize("verb", ["verify", "status", "sweep", "summary"])
 def test_a_damaged_root_is_named_with_the_remedy(path, capsys, verb):
     (path / "zarr.json").write_text("{")
@@ -28,7 +95,27 @@ def test_a_damaged_root_is_named_with_the_remedy(path, capsys, verb):
     assert main([verb, *arguments]) == 2
     said = capsys.readouterr().err
     assert f"{path}/zarr.json is damaged or missing" in said
-    assert "restore it from a copy, or delete the store" in said
+    assert f"verify {path} repair=true writes it again from its copy" in said
+    (path / "ledger" / "zarr.json").unlink()
+    assert main([verb, *arguments]) == 2
+    assert "restore it from a copy, or delete the store" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [None, b"", bytes(400), b'{"zarr_format": 3, "attri'])
+def test_a_root_that_a_power_cut_left_is_written_again_from_its_copy(path, whole, content, capsys):
+    file = path / "zarr.json"
+    before = file.read_text()
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    assert main(["verify", str(path), "sample=0", "repair=true"]) == 0
+    assert f"Written again from its copy: {file}" in capsys.readouterr().out
+    assert json.loads(file.read_text())["attributes"] == json.loads(before)["attributes"]
+    assert words(path) == []
+    assert_same_bits(path, whole)
+    assert main(["sweep", *SWEEP, f"out={path}"]) == 0
+    assert "Nothing to compute" in capsys.readouterr().err
 
 
 def test_a_damaged_coordinate_is_named_and_written_again(path, whole):
@@ -40,6 +127,19 @@ def test_a_damaged_coordinate_is_named_and_written_again(path, whole):
     assert_same_bits(path, whole)
 
 
+@pytest.mark.parametrize("how", [flip, lambda file: file.unlink()])
+@pytest.mark.parametrize("name", ["freq", "algorithm", "coefficients_kept", "ledger/moment"])
+def test_a_coordinate_that_is_missing_or_damaged_is_written_again(path, whole, name, how):
+    (file,) = (file for file in (path / name / "c").rglob("*") if file.is_file())
+    before = file.read_bytes()
+    how(file)
+    (problem,) = problems(path)
+    assert problem.words.startswith(f"{name}")
+    repair(open_store(path), [problem])
+    assert words(path) == []
+    assert file.read_bytes() == before
+
+
 def test_leftovers_and_foreign_files_are_named_and_only_leftovers_removed(path):
     half = path / "error" / "c" / "0.2f1a.partial"
     half.write_bytes(b"half")
@@ -47,9 +147,23 @@ def test_leftovers_and_foreign_files_are_named_and_only_leftovers_removed(path):
     foreign.write_text("mine")
     found = problems(path)
     assert [problem.words.split()[0] for problem in found] == [str(half), str(foreign)]
+    assert all(problem.harmless for problem in found)
     repair(open_store(path), found)
     assert not half.exists()
     assert foreign.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "error/.nfs0000000000a1b2c3", "ledger/zarr.json~", "c/0.partial", "x/y"]
+)
+def test_files_that_do_no_harm_are_notes_and_no_damage(path, capsys, name):
+    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).write_bytes(b"x")
+    assert main(["verify", str(path), "sample=0"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"note: {path / name} ")
+    assert "No damage found." in said.out
+    assert said.err == ""
 
 
 @pytest.mark.parametrize("copy", [None, {}, {"error": {"shape": [1]}}])

@@ -18,6 +18,7 @@ from pipeline.audit.verify import verify
 from pipeline.cli.main import main
 from pipeline.errors import StoreLostError, UnreadableError
 from pipeline.store import lock
+from pipeline.store.location import Location
 from pipeline.store.store import Store
 
 LEDGER = "ledger/error/c/0/1/0/0/0/0/0/0"
@@ -61,7 +62,7 @@ def test_what_cannot_be_read_is_said_and_nothing_is_touched(
             assert "bad:" not in printed + said
             assert "No damage found" not in printed
             assert "missing" not in printed
-            assert said == f"error: 1 parts of {path} could not be checked, and are not touched\n"
+            assert said == f"error: 1 part of {path} could not be checked, and is not touched\n"
         repair(open_store(path), report.problems)
     assert tree(path).keys() == before.keys()
     assert verify(open_store(path), 1.0).problems == []
@@ -217,3 +218,23 @@ def test_a_lock_that_cannot_be_read_is_not_taken_for_none(path, monkeypatch):
     for ask in (lock.holder, lock.check_free):
         with pytest.raises(UserError, match=r"cannot read .*s\.zarr\.lock: Permission denied: ask"):
             ask(store.location)
+
+
+def test_a_journal_that_cannot_be_read_once_is_no_empty_one(path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "finish", lambda store, record: None)
+        sweep([*SWEEP, "seed=1", f"out={path}2"])
+    store = open_store(path.with_name("s.zarr2"))
+    assert verify(store, 0.0).units > 0
+    original, failed = Location.names, []
+
+    def names(location):
+        if not failed:
+            failed.append(location)
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return original(location)
+
+    monkeypatch.setattr(Location, "names", names)
+    (problem,) = verify(store, 0.0).problems
+    assert problem.unread
+    assert "Stale file handle: mount the network file system again" in problem.words

@@ -20,7 +20,7 @@ from helpers.damage import (
     words,
 )
 from helpers.stores import plan_of
-from helpers.sweeps import assert_same_bits, bits, open_store
+from helpers.sweeps import Counting, assert_same_bits, bits, execute, open_store
 from PIL import Image
 
 from pipeline import UserError, open_results, sweep
@@ -184,23 +184,42 @@ def test_lost_rows_of_a_metric_are_found_though_no_chunk_is_bad(path, whole, met
     assert_same_bits(path, whole)
 
 
-@pytest.mark.parametrize("damage", ["metadata", "row", "stray"])
+@pytest.mark.parametrize("name", ["journal/zarr.json", "journal/rows/zarr.json"])
+@pytest.mark.parametrize("content", [b"", bytes(200), b'{"zarr_format": 3, "no'])
+def test_a_journal_that_a_power_cut_left_is_closed_by_the_next_sweep_with_all_its_rows(
+    path, whole, monkeypatch, name, content
+):
+    shutil.rmtree(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "finish", lambda store, record: None)
+        sweep([*SWEEP, f"out={path}"])
+    (path / name).write_bytes(content)
+    counter = Counting()
+    execute([*SWEEP, f"out={path}"], counter)
+    assert counter.todo == 0
+    assert_same_bits(path, whole)
+
+
+@pytest.mark.parametrize("damage", ["metadata", "row", "both", "stray"])
 def test_damage_to_the_journal_of_a_killed_sweep_is_mended(path, whole, monkeypatch, damage):
     shutil.rmtree(path)
     with monkeypatch.context() as patch:
         patch.setattr(Store, "finish", lambda store, record: None)
         sweep([*SWEEP, f"out={path}"])
     rows = path / "journal" / "rows"
-    if damage == "metadata":
+    if damage in ("metadata", "both"):
         (rows / "zarr.json").write_text("{")
-    elif damage == "row":
+    if damage in ("row", "both"):
         flip(rows / "c.0.1.1.0")
-    else:
+    if damage == "stray":
         (rows / "c.0.0.1.0~").write_text("x")
     found = problems(path)
     assert found
-    repair(open_store(path), found)
-    (rows / "c.0.0.1.0~").unlink(missing_ok=True)
+    # Metadata first, and then what lies behind them.
+    while found:
+        repair(open_store(path), found)
+        (rows / "c.0.0.1.0~").unlink(missing_ok=True)
+        found = problems(path)
     sweep([*SWEEP, f"out={path}"])
     assert_same_bits(path, whole)
 

@@ -1,5 +1,6 @@
 """Exit codes, refusals, and what the process does beside its verbs."""
 
+import os
 import subprocess
 import sys
 
@@ -182,3 +183,22 @@ def test_a_reader_who_has_seen_enough_is_no_error(swept):
     )  # fmt: skip
     assert done.stdout.startswith("source=uniform")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_who_is_gone_neither_stops_a_sweep_nor_changes_its_exit_code(tmp_path, unbuffered):
+    words = "freqs=0..2 trials=20 unit_trials=10 out=s.zarr"
+    program = f"{sys.executable} -m pipeline"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    for command, code in (
+        (f"{program} sweep {words} 2>&1 | true", 0),
+        (f"{program} status s.zarr | true", 0),
+        (f"{program} status s.zarr | grep -q Complete", 0),
+        (f"{program} status nothing.zarr 2>&1 | true", 2),
+        (f"rm s.zarr/error/c/0/0/0/0/0/0/1 && {program} verify s.zarr 2>&1 | true", 1),
+    ):
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {command}"], cwd=tmp_path, env=environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (code, ""), command

@@ -122,7 +122,7 @@ def test_units_that_fail_give_exit_code_3_and_are_named(elsewhere, monkeypatch, 
     assert main(["sweep", "trials=50", "unit_trials=20", "out=s.zarr"]) == 3
     said = capsys.readouterr().err
     assert "failed: source=uniform block_size=8 trials 20..39: ValueError: no such luck" in said
-    assert "1 units failed 3 times and are set aside, all others are stored" in said
+    assert "1 unit failed 3 times and is set aside, all others are stored" in said
     assert xr.open_zarr("s.zarr").error.notnull().sum() == 30 * 15
 
 

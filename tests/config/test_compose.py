@@ -1,5 +1,6 @@
 """Composition of the configuration."""
 
+import os
 import shutil
 
 import pytest
@@ -44,7 +45,7 @@ def test_several_entries_of_a_group_are_chosen_by_name():
         ["source=uniform,images", "source.images.path=a=b, c", "operation=[relu,max_pool]"]
     )
     assert list(settings.source) == ["images", "uniform"]
-    assert settings.source["images"]["path"] == "a=b, c"
+    assert settings.source["images"]["path"] == os.path.abspath("a=b, c")
     assert list(settings.operation) == ["max_pool", "relu"]
 
 

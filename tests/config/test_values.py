@@ -97,7 +97,7 @@ def test_a_path_arrives_as_it_is(odd, quote):
         compose.load(["source=images", f"source.images.path={path}", f"out={path}"]),
         compose.load(values={"source": {"images": {"path": path}}, "out": path}),
     ):
-        assert settings.source["images"]["path"] == path
+        assert settings.source["images"]["path"] == os.path.abspath(path)
         assert settings.out == path
         assert compose.load(settings.words()) == settings
 

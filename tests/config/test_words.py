@@ -57,7 +57,7 @@ def test_a_path_is_not_read_as_notation(key):
 
 def test_a_path_of_an_entry_is_not_read_as_notation():
     settings = compose.load({"source": {"images": {"path": Path("a,b = 0..4")}}})
-    assert settings.source["images"]["path"] == "a,b = 0..4"
+    assert settings.source["images"]["path"] == str(Path("a,b = 0..4").absolute())
 
 
 def test_recorded_entries_are_values_again():

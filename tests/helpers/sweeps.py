@@ -53,6 +53,27 @@ def sweeping(*arguments):
                 process.kill()
 
 
+def start(*arguments, ignoring=(), **streams):
+    """A sweep in a session of its own, with the signals `ignoring` ignored and no others."""
+
+    def dispositions():
+        # What a test is started by may ignore some.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number in ignoring else signal.SIG_DFL)
+
+    return subprocess.Popen(
+        command("sweep", *arguments), text=True, start_new_session=True, preexec_fn=dispositions,
+        **({"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams),
+    )  # fmt: skip
+
+
+def read_until(stream, word):
+    for line in stream:
+        if word in line:
+            return
+    raise AssertionError(f"the process ended before it said {word}")
+
+
 def wait_for(condition, seconds=90.0):
     deadline = time.monotonic() + seconds
     while not condition():

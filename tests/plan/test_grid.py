@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plan.axes import NAMES
+from pipeline.plan.axes import METRICS, NAMES
 from pipeline.plan.grid import Grid
 
 
@@ -92,3 +92,8 @@ def test_without_a_store_everything_is_missing(grid):
     assert [each.unit for each in grid.missing(None)] == list(grid.units())
     assert all(each.parts == () for each in grid.missing(None))
     assert grid.lacking(None).sum() == grid.wanted.sum() == grid.total_trials
+
+
+def test_the_label_of_regret_is_true_of_min_pooling():
+    # The smallest sample less the chosen one is at most 0, regret at least 0.
+    assert "|exact extreme - chosen sample|" in METRICS["regret"].long_name

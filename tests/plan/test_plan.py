@@ -299,3 +299,12 @@ def test_where_no_size_of_units_is_asked_for_they_are_of_32_mib_at_most():
 def test_more_trials_than_blocks_are_refused():
     with pytest.raises(UserError, match="trials=91 is more than the 90 blocks of 8 x 8"):
         plan("trials=91", resolve=of_blocks({8: 90}))
+
+
+def test_the_unit_that_fits_grows_with_memory_and_takes_at_most_half_of_it():
+    made = plan("trials=1e6", "freqs=0..14", "algorithm=asm,apx")
+    each = 4 * 15 * 4
+    for memory in (1 << 26, 1 << 30, 1 << 34):
+        trials = estimate.fitting_unit(made, memory, threads=8)
+        assert 8 * trials * each <= memory / 2 < 8 * 4 * trials * each
+    assert estimate.fitting_unit(made, 1, threads=8) == 1

@@ -98,7 +98,7 @@ def test_a_caller_s_client_comes_before_the_cluster_of_the_settings(tmp_path, cl
 def test_a_caller_s_client_is_left_open_where_units_fail(tmp_path, monkeypatch):
     monkeypatch.setattr(kinds, "draw_pair", lambda *arguments: 1 / 0)
     with client_of(n_workers=1, processes=False) as client:
-        with pytest.raises(RuntimeError, match=r"1 units failed; the first: .*ZeroDivisionError"):
+        with pytest.raises(RuntimeError, match=r"1 unit failed; the first: .*ZeroDivisionError"):
             sweep(trials=20, out=tmp_path / "s.zarr", client=client)
         assert client.submit(sum, [1, 2]).result() == 3
 

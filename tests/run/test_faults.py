@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -175,6 +176,23 @@ def test_a_client_killed_after_its_last_unit_is_tidied_up_by_the_same_command(
     assert open_store(path).record.ended
 
 
+@pytest.mark.parametrize("left", ["journal", "error/c/0.partial", None])
+def test_what_is_left_by_a_kill_in_the_last_moments_is_removed_by_the_same_command(
+    path, undisturbed, left
+):
+    shutil.copytree(undisturbed, path)
+    Path(f"{path}.lock").write_text("{}")
+    if left == "journal":
+        (path / left / "rows").mkdir(parents=True)
+    elif left:
+        (path / left).write_bytes(b"half")
+    code, said = sweep(*LONG, f"out={path}")
+    assert (code, said.splitlines()[0]) == (
+        0, "Nothing to compute: all 100,000 trials are in the store.",
+    )  # fmt: skip
+    assert_same_bits(path, undisturbed)
+
+
 def test_the_lock_of_a_dead_process_is_taken_over(path, undisturbed):
     with sweeping(*LONG, f"out={path}") as process:
         wait_for(lambda: rows_of(path) > 2)
@@ -198,8 +216,6 @@ def test_a_lock_at_a_url_is_an_object_that_ends_with_its_process():
     lock.check_free(store)
     with lock.held(store) as held:
         assert not held.stale
-        assert not lock.is_overtaken(store, held.session)
-        assert lock.is_overtaken(store, "0" * 20)
 
 
 def test_tidying_up_forgets_no_unit_that_is_still_set_aside(path, monkeypatch):

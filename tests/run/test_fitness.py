@@ -173,8 +173,8 @@ def test_a_misfit_stores_nothing(tmp_path, monkeypatch):
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr(fitness, "KERNEL_VERSION", 99)
     with pytest.raises(MisfitError, match=r"worker in this process .*kernel version is 99 and not"):
-        worker.run_unit(store.location.url, "session", Missing(next(plan.grid.units())))
+        worker.run_unit(store.location.url, store.round, Missing(next(plan.grid.units())))
     assert sorted(tmp_path.rglob("*")) == before
     monkeypatch.undo()
-    worker.run_unit(store.location.url, "session", Missing(next(plan.grid.units())))
+    worker.run_unit(store.location.url, store.round, Missing(next(plan.grid.units())))
     assert open_store(tmp_path / "s.zarr").counts().sum() > 0

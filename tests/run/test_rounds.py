@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from distributed import KilledWorker
 from helpers import oracles
 from helpers.stores import listed
 from helpers.sweeps import LONG, Striking, assert_same, counted, execute, open_store
@@ -16,6 +17,8 @@ from pipeline import UserError, open_results, summarize, sweep
 from pipeline.audit.status import status_of
 from pipeline.cli.main import main
 from pipeline.plan.grid import Unit
+from pipeline.run import rounds, tasks, workers
+from pipeline.sources import memory
 from pipeline.store import layout, ledger, lock
 from pipeline.store.record import Quarantined
 
@@ -243,3 +246,31 @@ def test_a_journal_that_was_removed_in_part_is_no_damage(tmp_path):
     again = sweep([*words[1:], "trials=150"])
     assert again.sizes["trial"] == 150
     assert not again.error.isnull().any()
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "words"),
+    [
+        (1 << 30, "; since the sweep began the system killed 5 processes for want of memory, of "
+         "which 1.00 GiB may be used: start fewer workers"),
+        (1 << 16, "; since the sweep began the system killed 5 processes for want of memory: into "
+         r"another store (out=...) unit_trials=128 would fit"),
+    ],
+)  # fmt: skip
+def test_a_unit_whose_workers_the_system_killed_for_memory_says_so_and_which_size_would_fit(
+    tmp_path, monkeypatch, memory_bytes, words
+):
+    # Of what the kernel counts there can be no test without spending all memory.
+    counts = iter([2, 7])
+    monkeypatch.setattr(memory, "kills", lambda: next(counts))
+    monkeypatch.setattr(memory, "limit", lambda: memory_bytes)
+    monkeypatch.setattr(workers, "CPU_COUNT", 4)
+
+    def killed(client, task, units, *rest):
+        unit = next(iter(units)).unit
+        yield unit, tasks._reason(unit, KilledWorker("unit", None, 3))
+
+    monkeypatch.setattr(tasks, "map_units", killed)
+    outcome = execute([*LONG, f"out={tmp_path}/s.zarr"], rounds.SilentObserver())
+    (failure,) = outcome.failures
+    assert failure.endswith(f": {tasks.DIED}{words}")

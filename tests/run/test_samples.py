@@ -13,6 +13,7 @@ from pipeline import UserError, summarize, sweep
 from pipeline.analysis import curves, datasets
 from pipeline.audit.verify import verify
 from pipeline.cli.main import main
+from pipeline.plan import precision
 from pipeline.run import rounds, worker
 from pipeline.show import figures
 from pipeline.sources import files, images, kinds
@@ -126,7 +127,7 @@ def test_a_sample_of_an_array_of_images_is_spread_and_of_trials_is_not(tmp_path)
 
 
 def test_a_precision_begins_with_a_spread_sample(tmp_path, photograph, monkeypatch):
-    monkeypatch.setattr(rounds.precision, "MIN_TRIALS", 300)
+    monkeypatch.setattr(precision, "MIN_TRIALS", 300)
     words = ["source=photograph", "precision=0.02", "freqs=0", f"out={tmp_path}/s.zarr"]
     outcome = execute(words, rounds.SilentObserver())
     assert 300 <= outcome.plan.trials < 4800

@@ -18,6 +18,7 @@ from helpers.sweeps import (
     counted,
     execute,
     open_store,
+    read_until,
     wait_for,
 )
 from helpers.sweeps import sweep as sweep_as_process
@@ -48,7 +49,7 @@ def test_a_unit_that_fails_is_reported_the_others_are_stored_and_it_is_tried_aga
     with monkeypatch.context() as patch:
         patch.setattr(kinds, "draw_pair", draw)
         with pytest.raises(
-            RuntimeError, match=r"1 units failed.*trials 100\.\.199: ValueError: no such luck"
+            RuntimeError, match=r"1 unit failed.*trials 100\.\.199: ValueError: no such luck"
         ):
             sweep(arguments)
     assert listed(open_store(tmp_path / "s.zarr"))[0, 0].tolist() == [100, 0, 100]
@@ -84,17 +85,17 @@ def test_a_unit_that_the_cluster_cancels_is_tried_again(monkeypatch):
 TRIED = []
 
 
-def raising(store, session, missing):
+def raising(store, round_name, missing, **options):
     TRIED.append(missing.unit.number)
     if missing.unit.number == 3:
         raise ValueError("no such luck")
-    run_unit(store, session, missing)
+    run_unit(store, round_name, missing, **options)
 
 
-def deadly(store, session, missing):
+def deadly(store, round_name, missing, **options):
     if missing.unit.number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    run_unit(store, session, missing)
+    run_unit(store, round_name, missing, **options)
 
 
 def test_a_unit_that_raises_is_tried_three_times_set_aside_and_mended_later(
@@ -197,10 +198,3 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path, cluster):
         assert process.wait(timeout=60) == 130
     # Closing the cluster in order would take 30 s.
     assert time.monotonic() - pressed < 15
-
-
-def read_until(stream, word):
-    for line in stream:
-        if word in line:
-            return
-    raise AssertionError(f"the process ended before it said {word}")

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 from helpers.stores import plan_of, prepare
-from helpers.sweeps import assert_same, execute, open_store
+from helpers.sweeps import assert_same, execute
 from PIL import Image
 
 from pipeline import sweep
@@ -14,22 +14,6 @@ from pipeline.errors import UnitError
 from pipeline.plan.grid import Missing
 from pipeline.run import rounds, tasks, worker
 from pipeline.sources import kinds
-from pipeline.store import lock
-
-
-def test_a_worker_of_a_session_that_was_overtaken_writes_nothing(tmp_path):
-    path = tmp_path / "s.zarr"
-    sweep(["trials=50", f"out={path}"])
-    location = open_store(path).location
-    files = sorted(file for file in (tmp_path / "s.zarr").rglob("*"))
-    with lock.held(location) as held:
-        # A second earlier.
-        early = f"{int(held.session[:20]) - 10**9:020d}-abcdef.1"
-        store, plan = prepare(path, "trials=50")
-        with pytest.raises(UnitError, match="another one writes the store"):
-            worker.run_unit(location.url, early, Missing(next(plan.grid.units())))
-        store.finish(store.record)
-    assert sorted(file for file in (tmp_path / "s.zarr").rglob("*")) == files
 
 
 def test_more_trials_than_a_batch_change_no_bit(tmp_path):
@@ -132,4 +116,4 @@ def test_a_worker_says_of_an_error_which_unit_it_met(tmp_path, monkeypatch):
     with pytest.raises(
         UnitError, match=r"^source=uniform block_size=8 trials 20\.\.39: ZeroDivisionError: "
     ):
-        worker.run_unit(store.location.url, "session", Missing(unit))
+        worker.run_unit(store.location.url, store.round, Missing(unit))

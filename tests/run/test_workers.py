@@ -18,7 +18,6 @@ from helpers.sweeps import (
     workers_of,
 )
 
-from pipeline.audit.repair import repair
 from pipeline.audit.verify import verify
 from pipeline.run import workers
 
@@ -71,11 +70,34 @@ def test_the_units_of_a_stopped_worker_go_to_others(path, undisturbed, scheduler
     # It wakes up when its sweep is over, with units that it still believes to be its own.
     stopped.send_signal(signal.SIGCONT)
     time.sleep(1)
-    late = verify(open_store(path), 0.0).problems
-    assert [problem.words for problem in late if "half written" not in problem.words] == []
-    repair(open_store(path), late)
     assert verify(open_store(path), 0.0).problems == []
     assert_same_bits(path, undisturbed)
+
+
+def test_workers_that_wake_up_when_another_sweep_has_grown_the_store_write_nothing(
+    path, tmp_path, scheduler
+):
+    # The last unit of the first sweep is short: 500 trials of 1,000.
+    first = ["block_size=32", "freqs=3,30", "unit_trials=1000", "trials=60_500"]
+    more = [*first[:3], "trials=61_000"]
+    scheduler.add_workers(2)
+    with sweeping(*first, *scheduler.keys, f"out={path}") as process:
+        wait_for(lambda: rows_of(path) > 3)
+        for worker in scheduler.workers:
+            worker.send_signal(signal.SIGSTOP)
+        process.kill()
+    scheduler.process.kill()
+    assert sweep(*more, f"out={path}")[0] == 0
+    whole = tmp_path / "whole.zarr"
+    assert sweep(*more, f"out={whole}")[0] == 0
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    for worker in scheduler.workers:
+        worker.send_signal(signal.SIGCONT)
+    # They end by themselves, since their scheduler is gone.
+    for worker in scheduler.workers:
+        worker.wait(timeout=120)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    assert_same_bits(path, whole)
 
 
 def test_a_killed_scheduler_is_said_in_one_line_and_the_next_command_goes_on(

@@ -23,7 +23,7 @@ def terminal(monkeypatch):
         Console, file=written, force_terminal=True, force_jupyter=False, width=100,
         color_system=None,
     )  # fmt: skip
-    monkeypatch.setattr(progress, "Console", lambda stderr=False: console())
+    monkeypatch.setattr(progress, "Output", lambda stderr=False: console())
     return written
 
 

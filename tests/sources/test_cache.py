@@ -128,7 +128,7 @@ def test_a_peak_of_many_bits_is_kept(place, tmp_path, heads):
     notes = [resolve(tmp_path / "a.png").content.notes for _ in range(2)]
     assert len(heads) == 1
     assert notes[0] == notes[1]
-    assert "no sample of 1 images" in notes[0][0]
+    assert "no sample of 1 image " in notes[0][0]
 
 
 def test_an_array_of_numpy_is_read_again_only_when_it_changed(place, tmp_path, monkeypatch):

@@ -126,7 +126,7 @@ def test_a_refusal_is_one_line_of_the_program(tmp_path, monkeypatch, name, optio
     bad, count = err.splitlines()
     assert bad.startswith(f"bad: source.images: {tmp_path}/odd.tif ")
     assert said in bad
-    assert count.startswith("error: 1 of 1 files cannot be measured: ")
+    assert count.startswith("error: 1 of 1 file cannot be measured: ")
     if "stream" not in name:
         # Whatever the head says is said before anything starts.
         code, out, err = run(["plan", *words, "block_size=2"], tmp_path)

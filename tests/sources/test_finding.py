@@ -1,5 +1,7 @@
 """Which files a path stands for: what is skipped, what is passed over, folders inside folders."""
 
+import glob
+import os
 import re
 
 import numpy as np
@@ -80,7 +82,7 @@ def test_links_that_lead_round_are_searched_once(tmp_path):
         (
             ["a/b.png", "c/d.png"],
             False,
-            "holds only folders, 2 of them: give one, or .*recursive=t",
+            "holds only 2 folders: give one, or .*recursive=t",
         ),
         (["a/b.txt", "c/d.txt"], True, r"holds no image but 2 \.txt: it needs files named"),
         (["a.txt", "b/c.png"], False, r"holds no image but 1 \.txt, 1 folder: .*; recursive=true"),
@@ -131,7 +133,7 @@ def test_recursive_is_one_key_of_a_command(tmp_path, source):
     assert "holds no image but 1 .txt, 1 folder" in err
     assert err.count("\n") == 1
     code, out, err = run([*words, f"source.{source}.recursive=true"], tmp_path)
-    assert (code, err) == (0, "note: photographs: passed over 1 .txt\n")
+    assert (code, err) == (0, f"note: {tmp_path}/photographs: passed over 1 .txt\n")
     assert re.search(rf"{source}: .*2 .* of 8 x 8", out)
 
 
@@ -141,3 +143,50 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path, pattern):
     (tmp_path / "gone.png").symlink_to("objects/7f/picture")
     with pytest.raises(UserError, match=r"gone.png is a link to objects/7f/picture, which is not"):
         resolve(tmp_path / pattern)
+
+
+def test_a_glob_through_links_that_lead_up_ends_and_finds_each_file_once(tmp_path):
+    image(tmp_path / "a" / "b" / "x.png", 0)
+    image(tmp_path / "a" / "y.png", 1)
+    image(tmp_path / "a" / ".hidden" / "z.png", 2)
+    (tmp_path / "a" / "b" / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "b" / "up2").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "itself").symlink_to("itself")
+    for pattern in ("**", "**/*.png", "a/**/*.png", "**/up/**/*.png", "**/**/*.png"):
+        assert names(tmp_path / pattern) == ["x.png", "y.png"], pattern
+    assert names(tmp_path / "**" / "b" / "*.png") == ["x.png"]
+    assert names(tmp_path / "a" / ".*" / "*.png") == ["z.png"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*.png", "**", "**/*", "*", "*/*.png", "*/*", "?/x.png", "[ab]/**", "a/**/x.png",
+                "**/b/*", "a/../a/*.png", "*/../*/x.png", "**/[!x].png", "b/x.png"]
+)  # fmt: skip
+def test_a_glob_matches_what_that_of_python_does(tmp_path, pattern):
+    for name in ("z.png", "a/x.png", "a/y.png", "a/b/x.png", "b/x.png", "b/.h.png", ".c/x.png"):
+        image(tmp_path / name, len(name))
+    (tmp_path / "b" / "linked").symlink_to(tmp_path / "a")
+    expected = {
+        os.path.realpath(path)
+        for path in glob.glob(str(tmp_path / pattern), recursive=True)
+        if os.path.isfile(path)
+    }
+    assert set(resolve(tmp_path / pattern).content.paths) == expected
+
+
+def test_brackets_of_a_folder_that_is_there_are_no_choice_of_letters(tmp_path, monkeypatch):
+    image(tmp_path / "of [2019]" / "a.png")
+    image(tmp_path / "of 2" / "b.png")
+    assert names(tmp_path / "of [2019]" / "*.png") == ["a.png"]
+    assert names(tmp_path / "of [0-9]" / "*.png") == ["b.png"]
+    monkeypatch.chdir(tmp_path / "of [2019]")
+    assert names("*.png") == names(".") == ["a.png"]
+
+
+def test_images_are_not_read_from_urls_but_from_a_url_of_this_machine(tmp_path):
+    image(tmp_path / "a.png")
+    assert names(f"file://{tmp_path}") == ["a.png"]
+    with pytest.raises(
+        UserError, match=r"memory://a/b\.png is a URL, and images are read from a di"
+    ):
+        resolve("memory://a/b.png")

@@ -23,7 +23,9 @@ from helpers.jpegs import (
 from PIL import Image
 
 from pipeline import UserError
+from pipeline.errors import UnreadableError
 from pipeline.sources import jpeg
+from pipeline.sources.files import decoded
 
 
 @pytest.mark.parametrize("size", [4, 16])
@@ -191,6 +193,15 @@ def test_a_path_of_any_letters_is_read_and_nothing_left_behind(tmp_path, monkeyp
     assert_decodes_as_in_pillow(folder / "Öl.JPG")
     assert resolve(folder).available == {8: 35}
     assert not list(scratch.iterdir())
+
+
+def test_a_place_for_temporary_files_that_cannot_be_written_is_not_the_file_s_fault(
+    tmp_path, monkeypatch, photograph
+):
+    files = jpeg.inspect(path=str(photograph))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(UnreadableError, match=rf"^cannot write {tmp_path}/gone/.*or set TMPDIR"):
+        decoded(jpeg.READER, files[0])
 
 
 def test_the_identity_is_the_contents_and_not_the_place(tmp_path):

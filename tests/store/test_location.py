@@ -106,3 +106,65 @@ def test_what_fails_while_it_is_made_is_not_there(tmp_path):
     assert list((tmp_path / "deep").iterdir()) == []
     target.create_whole(lambda partial: Path(partial.url).mkdir())
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["s.zarr"]
+
+
+@pytest.mark.parametrize("written", ["file:///tmp/x", "local:///tmp/x", "file://localhost/tmp/x"])
+def test_a_url_of_this_machine_is_the_path(written):
+    assert Location.of(written).folder == Path("/tmp/x")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("", "is no path: give a folder, a file or a URL"),
+        ("a\0b", "is no path"),
+        ("s3:/bucket", r"write s3://bucket, or \./s3:/bucket for a folder of that name"),
+        ("file:/tmp", r"write file:///tmp, or \./file:/tmp for a folder"),
+        ("file://tmp/x", r"names another machine: write file:///PATH, with three slashes"),
+        ("-x", r"begins with a dash, as options do: write \./-x"),
+        ("$SOMEWHERE/x", "has a variable, which only a shell replaces: write /somewhere/x"),
+        ("/tmp/${SOMEWHERE}/x", "write /tmp//somewhere/x"),
+        ("~nobody_of_this_name/x", r"the home of a user who is not here: .* \./~nobody_of_this"),
+        ("simplecache::s3://bucket", "is a chain of URLs, which cannot be opened here: give one"),
+        ("zip://a::/tmp/b.zip", "is a chain of URLs"),
+    ],
+)
+def test_what_would_be_found_under_other_words_is_refused(elsewhere, monkeypatch, written, message):
+    monkeypatch.setenv("SOMEWHERE", "/somewhere")
+    with pytest.raises(UserError, match=message) as refusal:
+        Location.of(written)
+    assert "\n" not in str(refusal.value)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_what_a_refusal_offers_is_taken_as_a_path(elsewhere, monkeypatch):
+    monkeypatch.setenv("SOMEWHERE", "/somewhere")
+    for name in (
+        "./s3:/bucket",
+        "./-x",
+        "./~nobody_of_this_name",
+        "a[1]",
+        "a::b",
+        "a b",
+        "$NOTHING",
+    ):
+        assert Location.of(name).folder == elsewhere / name.removeprefix("./")
+    # What is there is meant as it is written.
+    (elsewhere / "$SOMEWHERE").mkdir()
+    assert Location.of("$SOMEWHERE").folder == elsewhere / "$SOMEWHERE"
+
+
+def test_a_path_of_undecodable_bytes_is_the_same_in_every_locale():
+    assert Location.of("/tmp/\udcc3\udcbc") == Location.of("/tmp/ü")
+    assert Location.of("/tmp/\udcff").folder == Path("/tmp/\udcff")
+
+
+def test_a_url_with_a_slash_at_its_end_is_the_same_url():
+    assert Location.of("memory://a/b/") == Location.of("memory://a/b")
+
+
+def test_what_zarr_takes_for_a_chain_of_urls_is_not_openable(tmp_path):
+    with pytest.raises(UserError, match="a::b has a ::, which Zarr and xarray take for a chain"):
+        Location.of(tmp_path / "a::b").check_openable()
+    with pytest.raises(UserError, match="cannot open zip://x: "):
+        Location.of("zip://x").check_openable()

@@ -163,8 +163,7 @@ def test_what_was_shown_is_what_the_next_verb_is_about(elsewhere, capsys):
 
 def test_results_at_a_url_are_found_again(elsewhere, capsys):
     url = f"memory://{uuid.uuid4().hex}"
-    assert main(["sweep", "freqs=0..2", "trials=10", f"results={url}"]) == 0
-    store = store_of(capsys.readouterr().out)
+    store = f"Store: {sweep(['freqs=0..2', 'trials=10', f'results={url}']).attrs['store']}"
     assert store.startswith(f"Store: {url}/sweep-")
     assert main(["summary", f"results={url}"]) == 0
     assert store_of(capsys.readouterr().out) == store

@@ -10,7 +10,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from helpers.stores import plan_of, prepare, write
 from helpers.unreadable import assert_refused, failing, tree
 
-from pipeline import UserError, open_results, summarize
+from pipeline import UserError, open_results, summarize, sweep
 from pipeline.cli.main import main
 from pipeline.errors import UnreadableError
 from pipeline.store import layout, recent
@@ -168,7 +168,7 @@ def url(monkeypatch):
     """A store at a URL, in a folder of results of its own."""
     fsspec.register_implementation("refusing", Refusing, clobber=True)
     results = uuid.uuid4().hex
-    assert main(["sweep", *SWEEP, f"out=memory://{results}/s.zarr"]) == 0
+    sweep([*SWEEP, f"out=memory://{results}/s.zarr"])
     monkeypatch.setattr(Refusing, "refused", "")
     return f"refusing://{results}/s.zarr"
 
@@ -202,7 +202,7 @@ def test_a_unit_at_a_url_that_is_refused_was_not_checked(url, monkeypatch, capsy
     assert main(["verify", url, "sample=0"]) == 1
     printed, said = capsys.readouterr()
     assert "not checked: source=uniform block_size=8 trials 20..39: cannot read it: Ref" in printed
-    assert said == f"error: 1 parts of {url} could not be checked, and are not touched\n"
+    assert said == f"error: 1 part of {url} could not be checked, and is not touched\n"
 
 
 def test_a_note_that_cannot_be_read_is_not_taken_for_none(path, monkeypatch):

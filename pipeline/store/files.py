@@ -1,0 +1,198 @@
+"""How files come into a store on this machine, and who may still put one there.
+
+A file is written under another name and then renamed, so that readers see all of it or nothing.  A
+worker's files are written in the folder of its round, `journal/writing.NAME`, and are renamed out
+of it.  Whoever takes the lock of a store, or ends a round, removes that folder first.  From then on
+a worker of that round can put nothing in place, at whatever instruction it was stopped: there is no
+file left that could be renamed, and no folder to write one into.  Neither a clock nor a look at the
+lock is part of this.
+
+At a URL nothing can be renamed.  There an object stands for the folder, and a worker asks for it
+before it writes: one that was stopped in between can still write.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from zarr.storage import LocalStore
+
+from pipeline.errors import NOT_THERE, StoreLostError
+from pipeline.store.location import Location
+
+_JOURNAL, _PREFIX = "journal", "writing."
+# How long workers of a round that ends may go on making files while its folder is removed.
+_SECONDS_TO_END = 10.0
+
+
+class Files(LocalStore):
+    """The files of a store on this machine, each put in place as a whole.
+
+    `round_folder` is the folder of the round of a worker; None for whoever holds the lock.  With
+    `durable`, each file is on the disk before the next one is begun, and not in its cache alone.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        read_only: bool = False,
+        round_folder: Path | None = None,
+        durable: bool = False,
+    ) -> None:
+        super().__init__(root, read_only=read_only)
+        self._round_folder, self._durable = round_folder, durable
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        """The same, of which nothing can be written, or can."""
+        return type(self)(
+            self.root,
+            read_only=read_only,
+            round_folder=self._round_folder,
+            durable=self._durable,
+        )
+
+    async def set(self, key: str, value: Any) -> None:
+        """Write a file."""
+        await asyncio.to_thread(self.set_sync, key, value)
+
+    def set_sync(self, key: str, value: Any) -> None:
+        """Write a file.
+
+        Raises
+        ------
+        StoreLostError
+            Where the round of the worker has ended.
+        """
+        self._check_writable()
+        place = self.root / key
+        written = (self._round_folder or place.parent) / f"{uuid.uuid4().hex}.partial"
+        try:
+            new = self._make_folder(place)
+            with written.open("wb") as file:
+                file.write(value.as_buffer_like())
+                if self._durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(written, place)
+        except FileNotFoundError as error:
+            if self._round_folder is None:
+                raise
+            raise _taken_over(self.root) from error
+        except BaseException:
+            with suppress(OSError):
+                written.unlink(missing_ok=True)
+            raise
+        if self._durable:
+            sync_folders([place.parent, *(folder.parent for folder in new)])
+
+    def _make_folder(self, place: Path) -> list[Path]:
+        """Make the folder of a file, and those above it; returns the ones that are new."""
+        if self._round_folder:
+            os.stat(self._round_folder)
+            # The journal's are there as long as the round is, and must not come back after it.
+            if place.is_relative_to(self.root / _JOURNAL):
+                return []
+        new = []
+        folder = place.parent
+        while not folder.exists():
+            new.append(folder)
+            folder = folder.parent
+        for each in reversed(new):
+            each.mkdir(exist_ok=True)
+        return new
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Have the names of the files in these folders on the disk."""
+    for folder in dict.fromkeys(folders):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def begin_round(store: Location) -> str:
+    """Let the workers of a new round write; returns its name.  There must be a journal."""
+    name = uuid.uuid4().hex
+    if folder := _place(store, name).folder:
+        folder.mkdir()
+    else:
+        _place(store, name).write(b"")
+    return name
+
+
+def check_current(store: Location, name: str) -> None:
+    """Refuse to write for a round that has ended.
+
+    Raises
+    ------
+    StoreLostError
+        Where another one has begun, perhaps in spite of the lock.
+    """
+    if not _place(store, name).exists():
+        raise _taken_over(store)
+
+
+def _taken_over(store: object) -> StoreLostError:
+    return StoreLostError(
+        f"{store} was taken over by another sweep, or is gone: where two machines share it, see "
+        "that locks of its file system work between them"
+    )
+
+
+def writing(store: Location, name: str | None = None, *, durable: bool) -> Location | Files:
+    """Where zarr is to write a store: for the workers of a round, or for whoever holds the lock."""
+    if not store.folder:
+        return store
+    folder = None if name is None else _place(store, name).folder
+    return Files(store.folder, round_folder=folder, durable=durable)
+
+
+def end_rounds(store: Location) -> None:
+    """From now on no worker of any round can write; the caller must hold the lock.
+
+    Raises
+    ------
+    StoreLostError
+        Where a folder of a round cannot be removed.
+    """
+    journal = store.child(_JOURNAL)
+    try:
+        names = [name for name in journal.names() if name.startswith(_PREFIX)]
+    except NOT_THERE:
+        return
+    for place in map(journal.child, names):
+        if place.folder:
+            _remove(place.folder)
+        else:
+            place.remove()
+
+
+def _remove(folder: Path) -> None:
+    deadline = time.monotonic() + _SECONDS_TO_END
+    while True:
+        try:
+            return shutil.rmtree(folder)
+        except FileNotFoundError:
+            # A worker has renamed, or another process removed, what was listed a moment ago.
+            if not folder.exists():
+                return None
+        except OSError as error:
+            # A worker has written one more file since the folder was listed.
+            if time.monotonic() > deadline:
+                raise StoreLostError(
+                    f"cannot remove {folder}: {error.strerror}: stop the workers of the sweep "
+                    "that wrote there, and try again"
+                ) from error
+
+
+def _place(store: Location, name: str) -> Location:
+    return store.child(_JOURNAL, f"{_PREFIX}{name}")
