@@ -5,17 +5,20 @@ ARGS ?= freqs=0..14
 BENCH ?= results 1e6 1e7
 MACHINES ?=
 
+# Two tests at a time, those of a file after each other: most of them wait for processes.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
+
 .PHONY: sweep test test-slow reliability lint claims bench clean
 
 sweep: .venv/.installed
 	@$(BIN)/python -m pipeline sweep $(ARGS)
 
 test: .venv/.tested
-	$(BIN)/python -m pytest -q -m "not slow and not long"
+	$(PYTEST) -m "not slow and not long"
 
 # Clients, workers and schedulers that are killed, stopped, or not what they should be.
 test-slow: .venv/.tested
-	$(BIN)/python -m pytest -q -m "slow and not long"
+	$(PYTEST) -m "slow and not long"
 
 # Machines that look for faults, each for a minute: make reliability MACHINES="calls --seconds 600".
 reliability: .venv/.tested

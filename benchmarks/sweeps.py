@@ -129,8 +129,9 @@ def _storing():
     with folder() as path:
         location = Location.of(f"{path}/sweep.zarr")
         start = record.of_sweep(plan, settings, None)
-        Store.create(location, plan, start).begin_round(plan, start, plan_to_text(plan))
-        writer = UnitWriter(location)
+        store = Store.create(location, plan, start)
+        store.open_journal(plan_to_text(plan))
+        writer = UnitWriter(location, store.round, durable=False)
         time = once(lambda: [writer.write(unit, parts) for unit in units])
     return 1e6 * time / plan.unit_trials / len(units)
 

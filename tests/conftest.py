@@ -24,6 +24,14 @@ def _own_cache(tmp_path_factory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_terminal() -> Iterator[None]:
+    """The width of what the tests print, which is not that of the terminal of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COLUMNS", raising=False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def photograph() -> Path:
     """The photograph that matplotlib ships: 600 x 512 samples, real input on every machine."""

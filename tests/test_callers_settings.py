@@ -17,8 +17,7 @@ def settings():
     return copy.deepcopy((
         dask.config.config, zarr.config.config, Image.MAX_IMAGE_PIXELS, numpy.geterr(), levels,
         PngImagePlugin.MAX_TEXT_CHUNK, signals, os.getcwd(),
-        # For worker processes Dask itself sets variables, as OMP_NUM_THREADS, and leaves them.
-        dict(os.environ) if "local" in sys.argv else None,
+        dict(os.environ),
     ))
 
 before = settings()

@@ -19,7 +19,7 @@ from pipeline.plan.tiles import TilesBySource
 from pipeline.store import layout
 from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location
-from pipeline.store.record import from_attributes, is_of_store
+from pipeline.store.record import CHECKSUM, from_attributes, is_of_store
 from pipeline.store.store import Store
 
 Place = str | os.PathLike[str]
@@ -71,6 +71,8 @@ def _opened(store: Store) -> xr.Dataset:
                 raise ValueError(f"{name} has other values than the identity")
         numbers = pd.RangeIndex(dataset.sizes[TRIAL], name=TRIAL)
         dataset = dataset.assign_coords({TRIAL: numbers}).assign_attrs(store=str(store))
+        # Of the store's file: the attributes of a dataset are anybody's to change, and to write.
+        dataset.attrs.pop(CHECKSUM, None)
         dataset = with_batches(dataset)
         unsorted = [axis for axis in NAMES if not dataset.indexes[axis].is_monotonic_increasing]
         return dataset.sortby(unsorted) if unsorted else dataset

@@ -16,7 +16,7 @@ from pipeline.errors import UnreadableError, refuse_unreadable
 from pipeline.plan.axes import CELL, METRICS, MOMENT, TRIAL, shape
 from pipeline.store import layout
 from pipeline.store.leftovers import files_in, leftovers
-from pipeline.store.store import Store
+from pipeline.store.store import Store, copied_record
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -171,9 +171,13 @@ def _check_copy(store: Store, shapes: Shapes) -> Iterator[Problem]:
     if not store.location.folder:
         return
     try:
-        json.loads(store.location.child("ledger", "zarr.json").read())
-    except (OSError, ValueError) as error:
+        has_copy = layout.has_copied_attributes(store.location)
+    except Exception as error:  # zarr raises whatever it meets
         yield of_reading("ledger/zarr.json", error, metadata="ledger")
+    else:
+        if has_copy and copied_record(store.location) is None:
+            words = "ledger/zarr.json: its copy of what the store says of itself is damaged"
+            yield Problem(words, metadata="ledger")
     copy = consolidated_copy(store)
     if any(tuple(copy.get(name, {}).get("shape", ())) != shape for name, shape in shapes.items()):
         yield Problem("the consolidated metadata in zarr.json is not that of the arrays")

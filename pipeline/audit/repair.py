@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from asm_core.batches import sums_by_batch
 from asm_core.moments import MOMENTS, moments_of
 from pipeline.audit.metadata import consolidated_copy
 from pipeline.audit.problem import Problem, chunk_files, labels_of, place_of
+from pipeline.audit.verify import verify
 from pipeline.errors import refuse_unreadable
 from pipeline.plan.axes import ALGORITHM, BATCHES, METRICS, without_algorithm
 from pipeline.plan.grid import Unit
@@ -19,10 +21,12 @@ from pipeline.store import layout, ledger, lock
 from pipeline.store.damage import losing
 from pipeline.store.leftovers import remove_leftovers
 from pipeline.store.location import Location
-from pipeline.store.record import is_of_store
-from pipeline.store.store import Store
+from pipeline.store.record import DamagedRecordError
+from pipeline.store.store import Store, copied_record
 
 _COUNT = MOMENTS.index("count")
+# Metadata, then the rows that they hid, then the trials that these hid.
+_PASSES = 3
 
 
 def restore_root(location: Location) -> bool:
@@ -35,20 +39,24 @@ def restore_root(location: Location) -> bool:
     UserError
         Where another process is writing the store.
     """
-    if not location.folder or Store.find(location):
+    if not location.folder:
         return False
-    copied = layout.copied_attributes(location)
-    if copied is None or not is_of_store(copied):
+    with suppress(DamagedRecordError):
+        if Store.find(location):
+            return False
+    copied = copied_record(location)
+    if copied is None:
         return False
     with lock.held(location), losing(location):
-        layout.restore_root(location, copied)
+        layout.restore_root(location, copied.attributes())
     return True
 
 
-def repair(store: Store, problems: Sequence[Problem]) -> None:
+def repair(store: Store, problems: Sequence[Problem]) -> list[Problem]:
     """Mend what can be mended: make bad units count as missing, and remove leftovers.
 
-    Nothing is touched that could not be read.
+    So is whatever else `verify` finds once that is done.  Nothing is touched that could not be
+    read.  Returns the problems that are left.
 
     Raises
     ------
@@ -57,6 +65,17 @@ def repair(store: Store, problems: Sequence[Problem]) -> None:
     StoreLostError
         Where the system does not let it be mended; the same call goes on from there.
     """
+    # What damaged metadata hid is found once they are mended, and what that hid after it.
+    for _ in range(_PASSES):
+        _mend(store, problems)
+        store = Store.open(store.location)
+        problems = verify(store, 0.0).problems
+        if not any(problem.mendable for problem in problems):
+            break
+    return list(problems)
+
+
+def _mend(store: Store, problems: Sequence[Problem]) -> None:
     unsure = any(problem.metadata and not problem.mendable for problem in problems)
     problems = [problem for problem in problems if problem.mendable]
     if not problems:
@@ -69,9 +88,12 @@ def repair(store: Store, problems: Sequence[Problem]) -> None:
                 Path(store.location.url, problem.metadata).mkdir(parents=True, exist_ok=True)
                 text = json.dumps(copy[problem.metadata], indent=2)
                 store.location.child(problem.metadata, "zarr.json").write(text.encode())
+        if any(problem.metadata == "ledger" for problem in problems):
+            # Its copy of the record is as old as the root's copy of it.
+            store.update(store.record)
         if unsure or any(problem.metadata for problem in problems):
             ledger.mend_journal(layout.open_root(store.location, "r+"), store.location)
-            # Nothing behind them has been looked at yet: that is for the next call.
+            # Nothing behind them has been looked at yet.
             return
         # Bad rows go first, so that nothing below meets them, and bad trials last: whatever the
         # ledger lists is there, also where the system stops this on the way.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from pipeline.cli.declaration import Verb
+from pipeline.config import notation
 from pipeline.errors import CONSOLE_SCRIPT, UserError, program
 
 # Pairs of what a user writes and what it means, as Click gives them for its options.
@@ -76,17 +77,15 @@ def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 def _keys_of_a_sweep(verb: Verb, config_dirs: Sequence[str]) -> list[str]:
     """Keys with their defaults, and entries, of the configuration that a verb takes."""
-    from pipeline.cli.words import load
     from pipeline.config import entries
 
     own = [key.name for key in verb.keys]
-    lines = ["keys and defaults"]
-    for line in load([], config_dirs).to_yaml().splitlines():
-        if not line.startswith(" "):
-            key = line.partition(":")[0]
-            taken = verb.takes(key) and key not in own
-        if taken:
-            lines.append(f"  {line}")
+    keys = [
+        (f"{key}={_written(default)}", meaning)
+        for key, default, meaning in entries.keys(config_dirs)
+        if verb.takes(key) and key not in own
+    ]
+    lines = ["keys and defaults", *_table(keys)]
     for group in filter(verb.takes, entries.GROUPS):
         rows = [
             (name, _parameters(group, name, config_dirs))
@@ -108,8 +107,11 @@ def _parameters(group: str, name: str, config_dirs: Sequence[str]) -> str:
     if group == "experiment":
         return entries.description(name, config_dirs)
     try:
-        entry = entries.entry(group, name, config_dirs)
+        entry = entries.as_written(group, name, config_dirs)
     except UserError as error:
         return f"({error})"
-    written = {key: "null" if value is None else value for key, value in entry.items()}
-    return " ".join(f"{key}={value}" for key, value in written.items() if key != "kind")
+    return " ".join(f"{key}={_written(value)}" for key, value in entry.items() if key != "kind")
+
+
+def _written(value: object) -> str:
+    return notation.written(value, brackets=value == [])

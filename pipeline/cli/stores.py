@@ -166,19 +166,12 @@ def _compared_store(against: str | None, store: "Store") -> "Location | None":
 
 def _repair(store: "Store", problems: Sequence["Problem"]) -> int:
     """Repair a store, print what could not be mended, and return the exit code."""
-    from pipeline.audit import verify
     from pipeline.audit.repair import repair
     from pipeline.audit.status import status_of
     from pipeline.store.store import Store
 
-    left = problems
-    # Where metadata were damaged, what they hid is found once they are mended, and then its rows.
-    for _ in range(3):
-        repair(store, left)
-        store = Store.open(store.location)
-        left = verify.verify(store, 0.0).problems
-        if not any(problem.mendable for problem in left):
-            break
+    left = repair(store, problems)
+    store = Store.open(store.location)
     for problem in left:
         print(f"{'note' if problem.harmless else 'left'}: {problem.words}")
     if any(not problem.harmless for problem in left):

@@ -1,13 +1,11 @@
 """Folders of named entries: conf/, which ships with the program, and those that a user adds."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.errors import UserError, did_you_mean
 from pipeline.plan.axes import NAMED
@@ -86,15 +84,60 @@ def entry(group: str, name: str, config_dirs: Folders = ()) -> Entry:
     UserError
         Where its file cannot be read, or holds another.
     """
-    return _read(group, name, place_of(group, name, config_dirs))
+    return _read(group, name, place_of(group, name, config_dirs), _composed)
+
+
+def as_written(group: str, name: str, config_dirs: Folders = ()) -> Entry:
+    """The entry of this name with its values as text, as its file has them: to be shown.
+
+    Raises
+    ------
+    UserError
+        As `entry`.
+    """
+    return _read(group, name, place_of(group, name, config_dirs), _as_text)
 
 
 def description(experiment: str, config_dirs: Folders = ()) -> str:
     """The sentence that the file of an experiment begins with."""
-    place = place_of("experiment", experiment, config_dirs)
-    lines = place.read_text(encoding="utf-8", errors="replace").splitlines()
-    comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
-    return " ".join(comments[1:]).removesuffix(".")
+    lines = _lines(place_of("experiment", experiment, config_dirs))
+    return _sentences(line for line in lines[1:] if line.startswith("#"))
+
+
+def keys(config_dirs: Folders = ()) -> Iterator[tuple[str, Any, str]]:
+    """Keys of a sweep in the order of `config.yaml`: name, default as it is written, meaning.
+
+    Of a group the default is what Hydra's list of defaults names. The meaning is the comment right
+    before a key, or nothing.
+
+    Raises
+    ------
+    UserError
+        Where the file cannot be read.
+    """
+    places = [folder / "config.yaml" for folder in search_path(config_dirs)]
+    place = next(place for place in places if place.is_file())
+    written = _loaded(place, _as_text)
+    if not isinstance(written, dict):
+        raise UserError(f"{place} must hold keys and values")
+    for chosen in written.pop("defaults", []):
+        if isinstance(chosen, dict):
+            yield from ((group, names, "") for group, names in chosen.items())
+    lines = _lines(place)
+    for key, value in written.items():
+        end = next((i for i, line in enumerate(lines) if line.startswith(f"{key}:")), 0)
+        start = end
+        while start and lines[start - 1].startswith("#"):
+            start -= 1
+        yield key, value, _sentences(lines[start:end])
+
+
+def _lines(place: Path) -> list[str]:
+    return place.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def _sentences(comments: Iterable[str]) -> str:
+    return " ".join(line.removeprefix("#").strip() for line in comments).removesuffix(".")
 
 
 def kind_of(group: str, prefix: str, entry: Any, config_dirs: Folders = ()) -> str:
@@ -116,7 +159,7 @@ def defaults_of(group: str, kind: str, config_dirs: Folders = ()) -> Entry:
         raise UserError(f"unknown kind of {group} {kind!r}: {did_you_mean(kind, known)}")
     shipped = CONF / group / f"{kind}.yaml"
     place = shipped if shipped.is_file() else place_of(group, kind, config_dirs)
-    entry = _read(group, kind, place)
+    entry = _read(group, kind, place, _composed)
     if entry.get("kind") != kind:
         raise UserError(
             f"{kind} is no kind of {group}, but an entry of kind {entry.get('kind')}: write that"
@@ -124,13 +167,32 @@ def defaults_of(group: str, kind: str, config_dirs: Folders = ()) -> Entry:
     return entry
 
 
-def _read(group: str, name: str, place: Path) -> Entry:
-    try:
-        loaded: Any = OmegaConf.to_container(OmegaConf.load(place))
-    except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError) as error:
-        raise UserError(f"{place} cannot be read: {' '.join(str(error).split())}") from error
+def _read(group: str, name: str, place: Path, load: Callable[[Path], Any]) -> Entry:
+    loaded = _loaded(place, load)
     if group in NAMED and isinstance(loaded, dict):
         loaded = loaded.get(name)
     if not isinstance(loaded, dict):
         raise UserError(f"{place} must hold an entry named {name}, with its kind")
     return loaded
+
+
+def _loaded(place: Path, load: Callable[[Path], Any]) -> Any:
+    try:
+        return load(place)
+    except (yaml.YAMLError, OSError, ValueError) as error:
+        raise UserError(f"{place} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def _composed(place: Path) -> Any:
+    # OmegaConf takes as long to import as all else that --help needs.
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_container(OmegaConf.load(place))
+    except OmegaConfBaseException as error:
+        raise ValueError(str(error)) from error
+
+
+def _as_text(place: Path) -> Any:
+    return yaml.load(place.read_text(encoding="utf-8"), yaml.BaseLoader)

@@ -47,6 +47,8 @@ _SECONDS_TO_START = 60.0
 # What a scheduler, its client and a store have open at a time; and pipes and connections of each
 # worker process.
 _FILES, _FILES_OF_A_PROCESS = 22, 18
+# Beside those that its configuration names.
+_SET_BY_DASK = ("PYTHONHASHSEED", "__DASK_PARENT_PID")
 # Dask kills a worker process that has not ended by itself after 4 s.
 _SECONDS_TO_CLOSE = 15.0
 # A worker that imports everything from a slow disk for the first time may take so many times
@@ -128,8 +130,25 @@ def connect(settings: dict[str, Any], client: "Client | None" = None) -> Iterato
             finally:
                 _leave(reached)
     else:
-        with _own_cluster(settings) as own:
+        with _environment_kept(), _own_cluster(settings) as own:
             yield own
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Put back the variables that Dask sets here for its worker processes, and leaves set."""
+    import distributed  # noqa: F401, as its defaults say which
+
+    names = [*dask.config.get("distributed.nanny.pre-spawn-environ"), *_SET_BY_DASK]
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -71,11 +71,13 @@ class Files(LocalStore):
             Where the round of the worker has ended.
         """
         self._check_writable()
-        place = self.root / key
-        written = (self._round_folder or place.parent) / f"{uuid.uuid4().hex}.partial"
+        # As text: of a unit of few trials, building paths took a fifteenth of the time.
+        place = os.path.join(self.root, key)
+        folder = os.path.dirname(place)
+        written = os.path.join(self._round_folder or folder, f"{uuid.uuid4().hex}.partial")
         try:
-            new = self._make_folder(place)
-            with written.open("wb") as file:
+            new = self._make_folder(folder, key)
+            with open(written, "wb") as file:
                 file.write(value.as_buffer_like())
                 if self._durable:
                     file.flush()
@@ -87,29 +89,29 @@ class Files(LocalStore):
             raise _taken_over(self.root) from error
         except BaseException:
             with suppress(OSError):
-                written.unlink(missing_ok=True)
+                os.unlink(written)
             raise
         if self._durable:
-            sync_folders([place.parent, *(folder.parent for folder in new)])
+            sync_folders([folder, *map(os.path.dirname, new)])
 
-    def _make_folder(self, place: Path) -> list[Path]:
+    def _make_folder(self, folder: str, key: str) -> list[str]:
         """Make the folder of a file, and those above it; returns the ones that are new."""
         if self._round_folder:
             os.stat(self._round_folder)
             # The journal's are there as long as the round is, and must not come back after it.
-            if place.is_relative_to(self.root / _JOURNAL):
+            if key.startswith(f"{_JOURNAL}/"):
                 return []
         new = []
-        folder = place.parent
-        while not folder.exists():
+        while not os.path.exists(folder):
             new.append(folder)
-            folder = folder.parent
+            folder = os.path.dirname(folder)
         for each in reversed(new):
-            each.mkdir(exist_ok=True)
+            with suppress(FileExistsError):
+                os.mkdir(each)
         return new
 
 
-def sync_folders(folders: Iterable[Path]) -> None:
+def sync_folders(folders: Iterable[str | Path]) -> None:
     """Have the names of the files in these folders on the disk."""
     for folder in dict.fromkeys(folders):
         descriptor = os.open(folder, os.O_RDONLY)

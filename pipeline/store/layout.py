@@ -207,14 +207,22 @@ def set_attributes(place: Location | Files, attributes: dict[str, Any]) -> None:
     open_root(place, "r+", consolidated=True).update_attributes(attributes)
 
 
+def has_copied_attributes(location: Location) -> bool:
+    """Whether there is a second copy of the root's attributes; raises what zarr does for damage."""
+    return _RECORD in _attributes_of_ledger(location)
+
+
+def _attributes_of_ledger(location: Location) -> Any:
+    return zarr.open_group(location.child("ledger").url, mode="r", zarr_format=3).attrs
+
+
 def copied_attributes(location: Location) -> dict[str, Any] | None:
     """The second copy of the root's attributes, for where the root's file is damaged.
 
     None where there is none: stores of early versions have it once they have been written again.
     """
     try:
-        ledger = zarr.open_group(location.child("ledger").url, mode="r", zarr_format=3)
-        copied = ledger.attrs.get(_RECORD)
+        copied = _attributes_of_ledger(location).get(_RECORD)
     except Exception as error:  # zarr raises whatever it meets
         refuse_unreadable(location, error)
         return None
@@ -338,12 +346,13 @@ def write_values(
     """
     # Slices where possible: zarr then copies whole chunks.  For lists it builds an index of every
     # number, which takes three times as long as the rest of a unit.
-    region = (*(span(at[axis]) for axis in METRICS[metric].axes),
-              slice(start, start + values.shape[-1]))  # fmt: skip
-    if all(isinstance(place, slice) for place in region):
-        write(array, region, values[None, None])
+    places = [*(span(at[axis]) for axis in METRICS[metric].axes),
+              slice(start, start + values.shape[-1])]  # fmt: skip
+    slices = [place for place in places if isinstance(place, slice)]
+    if len(slices) == len(places):
+        write(array, slices, values[None, None])
     else:
-        array.oindex[region] = values[None, None]
+        array.oindex[tuple(places)] = values[None, None]
 
 
 def span(places: list[int]) -> slice | list[int]:

@@ -24,7 +24,7 @@ from asm_core.moments import MOMENTS
 from pipeline.errors import refuse_unreadable
 from pipeline.plan.axes import BATCHES, CELL, METRICS, UNIT, Labels, ledger_curve
 from pipeline.store import files, layout
-from pipeline.store.inline import write
+from pipeline.store.inline import read, write
 from pipeline.store.location import Location
 
 Rows = NDArray[np.float64]
@@ -112,7 +112,8 @@ def write_row(journal: Any, cell: tuple[int, int], number: int, row: dict[str, R
     `journal` is the array `journal/rows`; `row` has each array of the ledger, by name in the order
     of `names`.
     """
-    write(journal, (*cell, number), np.concatenate([values.ravel() for values in row.values()]))
+    whole = np.concatenate([values.ravel() for values in row.values()])
+    write(journal, (*cell, number, slice(0, len(whole))), whole)
 
 
 def names(root: Any) -> tuple[str, ...]:
@@ -254,7 +255,12 @@ def _pending(
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
     for cell, waiting in cells.items():
         numbers = np.array(waiting)
-        stored = journal.oindex[[cell[0]], [cell[1]], numbers][0, 0]
+        stored = read(journal, ((*cell, number, 0) for number in waiting))
+        stored = (
+            journal.oindex[[cell[0]], [cell[1]], numbers][0, 0]
+            if stored is None
+            else stored.reshape(len(numbers), -1)
+        )
         parts = zip(shapes.items(), np.split(stored, ends[:-1], axis=-1), strict=True)
         yield cell, numbers, {name: p.reshape(len(numbers), *shape) for (name, shape), p in parts}
 

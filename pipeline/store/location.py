@@ -140,8 +140,12 @@ class Location:
 
     def remove(self) -> None:
         """Remove a file."""
+        # Of a thousand rows that are packed; fsspec takes five times as long.
+        if self.folder:
+            return os.remove(self.folder)
         with self._fetching() as (files, path):
             files.rm_file(path)
+        return None
 
     def names(self) -> list[str]:
         """Names of the files and folders in it, never from a cache.

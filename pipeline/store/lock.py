@@ -216,6 +216,6 @@ def _taken(store: Location, content: dict[str, Any]) -> str:
     by_hand = "" if store.folder and fcntl else f", or, if it is dead, remove {_file_of(store)}"
     return (
         f"{store} is being written by process {pid} on {host}, since "
-        f"{content.get('started', 'unknown')}: wait until it ends, stop it (kill -INT {pid})"
+        f"{content.get('started', 'unknown')}: wait until it ends, stop it (kill {pid})"
         f"{by_hand}, or choose another out=..."
     )

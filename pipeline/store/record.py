@@ -4,9 +4,10 @@ Attributes are texts and numbers, because a netCDF file can have no others; stru
 """
 
 import dataclasses
+import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from numbers import Integral
@@ -27,10 +28,26 @@ from pipeline.store import provenance
 _TITLE = "Error of approximated spatial masking by number of spatial frequencies"
 # Stores of earlier kernels have layout 4 too, but other moments; none was released.
 _FIRST_KERNEL = 5
+CHECKSUM = "checksum"
+# A user may change the one, and xarray takes the other away when it copies a store.
+_UNCHECKED = ("title", "coordinates")
+_REMEDY = "restore zarr.json from a copy, or delete the store and run the sweep again"
 # Keys of a configuration that say where it runs, and not what.
 _PLACES = ("results", "out", "cluster", "extend", "durable")
 # Keys of a command that say into which store it runs.
 _STORE_KEYS = ("out", "results", "extend")
+
+
+class DamagedRecordError(UserError):
+    """The attributes of a store are not as they were written: what is wrong, and the remedy."""
+
+    def __init__(self, what: str, remedy: str = _REMEDY) -> None:
+        super().__init__(what, remedy)
+        self.what, self.remedy = what, remedy
+
+    def __str__(self) -> str:
+        """Both, in one line."""
+        return f"{self.what}: {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -137,7 +154,7 @@ class Record:
         """The attributes of the store."""
         last = self.runs[-1] if self.runs else None
         words = [f"{key}={text}" for key, text in last.given.items()] if last else []
-        return {
+        attributes = {
             "title": _TITLE,
             "layout_version": LAYOUT_VERSION,
             "identity": json.dumps(self.identity.to_json()),
@@ -161,11 +178,40 @@ class Record:
             # Tells xarray that this is a coordinate, though it has no dimension of its name.
             "coordinates": "coefficients_kept",
         }
+        names = [name for name in attributes if name not in _UNCHECKED]
+        return {**attributes, CHECKSUM: _checksum(attributes, names)}
 
 
 def is_of_store(attributes: Mapping[str, Any]) -> bool:
     """Whether attributes are those of a store of this program, of any layout version."""
     return "identity" in attributes
+
+
+def of_store(store: str, attributes: Mapping[str, Any]) -> Record:
+    """The record in the attributes of a store on a disk, where a bit may have flipped.
+
+    Stores of development versions, as the one that is kept in the tests, have no checksum.
+
+    Raises
+    ------
+    UserError
+        As `from_attributes`; a DamagedRecordError where they are not those that were written.
+    """
+    record = from_attributes(store, attributes)
+    checksum = attributes.get(CHECKSUM)
+    if checksum is not None:
+        _, *names = str(checksum).split()
+        if checksum != _checksum(attributes, names):
+            raise DamagedRecordError(
+                f"{store}/zarr.json is damaged: what it says has another checksum"
+            )
+    return record
+
+
+def _checksum(attributes: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The checksum of some attributes, and their names: a later version may have others."""
+    checked = json.dumps([attributes.get(name) for name in names])
+    return " ".join([hashlib.sha256(checked.encode()).hexdigest()[:16], *names])
 
 
 def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
@@ -174,7 +220,8 @@ def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
     Raises
     ------
     UserError
-        For another layout than this program reads, or attributes that are damaged.
+        For another layout than this program reads; a DamagedRecordError for attributes that cannot
+        be read.
     """
     identity = _decoded(store, "identity", lambda: json.loads(attributes["identity"]))
     layout = identity.get("layout_version") if isinstance(identity, dict) else None
@@ -307,7 +354,6 @@ def _decoded(store: str, name: str, decode: Any) -> Any:
     try:
         return decode()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{store}: the attribute {name} in zarr.json is damaged ({error}): restore zarr.json "
-            "from a copy, or delete the store and run the sweep again"
+        raise DamagedRecordError(
+            f"{store}: the attribute {name} in zarr.json is damaged ({error})"
         ) from error

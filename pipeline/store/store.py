@@ -24,7 +24,7 @@ from pipeline.plan.settings import Settings, store_trials_as_written
 from pipeline.store import files, layout, ledger
 from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location
-from pipeline.store.record import Record, from_attributes, is_of_store
+from pipeline.store.record import DamagedRecordError, Record, is_of_store, of_store
 
 
 class Store:
@@ -66,8 +66,8 @@ class Store:
         Raises
         ------
         UserError
-            For a store of another layout, or one whose attributes are damaged; for a place of which
-            the system does not say what is there.
+            For a store of another layout; for one whose attributes are damaged, which is a
+            DamagedRecordError; for a place of which the system does not say what is there.
         """
         # From Python 3.14 on zarr takes a folder that may not be searched for one that is missing.
         if location.folder and not location.child("zarr.json").exists():
@@ -81,7 +81,10 @@ class Store:
             return None
         if not is_of_store(attributes):
             return None
-        return cls(location, root, from_attributes(str(location), attributes))
+        try:
+            return cls(location, root, of_store(str(location), attributes))
+        except DamagedRecordError as error:
+            raise DamagedRecordError(error.what, _remedy(location)) from error
 
     @classmethod
     def create(
@@ -377,15 +380,30 @@ def chosen_counts(counts: NDArray[np.int64], labels: Labels, wanted: Labels) -> 
 def _advice(location: Location, otherwise: str) -> str:
     """What to do about a place that is no store: `otherwise`, unless it is a damaged one."""
     if location.folder and (location.folder / "error").is_dir():
-        damaged = f": {location.child('zarr.json')} is damaged or missing"
-        if layout.copied_attributes(location):
-            mend = command("verify", str(location), "repair=true")
-            return f"{damaged}: {mend} writes it again from its copy in ledger/zarr.json"
-        return (
-            f"{damaged}, without which nothing says what the numbers are: restore "
-            "it from a copy, or delete the store and run the sweep again"
-        )
+        return f": {location.child('zarr.json')} is damaged or missing: {_remedy(location)}"
     return f": {otherwise}"
+
+
+def _remedy(location: Location) -> str:
+    """What to do about a store whose root's file is damaged or missing."""
+    if location.folder and copied_record(location):
+        mend = command("verify", str(location), "repair=true")
+        return f"{mend} writes it again from its copy in ledger/zarr.json"
+    return (
+        "without it nothing says what the numbers are: restore it from a copy, or delete the store "
+        "and run the sweep again"
+    )
+
+
+def copied_record(location: Location) -> Record | None:
+    """The second copy of a store's record; None where there is none that is undamaged."""
+    copied = layout.copied_attributes(location)
+    if copied is None or not is_of_store(copied):
+        return None
+    try:
+        return of_store(str(location), copied)
+    except UserError:
+        return None
 
 
 def _lengths(listed: NDArray[np.int64], unit_trials: int) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from pipeline.plan.grid import Unit
 from pipeline.plan.identity import positions
 from pipeline.store import files, layout, ledger
 from pipeline.store.location import Location
-from pipeline.store.record import from_attributes
+from pipeline.store.record import of_store
 
 
 def read_plan(location: Location) -> str:
@@ -30,7 +30,7 @@ class UnitWriter:
     def __init__(self, location: Location, name: str, *, durable: bool) -> None:
         self._location, self._round = location, name
         root = layout.open_root(files.writing(location, name, durable=durable), "r+")
-        self._record = from_attributes(str(location), dict(root.attrs))
+        self._record = of_store(str(location), dict(root.attrs))
         self._labels = self._record.identity.labels
         # Otherwise zarr compares every chunk with the fill value first.  The option must be set on
         # the array: `zarr.open_array` ignores it.

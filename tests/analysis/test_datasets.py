@@ -227,10 +227,12 @@ def test_what_cannot_be_summed_up_is_said_in_one_line(tmp_path, call, kind, mess
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
-def test_a_copy_of_results_has_no_ledger_and_is_not_called_damaged(tmp_path):
+@pytest.mark.parametrize("opened", [open_results, xr.open_zarr])
+@pytest.mark.parametrize("changed", [{}, {"title": "Mine", "note": 1}])
+def test_a_copy_of_results_has_no_ledger_and_is_not_called_damaged(tmp_path, opened, changed):
     path, copy = tmp_path / "s.zarr", tmp_path / "copy.zarr"
     sweep(["trials=9", "freqs=3", f"out={path}"])
-    dataset = open_results(path)
+    dataset = opened(path).assign_attrs(changed)
     dataset.to_zarr(copy)
     assert np.array_equal(open_results(copy).error, dataset.error)
     expected = summarize(dataset).mean_error

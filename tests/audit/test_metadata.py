@@ -118,6 +118,64 @@ def test_a_root_that_a_power_cut_left_is_written_again_from_its_copy(path, whole
     assert "Nothing to compute" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("old", "new"), [('\\"seed\\": 0', '\\"seed\\": 1'), ("{", "[")])
+def test_a_root_that_says_something_else_is_written_again_from_its_copy(
+    path, whole, capsys, old, new
+):
+    file = path / "zarr.json"
+    before = file.read_text()
+    # In the text of the identity.
+    start = before.index('"identity"')
+    file.write_text(before[:start] + before[start:].replace(old, new, 1))
+    assert main(["verify", str(path)]) == 2
+    assert f"verify {path} repair=true writes it again" in capsys.readouterr().err
+    assert main(["verify", str(path), "repair=true"]) == 0
+    assert json.loads(file.read_text())["attributes"] == json.loads(before)["attributes"]
+    assert words(path) == []
+    assert_same_bits(path, whole)
+
+
+@pytest.mark.parametrize("other", ["", "{", "freq"])
+def test_a_group_that_is_none_is_written_again(path, whole, other):
+    file = path / "ledger" / "zarr.json"
+    before = json.loads(file.read_text())["attributes"]
+    array = path / other / "zarr.json"
+    file.write_bytes(array.read_bytes() if other == "freq" else other.encode())
+    (problem,) = problems(path)
+    assert problem.words.startswith("ledger/zarr.json: damaged")
+    repair(open_store(path), [problem])
+    assert json.loads(file.read_text())["attributes"] == before
+    assert words(path) == []
+    assert_same_bits(path, whole)
+
+
+def test_a_copy_that_says_something_else_is_never_used_and_written_again(path, whole, capsys):
+    file = path / "ledger" / "zarr.json"
+    before = json.loads(file.read_text())["attributes"]
+    file.write_text(file.read_text().replace('\\"seed\\": 0', '\\"seed\\": 1'))
+    assert words(path) == ["ledger/zarr.json: its copy of what the store says of itself is damaged"]
+    root = (path / "zarr.json").read_bytes()
+    (path / "zarr.json").unlink()
+    assert main(["verify", str(path), "repair=true"]) == 2
+    assert "restore it from a copy, or delete the store" in capsys.readouterr().err
+    (path / "zarr.json").write_bytes(root)
+    assert main(["verify", str(path), "repair=true"]) == 0
+    assert json.loads(file.read_text())["attributes"] == before
+    assert words(path) == []
+    assert_same_bits(path, whole)
+
+
+def test_repair_mends_what_damaged_metadata_hid_and_returns_what_is_left(path):
+    (path / "error" / "zarr.json").write_text("{")
+    flip(next(file for file in (path / "error" / "c").rglob("*") if file.is_file()))
+    foreign = path / "error" / "c" / "notes.txt"
+    foreign.write_text("mine")
+    (problem,) = problems(path)
+    (left,) = repair(open_store(path), [problem])
+    assert left.words.startswith(str(foreign))
+    assert left.harmless
+
+
 def test_a_damaged_coordinate_is_named_and_written_again(path, whole):
     flip(next((path / "freq" / "c").iterdir()))
     (problem,) = problems(path)

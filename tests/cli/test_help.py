@@ -1,10 +1,13 @@
 """What --help says."""
 
+import dataclasses
+
 import pytest
 from helpers.program import run_console_script
 
 from pipeline.cli.main import main
 from pipeline.cli.verbs import VERBS
+from pipeline.config import compose, entries, notation
 
 
 @pytest.mark.parametrize("arguments", [[], *[[verb] for verb in VERBS]])
@@ -19,13 +22,13 @@ def test_help_of_sweep_shows_groups_and_keys(capsys):
     main(["sweep", "--help"])
     printed = capsys.readouterr().out
     for text in (
-        "images                path=??? recursive=False quality",
+        "images                path=??? recursive=false quality",
         "uniform_signed        low=-1.0 high=1.0",
         "max_pool_4            window=4",
         "energy                rho=0.95",
         "paper_relu            The paper",
         "scheduler             address=???",
-        "unit_trials: 131072",
+        "unit_trials=131072    Trials of one task",
     ):
         assert text in printed
 
@@ -42,6 +45,38 @@ def test_help_of_a_verb_has_every_key_and_option(capsys, verb):
         assert any(line.strip().startswith(option) for line in lines)
 
 
+def test_keys_and_defaults_are_those_that_hydra_composes():
+    # Help reads the text of config.yaml, for speed; a command line of its defaults changes nothing.
+    shown = {key: notation.written(default) for key, default, _ in entries.keys()}
+    assert shown.pop("experiment") == "null"
+    settings = compose.load()
+    assert set(shown) == set(settings.as_dict())
+    assert compose.load([f"{key}={value}" for key, value in shown.items()]) == dataclasses.replace(
+        settings, given=shown
+    )
+
+
+def test_every_key_has_a_meaning():
+    meanings = {key: meaning for key, _, meaning in entries.keys() if key not in entries.GROUPS}
+    assert all(len(meaning) > 15 for meaning in meanings.values())
+    assert meanings["precision"].endswith("the most it takes")
+
+
+def test_a_config_of_the_users_own_is_what_help_shows(tmp_path, capsys):
+    text = "# Mine.\ndefaults: [{source: [gaussian, uniform]}, _self_]\n# Few.\ntrials: 7\n"
+    (tmp_path / "config.yaml").write_text(text)
+    main(["sweep", "--help", f"--config-dir={tmp_path}"])
+    printed = capsys.readouterr().out
+    assert "\n  source=gaussian,uniform\n  trials=7                 Few\n\n" in printed
+
+
+@pytest.mark.parametrize("text", ["trials: [1", "- trials", "\x00"])
+def test_a_config_that_cannot_be_read_is_refused(tmp_path, capsys, text):
+    (tmp_path / "config.yaml").write_text(text)
+    assert main(["sweep", "--help", f"--config-dir={tmp_path}"]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/config.yaml ")
+
+
 def test_a_long_name_does_not_touch_what_it_means(tmp_path, capsys):
     name = "blocks_that_are_dim_and_have_a_long_name"
     (tmp_path / "source").mkdir()
@@ -55,7 +90,7 @@ def test_help_lists_no_key_of_a_sweep_that_the_verb_refuses(capsys, verb):
     main([verb, "--help"])
     printed = capsys.readouterr().out
     for key in ("algorithm", "out"):
-        assert f"\n  {key}:" not in printed
+        assert f"\n  {key}=" not in printed
     assert "cluster=..." not in printed
 
 

@@ -127,7 +127,7 @@ print("loaded", code, *[name for name in {SLOW} if name in sys.modules])
     ("words", "code", "loaded"),
     [
         (["--help"], 0, []),
-        (["sweep", "--help"], 0, ["hydra"]),
+        (["sweep", "--help"], 0, []),
         (["--version"], 0, []),
         (["swep"], 2, []),
         (["sweep", "frq=1"], 2, ["hydra"]),

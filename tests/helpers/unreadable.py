@@ -89,8 +89,14 @@ def failing(monkeypatch, file, error):
             raise error
         return await original(store, key, *arguments, **options)
 
-    original = zarr.storage.LocalStore.get
+    def get_sync(store, key, **options):
+        if key == file:
+            raise error
+        return original_sync(store, key, **options)
+
+    original, original_sync = zarr.storage.LocalStore.get, zarr.storage.LocalStore.get_sync
     monkeypatch.setattr(zarr.storage.LocalStore, "get", get)
+    monkeypatch.setattr(zarr.storage.LocalStore, "get_sync", get_sync)
 
 
 def assert_refused(said, reason, place=""):

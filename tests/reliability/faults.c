@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -146,14 +147,28 @@ DIR *fdopendir(int fd) {
     return STRUCK_FILE(LIST, fd) ? NULL : real(fd);
 }
 
+/* The clock is wrong by what clock_set says, and an hour slow once the file $CLOCK_IS_SET_BY, of
+ * processes that nobody calls clock_set in, is there. */
+static long long wrong_by(void) {
+    static const char *file, *asked;
+    if (!asked) asked = "", file = getenv("CLOCK_IS_SET_BY");
+    return clock_offset - (file && !access(file, F_OK) ? 3600 * 1000000000LL : 0);
+}
 int clock_gettime(clockid_t which, struct timespec *now) {
     REAL(clock_gettime);
     int code = real(which, now);
-    if (!code && which == CLOCK_REALTIME && clock_offset) {
-        long long all = now->tv_sec * 1000000000LL + now->tv_nsec + clock_offset;
+    long long wrong = which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE ? wrong_by() : 0;
+    if (!code && wrong) {
+        long long all = now->tv_sec * 1000000000LL + now->tv_nsec + wrong;
         now->tv_sec = all / 1000000000LL, now->tv_nsec = all % 1000000000LL;
     }
     return code;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec exact;
+    if (clock_gettime(CLOCK_REALTIME, &exact)) return -1;
+    now->tv_sec = exact.tv_sec, now->tv_usec = exact.tv_nsec / 1000;
+    return 0;
 }
 time_t time(time_t *to) {
     struct timespec now;

@@ -34,16 +34,15 @@ class Fault:
     word: str = ".zarr"
 
 
-def can_load() -> bool:
-    """Whether there is what it takes: Linux, and a C compiler."""
-    return sys.platform == "linux" and shutil.which("cc") is not None
+def build() -> Path:
+    """The library, compiled if it is not there yet.
 
-
-def load(module: str, arguments: list[str]) -> None:
-    """Start `python -m module` anew with the library in front, unless this process has it."""
-    if "ASM_SWEEP_FAULTS" in os.environ:
-        return
-    if not can_load():
+    Raises
+    ------
+    SystemExit
+        Where there is no Linux, or no compiler for C.
+    """
+    if sys.platform != "linux" or not shutil.which("cc"):
         sys.exit("error: calls are made to fail by a small library: Linux and cc are needed")
     text = SOURCE.read_bytes()
     name = f"asm-sweep-faults-{os.getuid()}-{hashlib.sha256(text).hexdigest()[:16]}.so"
@@ -52,7 +51,15 @@ def load(module: str, arguments: list[str]) -> None:
         made = library.with_suffix(f".{os.getpid()}")
         subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", made, SOURCE, "-ldl"], check=True)
         made.rename(library)
-    environment = {**os.environ, "ASM_SWEEP_FAULTS": str(library), "LD_PRELOAD": str(library)}
+    return library
+
+
+def load(module: str, arguments: list[str]) -> None:
+    """Start `python -m module` anew with the library in front, unless this process has it."""
+    if "ASM_SWEEP_FAULTS" in os.environ:
+        return
+    library = str(build())
+    environment = {**os.environ, "ASM_SWEEP_FAULTS": library, "LD_PRELOAD": library}
     os.execve(sys.executable, [sys.executable, "-m", module, *arguments], environment)
 
 

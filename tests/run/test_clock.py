@@ -1,24 +1,17 @@
 """A clock that is set back while a sweep runs, on the machine of all or on that of the workers."""
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from helpers.sweeps import SWEEP, rows_of, wait_for
+from reliability import interposer
 
 from pipeline.store.location import Location
 from pipeline.store.store import Store
 
-pytestmark = [
-    pytest.mark.slow,
-    # Continuous integration has one.
-    pytest.mark.skipif(
-        not shutil.which("gcc") and not os.environ.get("CI"), reason="no compiler for C"
-    ),
-]
+pytestmark = pytest.mark.slow
 
 # A worker is given up after 2 s in place of 30.
 IMPATIENT = """
@@ -35,13 +28,8 @@ LONGER = [*SWEEP, "trials=4e5"]
 @pytest.fixture(scope="session")
 def preloaded(tmp_path_factory):
     """Variables of a process whose clock is set back when a file is there, and that file."""
-    folder = tmp_path_factory.mktemp("clock")
-    source = Path(__file__).parents[1] / "helpers" / "clock.c"
-    library = folder / "clock.so"
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True, timeout=60
-    )
-    return {"LD_PRELOAD": str(library), "CLOCK_IS_SET_BY": str(folder / "now")}
+    now = tmp_path_factory.mktemp("clock") / "now"
+    return {"LD_PRELOAD": str(interposer.build()), "CLOCK_IS_SET_BY": str(now)}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from helpers.stores import prepare, write
 
 from pipeline.errors import StoreLostError
 from pipeline.plan.grid import Missing
+from pipeline.run import worker
 from pipeline.run.worker import run_unit
 from pipeline.store import files, lock
 from pipeline.store.location import Location
@@ -67,7 +68,7 @@ class Stopped:
             self.left -= 1
             if self.left == 0:
                 self._reached.set()
-                self._resume.wait(30)
+                assert self._resume.wait(30)
         return self._trace
 
 
@@ -96,12 +97,15 @@ def test_a_worker_that_wakes_up_later_changes_nothing_wherever_it_was_stopped(tm
     def stopped_at(line):
         path = tmp_path / f"{line}.zarr"
         shutil.copytree(tmp_path / "begun.zarr", path)
+        # Read before, as the one who stops would otherwise hold a lock that the other waits for:
+        # they are threads of one process here.
+        worker._round_of(str(path), task[0], False)
         return path, Stopped(line, str(path), *task)
 
     _, whole = stopped_at(10**9)
     assert not whole.wait()
     lines = 10**9 - whole.left
-    assert lines > 60
+    assert lines > 40
     # The first and the last of the four files that it writes, a chunk and the row.
     for line in (*range(1, lines // 4 + 2), *range(lines - lines // 4, lines + 1)):
         path, late = stopped_at(line)

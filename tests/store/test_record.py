@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 import zarr
@@ -49,6 +50,48 @@ def test_a_record_is_read_as_it_was_written():
     assert whole.wanted_trials == {("uniform", 4): 300, ("uniform", 8): 300}
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("identity", '"seed": 0', '"seed": 1'),
+        ("identity", '"low": 0.0', '"low": 0.5'),
+        ("unit_trials", 100, 101),
+        ("store_trials", "all", 100),
+        ("runs", "[[250", "[[150"),
+        ("quarantined", "[]", "[ ]"),
+        ("config", "freqs", "frfqs"),
+        ("versions", "python=", "pythom="),
+        ("checksum", "identity", "identitz"),
+    ],
+)
+def test_another_value_that_can_be_read_is_damage_too(path, name, old, new):
+    prepare(path, *SWEEP)
+    attributes = zarr.open_group(path, mode="r+").attrs
+    stored = attributes[name]
+    changed = new if stored == old else stored.replace(old, new)
+    assert changed != stored
+    attributes[name] = changed
+    with pytest.raises(UserError, match="what it says has another checksum"):
+        Store.open(Location.of(path))
+    attributes[name] = stored
+    assert Store.open(Location.of(path)).kept_trials == 250
+
+
+def test_what_a_user_adds_to_the_attributes_is_no_damage(path):
+    prepare(path, *SWEEP)
+    zarr.open_group(path, mode="r+").attrs.update({"note": "mine", "title": "My sweep"})
+    Store.open(Location.of(path))
+
+
+def test_a_store_of_before_has_no_checksum(path):
+    prepare(path, *SWEEP)
+    file = Path(path, "zarr.json")
+    root = json.loads(file.read_text())
+    del root["attributes"]["checksum"]
+    file.write_text(json.dumps(root))
+    assert Store.open(Location.of(path)).kept_trials == 250
+
+
 def test_the_same_configuration_again_is_a_resume_and_another_one_a_run():
     first = of_sweep(*SWEEP)
     again = of_sweep(*SWEEP, "out=elsewhere.zarr", "cluster.threads=1", before=first)
@@ -87,5 +130,8 @@ def test_a_damaged_attribute_is_named_with_the_remedy(path, name, value):
     zarr.open_group(path, mode="r+").attrs[name] = value
     with pytest.raises(UserError, match=f"the attribute {name} in zarr.json is damaged") as refusal:
         Store.open(Location.of(path))
-    assert "restore zarr.json from a copy" in str(refusal.value)
+    assert f"verify {path} repair=true writes it again from its copy" in str(refusal.value)
+    Path(path, "ledger", "zarr.json").unlink()
+    with pytest.raises(UserError, match="restore it from a copy, or delete the store") as refusal:
+        Store.open(Location.of(path))
     assert "\n" not in str(refusal.value)
