@@ -67,19 +67,17 @@ def repair(store: Store, problems: Sequence[Problem]) -> list[Problem]:
     """
     # What damaged metadata hid is found once they are mended, and what that hid after it.
     for _ in range(_PASSES):
+        if not any(problem.mendable for problem in problems):
+            break
         _mend(store, problems)
         store = Store.open(store.location)
         problems = verify(store, 0.0).problems
-        if not any(problem.mendable for problem in problems):
-            break
     return list(problems)
 
 
 def _mend(store: Store, problems: Sequence[Problem]) -> None:
     unsure = any(problem.metadata and not problem.mendable for problem in problems)
     problems = [problem for problem in problems if problem.mendable]
-    if not problems:
-        return
     with lock.held(store.location), losing(store.location):
         copy = consolidated_copy(store)
         for problem in problems:

@@ -17,6 +17,8 @@ from zarr.storage import LocalStore
 
 # Where a write lies along an axis: positions in the array, and the chunks that hold them.
 _Spans = list[tuple[slice, range]]
+# The codecs of an array, each with what it takes to encode.
+_Steps = list[tuple[Any, Any]]
 
 
 def write(array: Any, region: Sequence[int | slice], values: Any) -> None:
@@ -32,8 +34,9 @@ def write(array: Any, region: Sequence[int | slice], values: Any) -> None:
         values, [span.stop - span.start for (span, _), place in zip(spans, region, strict=True)
                  if isinstance(place, slice)],
     ).reshape([span.stop - span.start for span, _ in spans])  # fmt: skip
+    steps = _steps(array)
     for chunk, content in _chunks(array, spans, whole):
-        array.store.set_sync(_key(array, chunk), _encoded(array, content))
+        array.store.set_sync(_key(array, chunk), _encoded(steps, content))
 
 
 def read(array: Any, chunks: Iterable[tuple[int, ...]]) -> NDArray[Any] | None:
@@ -43,14 +46,14 @@ def read(array: Any, chunks: Iterable[tuple[int, ...]]) -> NDArray[Any] | None:
     """
     if not _is_inline(array):
         return None
-    prototype = default_buffer_prototype()
+    prototype, steps = default_buffer_prototype(), _steps(array)
     found = []
     for chunk in chunks:
         content = array.store.get_sync(_key(array, chunk), prototype=prototype)
         found.append(
             np.full(array.chunks, array.fill_value, array.dtype)
             if content is None
-            else _decoded(array, content)
+            else _decoded(steps, content)
         )
     return np.stack(found)
 
@@ -93,22 +96,21 @@ def _chunks(
         yield chunk, part
 
 
-def _encoded(array: Any, content: NDArray[Any]) -> Any:
+def _encoded(steps: _Steps, content: NDArray[Any]) -> Any:
     encoded: Any = default_buffer_prototype().nd_buffer.from_numpy_array(content)
-    for codec, spec in _steps(array):
+    for codec, spec in steps:
         encoded = codec._encode_sync(encoded, spec)
     return encoded
 
 
-def _decoded(array: Any, content: Any) -> NDArray[Any]:
-    for codec, spec in reversed(_steps(array)):
+def _decoded(steps: _Steps, content: Any) -> NDArray[Any]:
+    for codec, spec in reversed(steps):
         content = codec._decode_sync(content, spec)
     values: NDArray[Any] = content.as_numpy_array()
     return values
 
 
-def _steps(array: Any) -> list[tuple[Any, Any]]:
-    """The codecs of an array, each with what it takes to encode."""
+def _steps(array: Any) -> _Steps:
     spec = array.metadata.get_chunk_spec((), array.async_array.config, default_buffer_prototype())
     steps = []
     for codec in array.async_array.codec_pipeline:

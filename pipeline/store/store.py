@@ -398,10 +398,8 @@ def _remedy(location: Location) -> str:
 def copied_record(location: Location) -> Record | None:
     """The second copy of a store's record; None where there is none that is undamaged."""
     copied = layout.copied_attributes(location)
-    if copied is None or not is_of_store(copied):
-        return None
     try:
-        return of_store(str(location), copied)
+        return None if copied is None else of_store(str(location), copied)
     except UserError:
         return None
 
