@@ -6,6 +6,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pipeline.run.stopping import NAMES
@@ -125,6 +126,12 @@ def in_time(seconds: float, call: Callable[[], T], undo: Callable[[T], object] =
     if error is not None:
         raise error
     return result  # type: ignore[return-value]
+
+
+def leave(client: "Client") -> None:
+    """Close a client: whoever does not answer any more need not hear that the sweep is over."""
+    with suppress(Exception):
+        client.close(timeout=SCHEDULER_SECONDS)
 
 
 def kill_children(but: Iterable[int] = ()) -> None:

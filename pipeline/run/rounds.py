@@ -13,7 +13,7 @@ from pipeline.errors import Stopped, UserError, cannot, command
 from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan
 from pipeline.plan.settings import Settings
-from pipeline.run import cluster, todo
+from pipeline.run import cluster, here, preflight, todo
 from pipeline.run.worker import load_kernels, plan_to_text, run_unit
 from pipeline.sources import memory
 from pipeline.store import lock, record
@@ -114,7 +114,7 @@ def execute(
         return Outcome(to_do.plan, to_do.store)
     todo.check_space(location, to_do.plan, to_do.missing)
     lock.check_system(location)
-    cluster.check_files(settings.cluster)
+    here.check_files(settings.cluster)
     shared = client is not None or cluster.is_shared(settings.cluster)
     with ExitStack() as stack:
         # Refusals come before anything is started, or written.
@@ -122,7 +122,7 @@ def execute(
             client = stack.enter_context(cluster.connect(settings.cluster, client))
         _load_kernels(to_do.plan, observer)
         if client is not None:
-            cluster.check_workers(client, to_do.plan, observer.notify)
+            preflight.check_workers(client, to_do.plan, observer.notify)
         held = stack.enter_context(lock.held(location))
         for name in remove_leftovers(location):
             observer.notify(f"Removed {name}, which a process that died left half written.")
@@ -133,7 +133,7 @@ def execute(
             client = stack.enter_context(cluster.connect(settings.cluster))
         assert client is not None
         if shared or settings.cluster["kind"] != "local":
-            if blind := cluster.blind(client, store.location.url, observer.notify):
+            if blind := preflight.blind(client, store.location.url, observer.notify):
                 store.discard_if_empty()
                 raise UserError(blind)
         sweep = _Sweep(store, settings, plan, held, observer, Outcome(to_do.plan, store))
