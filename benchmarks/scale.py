@@ -32,11 +32,11 @@ def main(units: int) -> None:
     settings = compose.load([f"trials={units}", "unit_trials=1"])
     plan = make_plan(settings, kinds.resolve)
     print("| units | units/s | MiB |\n|--:|--:|--:|", flush=True)
-    with cluster.connect(settings.cluster) as client:
+    with cluster.connect(settings.cluster, print) as connection:
         step = max(1, units // 10)
         began = time.perf_counter()
         for count, (_, failure) in enumerate(
-            map_units(client, nothing, map(Missing, plan.grid.units()), print), start=1
+            map_units(connection, nothing, map(Missing, plan.grid.units()), print), start=1
         ):
             assert failure is None
             if count % step == 0:

@@ -58,9 +58,9 @@ def _idle(words):
     """Seconds of the same units where none does anything: Dask, and the loop that submits them."""
     settings = compose.load(list(words))
     plan = make_plan(settings, kinds.resolve)
-    with cluster.connect(settings.cluster) as client:
+    with cluster.connect(settings.cluster, print) as connection:
         units = [Missing(unit) for unit in plan.grid.units()]
-        return once(lambda: list(map_units(client, nothing, units, print)))
+        return once(lambda: list(map_units(connection, nothing, units, print)))
 
 
 def shares(drawing_and_kernel):

@@ -46,6 +46,10 @@ class BadFileError(UserError):
     """A file whose content cannot be measured: who tries again meets the same."""
 
 
+class ClusterUnfitError(UserError):
+    """A cluster that a sweep cannot be run on, found before its first unit."""
+
+
 class ClusterLostError(RuntimeError):
     """The Dask scheduler went away; what was stored is safe."""
 
@@ -55,18 +59,18 @@ class StoreLostError(RuntimeError):
 
 
 class MisfitError(RuntimeError):
-    """A worker does not compute as its sweep does; `reason` says what is another there."""
+    """A worker does not compute as its sweep does, or does not see what it needs.
 
-    def __init__(self, worker: str, reason: str) -> None:
-        super().__init__(worker, reason)
-        self.worker, self.reason = worker, reason
+    `reason` says what it does, or lacks; `remedy` is what helps.
+    """
+
+    def __init__(self, worker: str, reason: str, remedy: str) -> None:
+        super().__init__(worker, reason, remedy)
+        self.worker, self.reason, self.remedy = worker, reason, remedy
 
     def __str__(self) -> str:
         """Which worker, why, and what to do."""
-        return (
-            f"worker {self.worker} does not compute as this sweep does, {self.reason}: install the "
-            "same version on both, or restart that worker"
-        )
+        return f"worker {self.worker} {self.reason}: {self.remedy}"
 
 
 class UnitError(RuntimeError):

@@ -23,7 +23,7 @@ from pipeline.cli.words import load
 from pipeline.config import notation
 from pipeline.errors import UserError
 from pipeline.plan.axes import ALGORITHM, NAMED
-from pipeline.plan.settings import Settings
+from pipeline.plan.settings import TARGET, Settings
 
 _TRUTH = ("false", "true")
 # What help shows as the value of a key that takes a path.
@@ -100,7 +100,8 @@ def _parameters(line: _Line, group: str) -> Iterator[str]:
     for prefix, name in prefixes.items():
         # An entry of the user's own has the parameters of the kind that it names.
         entry = entries.entry(group, line.chosen.get(f"{prefix}.kind", name), line.config_dirs)
-        yield from (f"{prefix}.{key}" for key in entry if key != "kind")
+        keys = {**(entries.OF_ANY_CLUSTER if TARGET in entry else {}), **entry}
+        yield from (f"{prefix}.{key}" for key in keys if key not in ("kind", TARGET))
 
 
 def _values(line: _Line, key: str, value: str) -> Iterable[str]:

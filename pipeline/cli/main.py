@@ -9,7 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from pipeline.cli import commands
-from pipeline.errors import ClusterLostError, Stopped, StoreLostError, UserError, cannot
+from pipeline.errors import (
+    ClusterLostError,
+    ClusterUnfitError,
+    Stopped,
+    StoreLostError,
+    UserError,
+    cannot,
+)
 from pipeline.run import stopping
 
 
@@ -20,13 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0 done, 1 the cluster or the disk was lost, or a store is damaged or was not all
-        checked, 2 refused (one line on standard error), 3 some units failed, 130 stopped by Ctrl-C,
-        143 by SIGTERM, 129 by SIGHUP.
+        checked, 2 refused (one line on standard error), 3 some units failed, 4 the cluster is not
+        fit for a sweep (one line), 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.
     """
     try:
         if arguments is None and (instruction := os.environ.get(commands.COMPLETION_VARIABLE)):
             return commands.complete(instruction)
         return commands.run(sys.argv[1:] if arguments is None else arguments)
+    except ClusterUnfitError as error:
+        _refuse(str(error))
+        return 4
     except UserError as error:
         return _refuse(str(error))
     except (ClusterLostError, StoreLostError) as error:

@@ -13,6 +13,7 @@ from pipeline.cli.declaration import Request
 from pipeline.cli.words import load, path_of
 from pipeline.config import notation
 from pipeline.errors import BadFileError, UnreadableError, UserError, all_of, are, count_of
+from pipeline.plan.settings import TARGET
 from pipeline.run import stopping
 
 if TYPE_CHECKING:
@@ -224,11 +225,14 @@ def plan(request: Request) -> int:
     location = location_of(settings, plan)
     store, plan = find_for(location, plan, extend=settings.extend)
     missing = plan.grid.missing(store.counts_of(plan.labels) if store else None)
-    workers, threads = (settings.cluster.get(key) for key in ("workers", "threads"))
-    threads = workers * threads if workers and threads else CPU_COUNT
+    from pipeline.run import cluster
+
+    threads = cluster.threads(settings.cluster) or CPU_COUNT
     tables.print_plan(plan, location, len(missing), threads)
     for line in _remainders(plan):
         fitting.say(line)
+    if script := cluster.job_script(settings.cluster):
+        print(f"\nThe script of each job:\n\n{script}")
     return 0
 
 
@@ -266,7 +270,9 @@ def _run_again(
         settings, results=request.own["results"], out=target, extend=extend, given=given,
         config_dirs=folders,
     )  # fmt: skip
-    if request.sweep_keys:
+    made_with = settings.cluster
+    if request.sweep_keys or TARGET in made_with:
+        # Never what a store says, which may be anybody's: a class is code that is run.
         cluster = load(request.words, request.config_dirs).cluster
         settings = dataclasses.replace(settings, cluster=cluster)
     plan = _planned(settings)
@@ -277,6 +283,11 @@ def _run_again(
         )
     with progress.SweepProgress() as observer:
         observer.notify(" ".join(["sweep", *(f"{key}={text}" for key, text in run.given.items())]))
+        if TARGET in made_with and not request.sweep_keys:
+            observer.notify(
+                f"Here on threads of this process. It was made with the cluster {made_with}: to "
+                "run that class, name it, cluster=..."
+            )
         return _run(settings, plan, observer)
 
 

@@ -10,7 +10,7 @@ from pipeline.config.entries import Folders
 from pipeline.config.words import refuse_renamed
 from pipeline.errors import UserError, did_you_mean
 from pipeline.plan.axes import NAMED
-from pipeline.plan.settings import ALL, AUTO, Entry, Settings
+from pipeline.plan.settings import ALL, AUTO, TARGET, Entry, Settings
 from pipeline.sources import finding
 from pipeline.store.location import Location
 
@@ -54,7 +54,7 @@ def checked(raw: Any, config_dirs: Folders = ()) -> Settings:
         source=named["source"],
         operation=named["operation"],
         selection=named["selection"],
-        cluster=_entry("cluster", "cluster", raw["cluster"], config_dirs),
+        cluster=_cluster(raw["cluster"], config_dirs),
     )
     _check_together(settings)
     return settings
@@ -164,6 +164,39 @@ def _entries(group: str, named: dict[str, Entry], config_dirs: Folders) -> dict[
     return {
         name: _entry(group, f"{group}.{name}", named[name], config_dirs) for name in sorted(named)
     }
+
+
+def _cluster(entry: Any, config_dirs: Folders) -> Entry:
+    """An entry of conf/cluster: of a kind, or with a class whose arguments are left as they are."""
+    if not isinstance(entry, dict) or TARGET not in entry:
+        return _entry("cluster", "cluster", entry, config_dirs)
+    target, given = entry[TARGET], {**entries.OF_ANY_CLUSTER, **entry}
+    if not isinstance(target, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", target):
+        raise UserError(
+            f"cluster.{TARGET} must be a class or function, as distributed.LocalCluster, "
+            f"got {target!r}"
+        )
+    for key, value in given.items():
+        if value == MISSING:
+            raise UserError(f"cluster.{key} is needed: add cluster.{key}=...")
+    wait = notation.number("cluster.wait", given["wait"])
+    if wait <= 0:
+        raise UserError(f"cluster.wait must be more than 0 seconds, got {wait:g}")
+    return {**given, "workers": _workers(given["workers"]), "wait": wait}
+
+
+def _workers(value: Any) -> int | str | None:
+    """How many workers a cluster is to have: a number, 2..20 as it needs them, None as it comes."""
+    if value in _NONE:
+        return None
+    low, dots, high = str(value).partition("..")
+    if not dots:
+        return notation.integer("cluster.workers", value, minimum=1)
+    least = notation.integer("cluster.workers", low)
+    most = notation.integer("cluster.workers", high, minimum=1)
+    if most < least:
+        raise UserError(f"cluster.workers={value} is empty: write the lower end first, as 2..20")
+    return f"{least}..{most}"
 
 
 def _entry(group: str, prefix: str, entry: Entry, config_dirs: Folders) -> Entry:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import operator
 import threading
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from pipeline.config.entries import GROUPS, Folders
 from pipeline.config.words import Words, gather
 from pipeline.errors import UserError, did_you_mean
 from pipeline.plan.axes import NAMED
-from pipeline.plan.settings import Entry, Settings
+from pipeline.plan.settings import TARGET, Entry, Settings
 
 # Hydra's plugins and its parser's tables are made at first use, and threads would make them twice.
 _ONE_AT_A_TIME = threading.Lock()
@@ -54,7 +55,12 @@ def load(
     # Absolute, as they are recorded: a store is run again from any folder.
     folders = tuple(str(folder) for folder in entries.own_folders(config_dirs))
     given = gather(words, values or {})
-    chosen = {group: notation.names(group, given[group]) for group in GROUPS if group in given}
+    own_cluster = _cluster_of(given.get("cluster"))
+    chosen = {
+        group: notation.names(group, given[group])
+        for group in GROUPS
+        if group in given and not (group == "cluster" and own_cluster)
+    }
     made = _new_entries(chosen, given, folders)
     for group, names in chosen.items():
         _check_names(group, names, made, folders)
@@ -66,9 +72,9 @@ def load(
             name: _with_defaults(group, f"{group}.{name}", entry, folders)
             for name, entry in composed.items()
         }
-    raw["cluster"] = _with_defaults("cluster", "cluster", raw.get("cluster"), folders)
+    raw["cluster"] = _whole_cluster(own_cluster or raw.get("cluster"), folders)
     for key, value in given.items():
-        if key not in chosen:
+        if key not in chosen and not (key == "cluster" and own_cluster):
             _assign(raw, key, value, folders)
     settings = checks.checked(raw, folders)
     return dataclasses.replace(
@@ -196,12 +202,42 @@ def _with_defaults(group: str, prefix: str, entry: Any, config_dirs: Folders) ->
     return {**entries.defaults_of(group, kind, config_dirs), **entry}
 
 
+def _cluster_of(given: Any) -> Entry | None:
+    """A whole entry of conf/cluster, given as a dictionary or as JSON, and not by its name."""
+    entry = given
+    if isinstance(given, str) and given.startswith("{"):
+        try:
+            entry = json.loads(given)
+        except ValueError as error:
+            raise UserError(f"cluster={given} is no JSON: {error}") from error
+    if not isinstance(entry, dict):
+        return None
+    if TARGET not in entry:
+        raise UserError(f"cluster={given} needs {TARGET}, the class of Dask cluster")
+    return entry
+
+
+def _whole_cluster(entry: Any, config_dirs: Folders) -> Entry:
+    """An entry of conf/cluster, with what it leaves out."""
+    if isinstance(entry, dict) and TARGET in entry:
+        return {**entries.OF_ANY_CLUSTER, **entry}
+    return _with_defaults("cluster", "cluster", entry, config_dirs)
+
+
 def _assign(raw: dict[str, Any], key: str, value: Any, config_dirs: Folders) -> None:
     """Set one dotted key that the configuration already has."""
     *parents, leaf = key.split(".")
     holder: Any = raw
+    # Which arguments a class of clusters has, it says itself.
+    is_argument = parents[:1] == ["cluster"] and TARGET in raw["cluster"]
     for parent in parents:
+        if is_argument and isinstance(holder, dict):
+            holder.setdefault(parent, {})
         holder = holder.get(parent) if isinstance(holder, dict) else None
+    if is_argument and isinstance(holder, dict):
+        is_ours = len(parents) == 1 and leaf in entries.OF_ANY_CLUSTER
+        holder[leaf] = value if is_ours else notation.inferred(key, value)
+        return
     if not isinstance(holder, dict) or leaf not in holder or isinstance(holder[leaf], dict):
         raise UserError(_unknown_key(raw, key, config_dirs))
     if leaf == "kind" and str(value) != str(holder[leaf]):

@@ -21,6 +21,9 @@ ENVIRONMENT = "ASM_SWEEP_CONFIG_DIR"
 # Of an axis several named entries are chosen at a time, of the others one.
 GROUPS = (*NAMED, "cluster", "experiment")
 
+# What an entry with a `_target_` may say beside the arguments of what it names, which are passed.
+OF_ANY_CLUSTER: dict[str, Any] = {"workers": None, "wait": 60.0}
+
 Folders = Sequence[str | os.PathLike[str]]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.config import notation
 from pipeline.errors import UserError
 from pipeline.plan.axes import NAMED
+from pipeline.plan.settings import TARGET
 
 # What a key was called before.
 RENAMED = {"method": "algorithm"}
@@ -64,6 +65,9 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield from _dotted(f"{key}.{name}", entry)
         elif key == "cluster" and isinstance(value, dict):
             # Here the kind chooses the entry; on the command line cluster=KIND does.
+            if TARGET in value:
+                yield key, value
+                continue
             if "kind" in value:
                 yield key, value.pop("kind")
             yield from _dotted(key, value)

@@ -6,6 +6,7 @@ that was compiled of other sources.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -38,9 +39,13 @@ _FIRST, _DRAWN = 10**6 + 1, 2
 _PHRASES = 5
 
 
-def versions() -> dict[str, int]:
-    """The versions of all that decides numbers."""
-    return {"kernel": KERNEL_VERSION, "stream": STREAM_VERSION, "layout": LAYOUT_VERSION}
+def versions() -> dict[str, Any]:
+    """The versions of all that decides numbers, and of Python, which calls must be sent between."""
+    python = ".".join(map(str, sys.version_info[:2]))
+    return {
+        "kernel": KERNEL_VERSION, "stream": STREAM_VERSION, "layout": LAYOUT_VERSION,
+        "Python": python,
+    }  # fmt: skip
 
 
 def checksums(plan: Plan) -> dict[str, str]:
@@ -50,18 +55,24 @@ def checksums(plan: Plan) -> dict[str, str]:
     takes a few milliseconds, with blocks of 256 x 256 some hundred.  Sources that cannot be read
     here are left out.
     """
+    return _checksums(plan)[0]
+
+
+def _checksums(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """Of all that is computed here; and why the rest cannot be read, by the same names."""
     tables = (dct_basis(size) for size in plan.block_sizes)
     found = {"cosine tables": _digest(tables), "measured errors": _digest(_measured(plan))}
+    unread = {}
     for source in plan.sources:
+        name = f"blocks of source {source.name}"
         try:
-            blocks = _digest(_drawn(source, plan))
-        except (OSError, ValueError):
-            continue
-        found[f"blocks of source {source.name}"] = blocks
-    return found
+            found[name] = _digest(_drawn(source, plan))
+        except (OSError, ValueError, ImportError) as error:
+            unread[name] = " ".join(str(error).split())
+    return found, unread
 
 
-def other_versions(wanted: Mapping[str, int]) -> str | None:
+def other_versions(wanted: Mapping[str, Any]) -> str | None:
     """What differs from the versions of a sweep, as words for a message; None if nothing does."""
     ours = versions()
     return _joined(
@@ -71,14 +82,17 @@ def other_versions(wanted: Mapping[str, int]) -> str | None:
     )
 
 
-def other_bits(wanted: Mapping[str, str], plan: Plan) -> str | None:
-    """What differs from the checksums of a sweep, as words for a message; None if nothing does."""
-    ours = checksums(plan)
-    return _joined(
-        f"its {name} differ" if name in ours else f"it cannot read {name}"
-        for name, checksum in wanted.items()
-        if ours.get(name) != checksum
+def other_bits(wanted: Mapping[str, str], plan: Plan) -> tuple[str | None, str | None]:
+    """What differs from the checksums of a sweep, and what cannot be read here, as words.
+
+    Both are None where nothing does.
+    """
+    ours, unread = _checksums(plan)
+    differing = (name for name in wanted if name in ours and ours[name] != wanted[name])
+    unreadable = (
+        f"{name} ({unread.get(name, 'not known here')})" for name in wanted if name not in ours
     )
+    return _joined(f"its {name} differ" for name in differing), _joined(unreadable)
 
 
 def _joined(phrases: Iterable[str]) -> str | None:

@@ -18,9 +18,10 @@ import dask
 from dask.system import CPU_COUNT
 
 from asm_core.compiled import NotKeptWarning
-from pipeline.errors import ClusterLostError, Stopped, UserError, cannot, system_error
+from pipeline.errors import ClusterUnfitError, Stopped, UserError, cannot, system_error
 from pipeline.run import calls
 from pipeline.run.clock import steady_timers
+from pipeline.run.connection import Connection, refilling
 from pipeline.store.layout import use_a_thread_per_core
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _FILES, _FILES_OF_A_PROCESS = 22, 18
 _SET_BY_DASK = ("PYTHONHASHSEED", "__DASK_PARENT_PID")
 # Dask kills a worker process that has not ended by itself after 4 s.
 _SECONDS_TO_CLOSE = 15.0
+# Processes of this machine are back in 3 s, or never.
+SECONDS_WITHOUT_WORKER = 60.0
 
 
 def check_files(settings: dict[str, Any]) -> None:
@@ -50,22 +53,35 @@ def check_files(settings: dict[str, Any]) -> None:
         # Not every system tells; where too many are open already, that is said elsewhere.
         return
     needed, fewer = _FILES, ""
-    if settings["kind"] == "processes":
+    kind = settings.get("kind", "_target_")
+    if kind == "processes":
         fewer = ", or give fewer cluster.workers"
         needed += _FILES_OF_A_PROCESS * _workers(settings)
     free = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - opened
     if free < needed:
         raise UserError(
-            f"cluster={settings['kind']} needs about {needed} open files, and this process may "
+            f"cluster={kind} needs about {needed} open files, and this process may "
             f"open {free} more: raise the limit (ulimit -n){fewer}"
         )
 
 
 @contextmanager
-def started(settings: dict[str, Any]) -> Iterator["Client"]:
-    """Threads or processes of this machine, for one sweep."""
-    with _environment_kept(), _cluster(settings) as client:
-        yield client
+def started(settings: dict[str, Any]) -> Iterator[Connection]:
+    """Threads or processes of this machine, for one sweep.
+
+    Raises
+    ------
+    ClusterUnfitError
+        Where this machine cannot start them, or not within a minute.
+    """
+    with environment_kept(), _cluster(settings) as client:
+        yield connection(client, SECONDS_WITHOUT_WORKER)
+
+
+def connection(client: "Client", wait: float) -> Connection:
+    """A client of a `LocalCluster`, ours or a caller's."""
+    refill = refilling(client.cluster)
+    return Connection(client, "this machine", "see what ends them", wait, refill=refill)
 
 
 @contextmanager
@@ -76,7 +92,7 @@ def _cluster(settings: dict[str, Any]) -> Iterator["Client"]:
     workers = _workers(settings)
     threads = settings["threads"] or max(1, CPU_COUNT // workers)
     # Whatever else the process of a caller has started is not ours.
-    others = [child.pid for child in multiprocessing.active_children() if child.pid]
+    others = children()
     # A scheduler keeps tasks back until a worker has room, so that none waits for a slow one.  With
     # only one, its threads would wait for the scheduler, 2 ms after each unit.
     alone = {"distributed.scheduler.worker-saturation": math.inf}
@@ -95,7 +111,7 @@ def _cluster(settings: dict[str, Any]) -> Iterator["Client"]:
         **({} if in_process else {"preload": [__name__]}),
     )
     if not in_process:
-        _quiet_tracker()
+        quiet_tracker()
     with dask.config.set(alone if in_process and workers == 1 else {}):
         cluster = _started(settings["kind"], made, others)
     at_once = False
@@ -112,8 +128,13 @@ def _cluster(settings: dict[str, Any]) -> Iterator["Client"]:
         _end(cluster, others, at_once=at_once)
 
 
+def children() -> list[int]:
+    """The processes that this one has started."""
+    return [child.pid for child in multiprocessing.active_children() if child.pid]
+
+
 @contextmanager
-def _environment_kept() -> Iterator[None]:
+def environment_kept() -> Iterator[None]:
     """Put back the variables that Dask sets here for its worker processes, and leaves set."""
     import distributed  # noqa: F401, as its defaults say which
 
@@ -141,18 +162,21 @@ def _started(kind: str, make: Callable[[], Any], others: list[int]) -> Any:
     except BaseException as error:
         calls.kill_children(others)
         if isinstance(error, TimeoutError):
-            raise ClusterLostError(
-                f"cluster={kind} has not started on this machine within {_SECONDS_TO_START:g} s"
+            raise ClusterUnfitError(
+                f"cluster={kind} has not started on this machine within {_SECONDS_TO_START:g} s: "
+                "see what else it is doing"
             ) from error
         if not isinstance(error, Exception):
             raise
         place = f"workers of cluster={kind} on this machine"
         remedy = "see that open files (ulimit -n), processes and the temporary folder allow it"
         # Dask says in what it was raised from why a worker has not started, or only in its log.
-        raise UserError(cannot("start", place, system_error(error) or error, remedy)) from error
+        raise ClusterUnfitError(
+            cannot("start", place, system_error(error) or error, remedy)
+        ) from error
 
 
-def _quiet_tracker() -> None:
+def quiet_tracker() -> None:
     """Start Python's tracker of semaphores, which warns of those that a killed worker had.
 
     It removes them, so that there is nothing to be done; it would say so after the last line.  And

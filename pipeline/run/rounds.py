@@ -1,6 +1,7 @@
 """Running a plan: in rounds, on a cluster, into a store whose lock is held."""
 
 import dataclasses
+import itertools
 import threading
 import time
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan
 from pipeline.plan.settings import Settings
 from pipeline.run import cluster, here, preflight, todo
+from pipeline.run.connection import Connection
 from pipeline.run.worker import load_kernels, plan_to_text, run_unit
 from pipeline.sources import memory
 from pipeline.store import lock, record
@@ -25,10 +27,14 @@ from pipeline.store.store import Store, location_of
 if TYPE_CHECKING:
     from distributed import Client
 
+    from pipeline.run.tasks import Work
+
 # After so long a user is told that kernels are being compiled; from numba's cache they take 0.3 s.
 _SECONDS_OF_LOADING = 1.5
 # How often the lock says how far the sweep is, for `status`: a write of 200 bytes.
 _SECONDS_BETWEEN_NEWS = 1.0
+# Of a thousand workers `status` need not have more.
+_WORKERS_NAMED = 100
 # After so many units their rows are packed: for 1,000, this takes the client 0.4 s.
 _ROWS_BETWEEN_PACKING = 1000
 
@@ -92,7 +98,8 @@ def execute(
     Raises
     ------
     UserError
-        For a store, cluster or disk that does not fit; nothing is computed then.
+        For a store or disk that does not fit, and as a ClusterUnfitError for a cluster; nothing is
+        computed then, or written.
     Stopped
         After Ctrl-C, SIGTERM or SIGHUP, once the units in flight are stored; a second one does not
         wait.
@@ -115,29 +122,26 @@ def execute(
     todo.check_space(location, to_do.plan, to_do.missing)
     lock.check_system(location)
     here.check_files(settings.cluster)
-    shared = client is not None or cluster.is_shared(settings.cluster)
+    _load_kernels(to_do.plan, observer)
+    ours = client is None and cluster.is_here(settings.cluster)
+    logs = location.beside(".logs.partial").folder
     with ExitStack() as stack:
-        # Refusals come before anything is started, or written.
-        if shared:
-            client = stack.enter_context(cluster.connect(settings.cluster, client))
-        _load_kernels(to_do.plan, observer)
-        if client is not None:
-            preflight.check_workers(client, to_do.plan, observer.notify)
         held = stack.enter_context(lock.held(location))
         for name in remove_leftovers(location):
             observer.notify(f"Removed {name}, which a process that died left half written.")
         if _has_changed(to_do.store, Store.find(location)):
             to_do = todo.find(location, settings, plan)
+        # Refusals come before anything is written but the lock.
+        connection = stack.enter_context(
+            cluster.connect(settings.cluster, observer.notify, client, logs)
+        )
+        if not ours:
+            preflight.check_workers(connection.client, to_do.plan, observer.notify)
+        if not ours or settings.cluster["kind"] != "local":
+            preflight.check_store(connection.client, location, held.token, observer.notify)
         store = _prepared(to_do, settings, location)
-        if not shared:
-            client = stack.enter_context(cluster.connect(settings.cluster))
-        assert client is not None
-        if shared or settings.cluster["kind"] != "local":
-            if blind := preflight.blind(client, store.location.url, observer.notify):
-                store.discard_if_empty()
-                raise UserError(blind)
         sweep = _Sweep(store, settings, plan, held, observer, Outcome(to_do.plan, store))
-        sweep.run(client, to_do.missing)
+        sweep.run(connection, to_do.missing)
     return sweep.outcome
 
 
@@ -236,14 +240,14 @@ class _Sweep:
     kills: int = field(default_factory=lambda: memory.kills())
     """How many processes had been killed for want of memory before it began."""
 
-    def run(self, client: "Client", missing: list[Missing]) -> None:
+    def run(self, connection: Connection, missing: list[Missing]) -> None:
         """Every round, on a cluster; whatever ends it, what is stored is left in good order."""
-        if link := cluster.dashboard(client, self.settings.cluster):
+        if link := cluster.dashboard(connection.client, self.settings.cluster):
             self.observer.notify(f"Dashboard: {link}")
         began = time.perf_counter()
         try:
             while True:
-                self._round(client, missing)
+                self._round(connection, missing)
                 with losing(self.store.location):
                     following = self._following()
                 if following is None:
@@ -275,7 +279,7 @@ class _Sweep:
         _begin_round(self.store, following, new, self.store.location, durable=self.settings.durable)
         return missing
 
-    def _round(self, client: "Client", missing: list[Missing]) -> None:
+    def _round(self, connection: Connection, missing: list[Missing]) -> None:
         from pipeline.run.tasks import DIED, map_units
         from pipeline.run.workers import why_killed
 
@@ -285,7 +289,7 @@ class _Sweep:
         store = self.store
         task = partial(run_unit, store.location.url, store.round, durable=store.durable)
         news = _News(self.held)
-        ended = map_units(client, task, missing, self.observer.notify, news.publish)
+        ended = map_units(connection, task, missing, self.observer.notify, news.publish)
         with closing(ended):
             for count, (unit, failure) in enumerate(ended, start=1):
                 if failure:
@@ -327,8 +331,8 @@ class _News:
         self._held, self.computed = held, 0
         self._began, self._published = time.monotonic(), float("-inf")
 
-    def publish(self, running: Iterable[Unit]) -> None:
-        """Say which units are in flight."""
+    def publish(self, running: Iterable[Unit], workers: Iterable["Work"]) -> None:
+        """Say which units are in flight, and who computes which."""
         now = time.monotonic()
         if now - self._published < _SECONDS_BETWEEN_NEWS:
             return
@@ -337,5 +341,9 @@ class _News:
         with suppress(OSError):
             self._held.publish(
                 running=[dataclasses.asdict(unit) for unit in running],
+                workers=[
+                    work._asdict() | {"units": [str(unit) for unit in work.units]}
+                    for work in itertools.islice(workers, _WORKERS_NAMED)
+                ],
                 computed=self.computed, seconds=round(now - self._began, 3),
             )  # fmt: skip

@@ -27,6 +27,7 @@ from asm_core.batches import sums_by_batch
 from asm_core.moments import moments_of
 from asm_core.validate import APX_OFFSET
 from pipeline.errors import (
+    NOT_THERE,
     BadFileError,
     BadUnitError,
     MisfitError,
@@ -45,8 +46,9 @@ from pipeline.run.choices import operations_of, ranks_of
 from pipeline.run.clock import steady_timers
 from pipeline.run.offsets import Offsets
 from pipeline.sources import kinds
+from pipeline.store import lock
+from pipeline.store.files import check_current
 from pipeline.store.location import Location
-from pipeline.store.store import Store
 from pipeline.store.writer import UnitWriter, read_plan
 
 # Samples drawn at a time, 1 MiB of float64: half or twice as many took 5 to 10 % longer.  Of large
@@ -58,6 +60,11 @@ _FEWEST_PER_BATCH = 64
 _own = threading.local()
 # The disk is full or became read-only: no unit can be stored, and none is to blame.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+# What a misfit does, and what helps.
+_DIFFERS = "does not compute as this sweep does"
+_INSTALL = "install the same version on both, or restart that worker"
+_SHOW_FILES = "it must see the same files, under the same paths, with the packages that read them"
+SHARE_RESULTS = "results must be a folder that all share, or a URL"
 # One thread of a worker reads the plan of a round, and the others wait for it.
 _reading = threading.Lock()
 
@@ -129,21 +136,24 @@ def plan_from_text(text: str) -> Plan:
     data = json.loads(text)
     # The rest can be read by the same version alone.
     if reason := fitness.other_versions(data.get("versions", {})):
-        raise MisfitError(_address(), reason)
+        raise MisfitError(_address(), f"{_DIFFERS}, {reason}", _INSTALL)
     plan = from_json(data["plan"], kinds.from_json)
-    if reason := fitness.other_bits(data["checksums"], plan):
-        raise MisfitError(_address(), reason)
+    differing, unreadable = fitness.other_bits(data["checksums"], plan)
+    if differing:
+        raise MisfitError(_address(), f"{_DIFFERS}, {differing}", _INSTALL)
+    if unreadable:
+        raise MisfitError(_address(), f"cannot read {unreadable}", _SHOW_FILES)
     return plan
 
 
-async def misfit(text: str) -> str | None:
+async def misfit(text: str) -> MisfitError | None:
     """Why the process that this runs in must refuse the plan of a text; None if it need not."""
     steady_timers()
     try:
         # In a thread: a worker that loads its kernels goes on answering the scheduler.
         await asyncio.to_thread(plan_from_text, text)
     except MisfitError as error:
-        return error.reason
+        return error
     return None
 
 
@@ -156,13 +166,15 @@ def _address() -> str:
         return "in this process"
 
 
-def unseen(store: str) -> str | None:
-    """Why a worker does not find the store where the client has it; None if it does."""
+def unseen(store: str, token: str) -> str | None:
+    """Why a worker does not see the lock that the client holds beside a store; None if it does."""
     try:
-        found = Store.find(Location(store))
+        found = lock.token(Location(store))
     except UnreadableError as error:
         return str(error)
-    return None if found else "it is not there"
+    if found is None:
+        return "the lock of this sweep is not there"
+    return None if found == token else "another lock is there"
 
 
 def _round_of(store: str, name: str, durable: bool) -> tuple[Plan, UnitWriter]:
@@ -175,8 +187,16 @@ def _round_of(store: str, name: str, durable: bool) -> tuple[Plan, UnitWriter]:
 def _read_round(store: str, name: str, durable: bool) -> tuple[Plan, UnitWriter]:
     # A worker that a stranger has started, or that has joined later, is kept from being given up.
     steady_timers()
+    location = Location(store)
+    try:
+        text = read_plan(location)
+        check_current(location, name)
+    except (*NOT_THERE, KeyError, StoreLostError) as error:
+        # One that has joined later, and was not asked with the others.
+        reason = f"does not see {store}, or what this sweep has written there"
+        raise MisfitError(_address(), reason, SHARE_RESULTS) from error
     # The plan comes first, since it is refused where anything else than it may not be understood.
-    plan = plan_from_text(read_plan(Location(store)))
+    plan = plan_from_text(text)
     return plan, UnitWriter(Location(store), name, durable=durable)
 
 

@@ -17,6 +17,7 @@ from pipeline.errors import ClusterLostError, MisfitError
 from pipeline.plan import estimate
 from pipeline.plan.plan import Plan
 from pipeline.run import calls
+from pipeline.run.connection import Connection
 from pipeline.sources import memory
 
 # Workers send a heartbeat every half second to ten seconds.
@@ -26,8 +27,6 @@ _SECONDS_BETWEEN_CHECKS = 5.0
 _SECONDS_WITHOUT_SCHEDULER = 10.0
 # Workers whose nannies are starting them again are back within that.
 _SECONDS_WITHOUT_FIT_WORKER = 10.0
-# Others may join a cluster that is shared; processes of this machine are back in 3 s, or never.
-_SECONDS_WITHOUT_OWN_WORKER = 60.0
 
 
 class Workers:
@@ -38,13 +37,16 @@ class Workers:
     for the user when something unusual happens.
     """
 
-    def __init__(self, client: Client, notify: Callable[[str], None]) -> None:
-        self._client, self._notify = client, notify
+    def __init__(self, connection: Connection, notify: Callable[[str], None]) -> None:
+        self._connection, self._notify = connection, notify
+        self._client = connection.client
         self._threads: dict[str, int] | None = None
         self._refused: dict[str, MisfitError] = {}
         self._fit_threads = 1
         self.fit: frozenset[str] = frozenset()
         """Addresses of the workers that there were at the last count and that are not refused."""
+        self.census: Census | None = None
+        """The last count."""
         self._signs = _Signs()
         self._checked = float("-inf")
         self._lost_since: float | None = None
@@ -67,14 +69,15 @@ class Workers:
     def threads(self) -> int:
         """How many there are of fit workers, 0 while the scheduler does not answer.
 
-        It is at least 1 where no worker was refused: units then wait for a worker to join.
+        Where no worker was refused it is at least 1, and as many as may come where a cluster grows
+        with its work: units then wait for workers to join.
 
         Raises
         ------
         ClusterLostError
             Where the scheduler has not answered for 10 seconds, the client is closed, all workers
-            that there have been for 10 seconds were refused, or this machine, of which the cluster
-            is, has had none for a minute.
+            that there have been for 10 seconds were refused, or there has been none for as long as
+            the cluster may have none.
         """
         now = time.monotonic()
         running = self._client.status == "running"
@@ -89,13 +92,16 @@ class Workers:
         if census is None:
             self._wait_for_scheduler(now)
             return 0
-        self._lost_since = None
+        self._lost_since, self.census = None, census
         for worker in census.dropped:
             self._notify(f"Worker {worker} does not answer: its units go to others.")
             self._kill(worker)
         if not census.threads and self._threads != {}:
-            self._notify("No worker is left: waiting for one to join; Ctrl-C stops.")
-        self._start_given_up(len(census.threads))
+            self._notify(
+                "No worker is left: waiting for one to join, for at most "
+                f"{self._connection.wait:g} s; Ctrl-C stops."
+            )
+        self._connection.refill(len(census.threads))
         self._threads = census.threads
         self._signs.note(census, time.monotonic(), _limit(self._client))
         # One that is started again at the same address may be fit by then.
@@ -103,22 +109,12 @@ class Workers:
         self._refused = {address: self._refused[address] for address in left}
         self.fit = frozenset(census.threads) - left
         self._wait_for_fit_worker(now)
-        self._wait_for_own_worker(now)
+        self._wait_for_worker(now)
         threads = sum(census.threads[address] for address in self.fit)
-        self._fit_threads = threads if left else max(threads, 1)
+        # A cluster that grows with its work sees no more of it than was submitted.
+        self._fit_threads = threads if left else max(threads, self._connection.most, 1)
         self._checked = time.monotonic()
         return self._fit_threads
-
-    def _start_given_up(self, count: int) -> None:
-        """Have a cluster of this machine start workers again that Dask has given up.
-
-        Fifteen seconds after a worker died, Dask closes what starts it again if that is just doing
-        so for the second time; it then never comes back.  To ask for as many as there should be
-        changes nothing where none was given up.
-        """
-        own = self._client.cluster
-        if isinstance(own, LocalCluster) and count < len(own.worker_spec):
-            own.scale(len(own.worker_spec))
 
     def _kill(self, worker: str) -> None:
         """End a process of this machine that is frozen: Dask then starts another one."""
@@ -128,15 +124,13 @@ class Workers:
                 if getattr(nanny, "worker_address", None) == worker and nanny.pid is not None:
                     os.kill(nanny.pid, signal.SIGKILL)
 
-    def _wait_for_own_worker(self, now: float) -> None:
-        if self._threads or not isinstance(self._client.cluster, LocalCluster):
+    def _wait_for_worker(self, now: float) -> None:
+        if self._threads:
             self._empty_since = None
             return
         self._empty_since = self._empty_since or now
-        if now - self._empty_since >= _SECONDS_WITHOUT_OWN_WORKER:
-            raise ClusterLostError(
-                f"no worker of this machine has come back within {_SECONDS_WITHOUT_OWN_WORKER:g} s"
-            )
+        if now - self._empty_since >= self._connection.wait:
+            raise ClusterLostError(self._connection.without_worker())
 
     def _wait_for_fit_worker(self, now: float) -> None:
         if self.fit or not self._refused:
@@ -159,13 +153,16 @@ class Census:
     """A cluster at one moment, by address of a worker.
 
     `threads` of each, and its last sign of life, by the scheduler's clock; `ages` of these signs,
-    in seconds, also by that clock, which may have been set since; and which workers were dropped.
+    in seconds, also by that clock, which may have been set since; which workers were dropped; the
+    `names` of the workers, and the keys of the `tasks` that each computes.
     """
 
     threads: dict[str, int]
     signs: dict[str, float]
     ages: dict[str, float]
     dropped: tuple[str, ...]
+    names: dict[str, str]
+    tasks: dict[str, list[str]]
 
 
 class _Signs:
@@ -230,13 +227,20 @@ def take_census(client: Client, silent: Mapping[str, float]) -> Census:
             await dask_scheduler.remove_worker(address, stimulus_id=f"silent-{time.time()}")
         workers = dask_scheduler.workers
         threads = {address: worker.nthreads for address, worker in workers.items()}
+        names = {address: str(worker.name) for address, worker in workers.items()}
+        # As the workers have said in their last heartbeats.
+        tasks = {
+            address: [str(task.key) for task in worker.executing]
+            for address, worker in workers.items()
+        }
         signs = {address: worker.last_seen for address, worker in workers.items()}
         ages = {address: time.time() - sign for address, sign in signs.items()}
-        return threads, signs, ages, dropped
+        return threads, signs, ages, dropped, names, tasks
 
     ask = partial(client.run_on_scheduler, on_scheduler, silent=dict(silent))
-    threads, signs, ages, dropped = calls.within(client, calls.SCHEDULER_SECONDS, ask)
-    return Census(threads, signs, ages, tuple(dropped))
+    given = calls.within(client, calls.SCHEDULER_SECONDS, ask)
+    threads, signs, ages, dropped, names, tasks = given
+    return Census(threads, signs, ages, tuple(dropped), names, tasks)
 
 
 def why_killed(kills: int, plan: Plan) -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.progress import Progress, Task, TaskID
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -20,6 +20,7 @@ from pipeline.show.fitting import Output, console, packed, print_table, say
 _SECONDS_PER_LINE = 10.0
 # A broken file may set a thousand units aside, all for the same reason.
 _QUARANTINED_SHOWN = 10
+_WORKERS_SHOWN = 20
 # Columns of a bar that is worth to be shown.
 _LEAST_BAR = 8
 
@@ -46,7 +47,29 @@ def print_status(status: Status) -> None:
     if len(status.quarantined) > _QUARANTINED_SHOWN:
         others = len(status.quarantined) - _QUARANTINED_SHOWN
         say(f"quarantined: {count_of(others, 'other unit')}", out)
+    _print_workers(status, out)
     say(_summary(status), out)
+
+
+def _print_workers(status: Status, out: Console) -> None:
+    """Print where the workers of a sweep are, and what each does; not of threads of its own."""
+    workers = [
+        each for each in (status.holder or {}).get("workers", [])
+        if not each["address"].startswith("inproc")
+    ]  # fmt: skip
+    rows = []
+    for worker in workers[:_WORKERS_SHOWN]:
+        first, *others = worker["units"] or ["between units"]
+        rows.append(
+            (
+                worker["address"], worker["name"], str(worker["threads"]),
+                first + f" and {len(others)} more" * bool(others),
+            )
+        )  # fmt: skip
+    if rows:
+        print_table(out, ("worker", "name", "threads", "computes"), rows, keys=1)
+    if len(workers) > _WORKERS_SHOWN:
+        say(f"and {count_of(len(workers) - _WORKERS_SHOWN, 'other worker')}", out)
 
 
 def _summary(status: Status) -> str:

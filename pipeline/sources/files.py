@@ -95,6 +95,11 @@ class Files:
             "digests": self.digests.hex(),
         }
 
+    def first(self) -> "Files":
+        """The first of the files alone."""
+        digest = self.digests[:_DIGEST_BYTES]
+        return Files.of(self.paths[:1], self.heights[:1].tolist(), self.widths[:1].tolist(), digest)
+
     def __len__(self) -> int:
         """How many files."""
         return len(self.paths)

@@ -269,6 +269,13 @@ def from_json(data: dict[str, Any]) -> Source:
     )
 
 
+def first_file(source: Source) -> Source:
+    """A source of which no more than the first file is known; its first blocks are the same."""
+    if isinstance(source.content, Files):
+        return dataclasses.replace(source, content=source.content.first())
+    return source
+
+
 def _inspected(name: str, entry: Parameters, block_sizes: Sequence[int]) -> Source:
     """The source of an entry, not quantised, its parameters not checked."""
     kind = KINDS[entry["kind"]]

@@ -14,10 +14,12 @@ import json
 import os
 import socket
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -42,13 +44,20 @@ class Lock:
 
     `stale` is whether an earlier holder died without removing it, and may have left files half
     written; `descriptor` is that of the locked file, None at a URL; `content` is what others can
-    read: host, process, start, and what `publish` has added.
+    read: host, process, start, a token, and what `publish` has added; `folders` are those that were
+    made for it, the innermost first.
     """
 
     store: Location
     stale: bool
     descriptor: int | None
     content: dict[str, Any]
+    folders: tuple[str, ...] = ()
+
+    @property
+    def token(self) -> str:
+        """What no other lock has."""
+        return str(self.content["token"])
 
     def publish(self, **progress: Any) -> None:
         """Add these values to what others can read in the lock."""
@@ -77,6 +86,7 @@ def held(store: Location) -> Iterator[Lock]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "token": uuid.uuid4().hex,
     }
     try:
         lock = _lock_file(store, content) if store.folder else _lock_object(store, content)
@@ -91,6 +101,9 @@ def held(store: Location) -> Iterator[Lock]:
         # If the disk has become read-only it cannot be removed; a file left behind locks nothing.
         with suppress(OSError):
             _file_of(store).remove()
+            # Of a sweep that was refused nothing is left.
+            for folder in lock.folders:
+                os.rmdir(folder)
         if lock.descriptor is not None:
             os.close(lock.descriptor)
 
@@ -132,6 +145,18 @@ def holder(store: Location) -> dict[str, Any] | None:
     return None
 
 
+def token(store: Location) -> str | None:
+    """What tells the lock of a store from one that another machine has under the same path.
+
+    Raises
+    ------
+    UserError
+        Where the lock cannot be read.
+    """
+    content = _content(store)
+    return None if content is None else str(content.get("token"))
+
+
 def is_there(store: Location) -> bool:
     """Whether a store has a lock, held or left behind."""
     return _file_of(store).exists()
@@ -150,7 +175,9 @@ def _file_of(store: Location) -> Location:
 
 def _lock_file(store: Location, content: dict[str, Any]) -> Lock:
     path = _file_of(store).url
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    folder = os.path.dirname(path)
+    missing = [str(each) for each in (Path(folder), *Path(folder).parents) if not each.exists()]
+    os.makedirs(folder, exist_ok=True)
     for attempt in itertools.count():
         stale = os.path.exists(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -158,7 +185,7 @@ def _lock_file(store: Location, content: dict[str, Any]) -> Lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The process that held it before may have removed the file since we opened it.
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                lock = Lock(store, stale, descriptor, content)
+                lock = Lock(store, stale, descriptor, content, tuple(missing))
                 lock.publish()
                 return lock
         except BlockingIOError:

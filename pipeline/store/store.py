@@ -5,7 +5,6 @@ and what a worker writes into it of `writer`.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -325,12 +324,6 @@ class Store:
         """Replace the record of the store."""
         layout.set_attributes(self._place, record.attributes())
         self.record = record
-
-    def discard_if_empty(self) -> None:
-        """Remove the store if it is a folder and no unit was ever stored."""
-        written = self.counts().any() or self.location.child("error", "c").exists()
-        if self.location.folder and not written:
-            shutil.rmtree(self.location.folder)
 
 
 def location_of(settings: Settings, plan: Plan) -> Location:

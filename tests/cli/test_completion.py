@@ -31,7 +31,14 @@ def offered(*words, shell="zsh"):
         (["sweep", "source=uniform,ga"], ["source=uniform,gaussian"]),
         (["sweep", "source=uniform,gaussian,uni"], ["source=uniform,gaussian,uniform_signed"]),
         (["sweep", "algorithm=asm,"], ["algorithm=asm,apx", "algorithm=asm,apx_offset"]),
-        (["plan", "cluster="], ["cluster=local", "cluster=processes", "cluster=scheduler"]),
+        (
+            ["plan", "cluster=s"],
+            [f"cluster={name}" for name in ("scheduler", "sge", "slurm", "ssh")],
+        ),
+        (
+            ["sweep", "cluster=slurm", "cluster.w"],
+            ["cluster.wait=", "cluster.walltime=", "cluster.workers="],
+        ),
         (["sweep", "experiment=p"], ["experiment=paper_relu", "experiment=photograph"]),
         (["sweep", "extend="], ["extend=false", "extend=true"]),
         (["sweep", "cluster.dashboard=t"], ["cluster.dashboard=true"]),
@@ -100,8 +107,8 @@ def test_words_that_bash_has_split_are_glued(words, whole, uncounted):
         (["asm-sweep", "sweep", "fre"], ["freqs="]),
         # As bash splits source=uniform,ga and source=.
         (["asm-sweep", "sweep", "source", "=", "uniform,ga"], ["uniform,gaussian"]),
-        (["asm-sweep", "sweep", "cluster", "="], ["local", "processes", "scheduler"]),
-        (["asm-sweep", "sweep", "seed", "=", "1", "cluster", "=", "p"], ["processes"]),
+        (["asm-sweep", "sweep", "cluster", "=", "l"], ["local", "lsf"]),
+        (["asm-sweep", "sweep", "seed", "=", "1", "cluster", "=", "p"], ["pbs", "processes"]),
         # As bash leaves them where its COMP_WORDBREAKS has no =.
         (["asm-sweep", "sweep", "source=uniform,ga"], ["source=uniform,gaussian"]),
     ],

@@ -27,7 +27,8 @@ def test_help_of_sweep_shows_groups_and_keys(capsys):
         "max_pool_4            window=4",
         "energy                rho=0.95",
         "paper_relu            The paper",
-        "scheduler             address=???",
+        "scheduler             address=null",
+        "ssh                   _target_=distributed.SSHCluster wait=60.0 hosts=???",
         "unit_trials=131072    Trials of one task",
     ):
         assert text in printed

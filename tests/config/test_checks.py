@@ -29,7 +29,7 @@ def test_what_cfg_prints_is_the_configuration():
         ("source=a.b", "source 'a.b'"),
         ("source=unifrom", "unknown source 'unifrom': did you mean uniform"),
         ("operation=mean_pool", "unknown operation 'mean_pool'"),
-        ("cluster=slrum", "unknown cluster 'slrum': known are local, processes, scheduler"),
+        ("cluster=slrum", "unknown cluster 'slrum': did you mean slurm?"),
         ("source=", "source is empty"),
         ("source.uniform.low=abc", "source.uniform.low must be a number, got 'abc'"),
         ("source.uniform.low=nan", "source.uniform.low must be finite"),
@@ -43,7 +43,7 @@ def test_what_cfg_prints_is_the_configuration():
         ("cluster.dashboard=maybe", "must be true or false"),
         ("cluster.address=x", "unknown key 'cluster.address'"),
         ("source=images", "source.images.path is needed"),
-        ("cluster=scheduler", "cluster.address is needed"),
+        ("cluster=ssh", "cluster.hosts is needed: add cluster.hosts="),
     ],
 )
 def test_what_cannot_be_composed_is_refused_in_one_line(argument, message):

@@ -76,7 +76,9 @@ def test_the_user_s_own_entry_replaces_the_one_that_ships(mine):
 def test_refusals_know_the_names_of_the_folder(mine):
     with pytest.raises(UserError, match="unknown source 'narow': did you mean narrow"):
         compose.load(["source=narow"], config_dirs=[mine])
-    with pytest.raises(UserError, match="unknown cluster 'xyz': known are local, pair, processes"):
+    with pytest.raises(
+        UserError, match="unknown cluster 'xyz': known are htcondor, local, lsf, oar, pair, pbs, "
+    ):
         compose.load(["cluster=xyz"], config_dirs=[mine])
     with pytest.raises(UserError, match="narrow is not among the sources: add source=uniform,narr"):
         compose.load(["source.narrow.low=1"], config_dirs=[mine])

@@ -152,9 +152,9 @@ class Striking(rounds.SilentObserver):
         self.lines.append(line)
 
 
-def execute(arguments, observer, client=None):
+def execute(arguments, observer, client=None, values=None):
     """A sweep as a call: what it did."""
-    settings = compose.load([str(argument) for argument in arguments])
+    settings = compose.load([str(argument) for argument in arguments], values=values)
     plan = make_plan(settings, kinds.resolve)
     return rounds.execute(settings, plan, observer, client)
 

@@ -38,20 +38,20 @@ class Scheduler:
         self.address = json.loads(self._file.read_text())["address"]
         self.keys = ["cluster=scheduler", f"cluster.address={self.address}", "cluster.timeout=30"]
 
-    def add_workers(self, count, *options, cwd=None):
-        """Start workers; with `cwd`, of the program that lies there."""
+    def add_workers(self, count, *options, cwd=None, within=()):
+        """Start workers; with `cwd`, of the program that lies there; by the command `within`."""
         for _ in range(count):
             self.workers.append(
                 self._start(
                     "distributed.cli.dask_worker", self.address, "--no-dashboard", "--no-nanny",
-                    "--nthreads", "1", *map(str, options), cwd=cwd,
+                    "--nthreads", "1", *map(str, options), cwd=cwd, within=within,
                 )
             )  # fmt: skip
 
-    def _start(self, module, *arguments, cwd=None):
+    def _start(self, module, *arguments, cwd=None, within=()):
         variables = os.environ if cwd is None else {**os.environ, "PYTHONPATH": str(cwd)}
         return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [*within, sys.executable, "-m", module, *arguments],
             stdout=self._log, stderr=self._log, cwd=cwd, env=variables,
         )  # fmt: skip
 

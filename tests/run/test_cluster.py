@@ -9,6 +9,7 @@ from distributed import Client, LocalCluster
 from helpers.sweeps import assert_same, counted
 
 from pipeline import UserError, sweep
+from pipeline.errors import ClusterUnfitError
 from pipeline.run import cluster, fitness
 from pipeline.sources import kinds
 
@@ -52,9 +53,40 @@ def test_a_scheduler_that_does_not_answer_is_refused_and_nothing_is_written(tmp_
     assert dask.delayed(sum)([1, 2]).compute() == 3
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "cluster=scheduler needs to know where it is: give cluster.address=tcp://HOST:8786"),
+        (["cluster.address=tcp://a:1", "cluster.scheduler_file=b"], "are two ways to say it"),
+        (["cluster.address=tcp://a"], "is no address of a scheduler: write for example"),
+        (["cluster.address=tcp://a:1", "cluster.timeout=0"], "cluster.timeout must be more than 0"),
+        (["cluster.address=tcp://a:1", "cluster.wait=-1"], "cluster.wait must be more than 0"),
+    ],
+)
+def test_a_scheduler_that_is_not_named_as_one_is_refused(tmp_path, words, message):
+    with pytest.raises(UserError, match=message) as refusal:
+        sweep(["cluster=scheduler", *words, f"out={tmp_path}/new/s.zarr"])
+    assert not isinstance(refusal.value, ClusterUnfitError)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"id": 1}'])
+def test_a_file_that_no_scheduler_has_written_is_refused_in_time(tmp_path, content):
+    file = tmp_path / "scheduler.json"
+    if content is not None:
+        file.write_text(content)
+    words = [f"cluster.scheduler_file={file}", "cluster.timeout=0.3"]
+    with pytest.raises(
+        ClusterUnfitError, match=r"scheduler\.json (has not been written|is not what)"
+    ):
+        sweep(["cluster=scheduler", *words, f"out={tmp_path}/s.zarr"])
+    assert not (tmp_path / "s.zarr").exists()
+
+
 def test_a_scheduler_without_workers_is_refused(tmp_path, scheduler):
-    with pytest.raises(UserError, match="has no worker: start one with dask worker"):
-        sweep([*scheduler.keys[:2], "cluster.timeout=1", f"out={tmp_path}/s.zarr"])
+    message = r"has had no worker for 1 s: start one with dask worker tcp://127\.0\.0\.1:"
+    with pytest.raises(ClusterUnfitError, match=message):
+        sweep([*scheduler.keys[:2], "cluster.wait=1", f"out={tmp_path}/s.zarr"])
     assert not (tmp_path / "s.zarr").exists()
 
 
@@ -79,8 +111,8 @@ def test_a_caller_s_client_is_used_left_open_and_gives_the_same_bits(tmp_path, c
     own = sweep([*arguments, f"out={tmp_path}/a.zarr"])
     with monkeypatch.context() as patch:
         # None but the caller's.
-        patch.setattr(distributed, "LocalCluster", lambda **options: 1 / 0)
-        patch.setattr(distributed, "Client", lambda *arguments, **options: 1 / 0)
+        patch.setattr(distributed.LocalCluster, "__init__", lambda *given, **options: 1 / 0)
+        patch.setattr(distributed.Client, "__init__", lambda *given, **options: 1 / 0)
         assert_same(own, sweep([*arguments, f"out={tmp_path}/b.zarr"], client=client))
         # Again, for more trials.
         more = sweep([*arguments[:4], "trials=400", f"out={tmp_path}/b.zarr"], client=client)
@@ -123,10 +155,10 @@ def test_workers_of_a_caller_s_client_that_do_not_see_the_store_are_refused():
 
 
 def test_a_caller_s_client_without_workers_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "_SECONDS_FOR_A_WORKER", 0.5)
+    monkeypatch.setattr(cluster, "SECONDS_FOR_A_WORKER", 0.5)
     with (
         client_of(n_workers=0, processes=False) as client,
-        pytest.raises(UserError, match="has no worker: start one with dask worker"),
+        pytest.raises(ClusterUnfitError, match=r"has had no worker for 0\.5 s: "),
     ):
         sweep(trials=20, out=tmp_path / "s.zarr", client=client)
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """Workers that do not compute as their sweep does store nothing, and its units go to others."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from helpers.sweeps import LONG, Striking, assert_same_bits, execute, sweep, wai
 
 import asm_core
 from asm_core import KERNEL_VERSION
-from pipeline.errors import ClusterLostError, UserError
+from pipeline.errors import ClusterLostError, ClusterUnfitError, UserError
 from pipeline.run import tasks, workers
 
 pytestmark = pytest.mark.slow
@@ -146,6 +147,82 @@ def test_one_that_is_there_before_a_sweep_is_refused_and_nothing_is_written(
         execute([*LONG, *scheduler.keys, f"out={path}"], Striking(lambda: None))
     assert address in str(refusal.value)
     assert SAID[way] in str(refusal.value)
+    assert not path.exists()
+
+
+@pytest.fixture
+def blind(scheduler, cluster_of):
+    """Start a worker to which a folder is empty, as on a machine that does not share it.
+
+    Returns its address.
+    """
+
+    def start(folder):
+        before = cluster_of()
+        mount = 'mount -t tmpfs none "$0" && exec "$@"'
+        scheduler.add_workers(1, within=("unshare", "--mount", "sh", "-c", mount, str(folder)))
+        wait_for(lambda: len(cluster_of()) > len(before))
+        (address,) = cluster_of() - before
+        return address
+
+    return start
+
+
+@pytest.fixture
+def words(tmp_path, photograph):
+    """A sweep of 96 units over two files."""
+    (tmp_path / "images").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(photograph, tmp_path / "images" / name)
+    (tmp_path / "results").mkdir()
+    return [
+        "source=images", f"source.images.path={tmp_path}/images", "freqs=3,14", "unit_trials=100",
+        f"out={tmp_path}/results/s.zarr",
+    ]  # fmt: skip
+
+
+UNSEEN = {
+    "results": "does not see .*s.zarr.*: results must be a folder that all share, or a URL",
+    "images": r"cannot read blocks of source images \(.*a\.jpg.*\): it must see the same files",
+}
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_one_that_does_not_see_a_folder_is_refused_before_the_first_unit(
+    name, words, tmp_path, scheduler, blind
+):
+    address = blind(tmp_path / name)
+    scheduler.add_workers(1)
+    with pytest.raises(ClusterUnfitError, match=f"worker {address} {UNSEEN[name]}"):
+        execute([*words, *scheduler.keys], Striking(lambda: None))
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_one_that_does_not_see_a_folder_and_joins_later_gets_no_units(
+    name, words, tmp_path, scheduler, blind, cluster_of, monkeypatch
+):
+    monkeypatch.setattr(tasks, "RETRIES", 0)
+    other = tmp_path / "other" / "s.zarr"
+    assert sweep(*words[:-1], f"out={other}")[0] == 0
+    scheduler.add_workers(1)
+    wait_for(cluster_of)
+    joined = []
+    observer = Striking(lambda: joined.append(blind(tmp_path / name)))
+    assert execute([*words, *scheduler.keys], observer).failures == []
+    (line,) = [line for line in observer.lines if line.startswith("Refused")]
+    assert re.match(f"Refused: worker {joined[0]} {UNSEEN[name]}", line)
+    assert_same_bits(tmp_path / "results" / "s.zarr", other)
+
+
+def test_one_without_a_package_that_a_source_needs_is_refused(
+    tmp_path, photograph, path, scheduler
+):
+    (tmp_path / "preload.py").write_text("import sys\nsys.modules['jpeglib'] = None\n")
+    scheduler.add_workers(1, "--preload", tmp_path / "preload.py")
+    words = ["source=jpeg", f"source.jpeg.path={photograph}", f"out={path}", *scheduler.keys]
+    with pytest.raises(ClusterUnfitError, match=r"cannot read blocks of source jpeg \(.*jpeglib"):
+        execute(words, Striking(lambda: None))
     assert not path.exists()
 
 

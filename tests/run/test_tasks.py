@@ -60,7 +60,8 @@ def test_a_unit_that_fails_is_reported_the_others_are_stored_and_it_is_tried_aga
 def test_a_unit_that_the_cluster_cancels_is_tried_again(monkeypatch):
     arguments = ["trials=6", "unit_trials=1", "cluster.threads=1"]
     settings, plan = compose.load(arguments), plan_of(*arguments)
-    with cluster.connect(settings.cluster) as client:
+    with cluster.connect(settings.cluster, print) as connection:
+        client = connection.client
         submitted = []
 
         def submit(*arguments, **options):
@@ -71,7 +72,7 @@ def test_a_unit_that_the_cluster_cancels_is_tried_again(monkeypatch):
         original = client.map
         monkeypatch.setattr(client, "map", submit)
         ended = tasks.map_units(
-            client, lambda missing: time.sleep(0.3), plan.grid.missing(None), lambda line: None
+            connection, lambda missing: time.sleep(0.3), plan.grid.missing(None), lambda line: None
         )
         first, failure = next(ended)
         assert failure is None

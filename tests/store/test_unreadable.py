@@ -127,15 +127,6 @@ def test_a_journal_of_which_nothing_is_said_is_no_leftover(path, monkeypatch):
     assert (path / "journal").exists()
 
 
-def test_a_store_with_trials_is_not_discarded_for_want_of_rows(path):
-    for name in ("error", "mask_accuracy", "regret"):
-        os.rename(path / "ledger" / name / "c", path / "ledger" / name / "gone")
-    store = Store.open(Location.of(path))
-    assert not store.counts().any()
-    store.discard_if_empty()
-    assert path.exists()
-
-
 class RefusedError(Exception):
     """An error of a client of an object store, which is no OSError."""
 
