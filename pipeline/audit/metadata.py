@@ -15,8 +15,9 @@ from pipeline.audit.problem import Problem, of_reading
 from pipeline.errors import UnreadableError, refuse_unreadable
 from pipeline.plan.axes import CELL, METRICS, MOMENT, TRIAL, shape
 from pipeline.store import layout
+from pipeline.store.damage import copied_record
 from pipeline.store.leftovers import files_in, leftovers
-from pipeline.store.store import Store, copied_record
+from pipeline.store.store import Store
 
 Shapes = dict[str, tuple[int, ...]]
 

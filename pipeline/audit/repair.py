@@ -18,11 +18,11 @@ from pipeline.errors import refuse_unreadable
 from pipeline.plan.axes import ALGORITHM, BATCHES, METRICS, without_algorithm
 from pipeline.plan.grid import Unit
 from pipeline.store import layout, ledger, lock
-from pipeline.store.damage import losing
+from pipeline.store.damage import copied_record, losing
 from pipeline.store.leftovers import remove_leftovers
 from pipeline.store.location import Location
 from pipeline.store.record import DamagedRecordError
-from pipeline.store.store import Store, copied_record
+from pipeline.store.store import Store
 
 _COUNT = MOMENTS.index("count")
 # Metadata, then the rows that they hid, then the trials that these hid.

@@ -169,7 +169,10 @@ def _entries(group: str, named: dict[str, Entry], config_dirs: Folders) -> dict[
 def _cluster(entry: Any, config_dirs: Folders) -> Entry:
     """An entry of conf/cluster: of a kind, or with a class whose arguments are left as they are."""
     if not isinstance(entry, dict) or TARGET not in entry:
-        return _entry("cluster", "cluster", entry, config_dirs)
+        typed = _entry("cluster", "cluster", entry, config_dirs)
+        return typed | {
+            key: _seconds(key, typed[key]) for key in ("timeout", "wait") if key in typed
+        }
     target, given = entry[TARGET], {**entries.OF_ANY_CLUSTER, **entry}
     if not isinstance(target, str) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", target):
         raise UserError(
@@ -179,10 +182,16 @@ def _cluster(entry: Any, config_dirs: Folders) -> Entry:
     for key, value in given.items():
         if value == MISSING:
             raise UserError(f"cluster.{key} is needed: add cluster.{key}=...")
-    wait = notation.number("cluster.wait", given["wait"])
-    if wait <= 0:
-        raise UserError(f"cluster.wait must be more than 0 seconds, got {wait:g}")
+    wait = _seconds("wait", given["wait"])
     return {**given, "workers": _workers(given["workers"]), "wait": wait}
+
+
+def _seconds(key: str, value: Any) -> float:
+    """How long a cluster may take for something."""
+    seconds = notation.number(f"cluster.{key}", value)
+    if seconds <= 0:
+        raise UserError(f"cluster.{key} must be more than 0 seconds, got {seconds:g}")
+    return seconds
 
 
 def _workers(value: Any) -> int | str | None:

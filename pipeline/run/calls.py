@@ -5,10 +5,11 @@ import multiprocessing
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from pipeline.errors import Stopped
 from pipeline.run.stopping import NAMES
 
 if TYPE_CHECKING:
@@ -126,6 +127,28 @@ def in_time(seconds: float, call: Callable[[], T], undo: Callable[[T], object] =
     if error is not None:
         raise error
     return result  # type: ignore[return-value]
+
+
+@contextmanager
+def ending(end: Callable[..., object]) -> Iterator[None]:
+    """Call `end(at_once=...)` at the end; at once after a second signal, when nobody waits."""
+    at_once = False
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        at_once = not isinstance(error, Stopped)
+        raise
+    finally:
+        end(at_once=at_once)
+
+
+@contextmanager
+def left(client: "Client") -> Iterator[None]:
+    """Close a client at the end."""
+    try:
+        yield
+    finally:
+        leave(client)
 
 
 def leave(client: "Client") -> None:

@@ -18,7 +18,8 @@ import dask
 from dask.system import CPU_COUNT
 
 from asm_core.compiled import NotKeptWarning
-from pipeline.errors import ClusterUnfitError, Stopped, UserError, cannot, system_error
+from pipeline.errors import ClusterUnfitError, UserError, cannot, system_error
+from pipeline.plan.settings import TARGET
 from pipeline.run import calls
 from pipeline.run.clock import steady_timers
 from pipeline.run.connection import Connection, refilling
@@ -53,7 +54,7 @@ def check_files(settings: dict[str, Any]) -> None:
         # Not every system tells; where too many are open already, that is said elsewhere.
         return
     needed, fewer = _FILES, ""
-    kind = settings.get("kind", "_target_")
+    kind = settings.get("kind", TARGET)
     if kind == "processes":
         fewer = ", or give fewer cluster.workers"
         needed += _FILES_OF_A_PROCESS * _workers(settings)
@@ -114,18 +115,10 @@ def _cluster(settings: dict[str, Any]) -> Iterator["Client"]:
         quiet_tracker()
     with dask.config.set(alone if in_process and workers == 1 else {}):
         cluster = _started(settings["kind"], made, others)
-    at_once = False
-    try:
+    with calls.ending(partial(_end, cluster, others)):
         client = _started(settings["kind"], partial(Client, cluster, set_as_default=False), others)
-        try:
+        with calls.left(client):
             yield client
-        finally:
-            calls.leave(client)
-    except KeyboardInterrupt as error:
-        at_once = not isinstance(error, Stopped)
-        raise
-    finally:
-        _end(cluster, others, at_once=at_once)
 
 
 def children() -> list[int]:

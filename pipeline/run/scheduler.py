@@ -35,17 +35,12 @@ def reached(settings: dict[str, Any]) -> Iterator[Connection]:
     """
     from distributed.utils import silence_logging_cmgr
 
-    for key in ("timeout", "wait"):
-        if settings[key] <= 0:
-            raise UserError(f"cluster.{key} must be more than 0 seconds, got {settings[key]:g}")
     said, address = _address(settings)
     # Silence Dask's log: whoever catches an error reports it in one line.
     with silence_logging_cmgr(logging.CRITICAL):
         client = _reach(said, address, settings["timeout"])
-        try:
+        with calls.left(client):
             yield connection(client, address, settings["wait"])
-        finally:
-            calls.leave(client)
 
 
 def connection(client: "Client", address: str, wait: float) -> Connection:

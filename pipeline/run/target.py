@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 
-from pipeline.errors import ClusterUnfitError, Stopped, did_you_mean
+from pipeline.errors import ClusterUnfitError, did_you_mean
 from pipeline.plan.settings import TARGET
 from pipeline.run import calls, here
 from pipeline.run.connection import Connection, no_words, nothing, refilling
@@ -58,7 +58,6 @@ def started(settings: dict[str, Any], logs: Path | None) -> Iterator[Connection]
     """
     name = settings[TARGET]
     arguments = {key: value for key, value in settings.items() if key not in _OURS}
-    at_once = False
     here.quiet_tracker()
     with ExitStack() as stack:
         stack.enter_context(here.environment_kept())
@@ -71,21 +70,15 @@ def started(settings: dict[str, Any], logs: Path | None) -> Iterator[Connection]
             arguments["log_directory"] = str(folder)
         seconds = max(_SECONDS_TO_START, settings["wait"])
         cluster = _made(name, function, arguments, seconds, log)
-        try:
+        with calls.ending(partial(_close, cluster)):
             client = _client_of(cluster, name)
-            try:
+            with calls.left(client):
                 yield _connected(client, cluster, settings, log, folder)
-            finally:
-                calls.leave(client)
-        except KeyboardInterrupt as error:
-            at_once = not isinstance(error, Stopped)
-            raise
-        finally:
-            _close(cluster, _SECONDS_TO_CLOSE_AT_ONCE if at_once else _SECONDS_TO_CLOSE)
 
 
-def _close(cluster: Any, seconds: float) -> None:
+def _close(cluster: Any, *, at_once: bool) -> None:
     """End a cluster; one that does not end in time is left, and its workers by their own limits."""
+    seconds = _SECONDS_TO_CLOSE_AT_ONCE if at_once else _SECONDS_TO_CLOSE
     with suppress(Exception):
         calls.in_time(seconds, cluster.close)
     # Dask would ask it again as the process ends, and wait for ten seconds.
@@ -108,10 +101,8 @@ def job_script(settings: dict[str, Any]) -> str:
         if not hasattr(function, "job_script"):
             return ""
         cluster = _made(name, function, arguments, _SECONDS_TO_START, log)
-        try:
+        with calls.ending(partial(_close, cluster)):
             return str(cluster.job_script())
-        finally:
-            _close(cluster, _SECONDS_TO_CLOSE)
 
 
 def _function_of(name: str) -> Any:

@@ -11,7 +11,9 @@ from pipeline.errors import (
     refuse_unreadable,
     system_error,
 )
+from pipeline.store import layout
 from pipeline.store.location import Location
+from pipeline.store.record import Record, of_store
 
 
 @contextmanager
@@ -69,3 +71,30 @@ def damage(location: Location, error: Exception) -> UserError:
         f"{command('verify', str(location))} names what is bad, and with repair=true the same "
         "sweep computes it again"
     )
+
+
+def advice_on(location: Location, otherwise: str) -> str:
+    """What to do about a place that is no store: `otherwise`, unless it is a damaged one."""
+    if location.folder and (location.folder / "error").is_dir():
+        return f": {location.child('zarr.json')} is damaged or missing: {remedy_for(location)}"
+    return f": {otherwise}"
+
+
+def remedy_for(location: Location) -> str:
+    """What to do about a store whose root's file is damaged or missing."""
+    if location.folder and copied_record(location):
+        mend = command("verify", str(location), "repair=true")
+        return f"{mend} writes it again from its copy in ledger/zarr.json"
+    return (
+        "without it nothing says what the numbers are: restore it from a copy, or delete the store "
+        "and run the sweep again"
+    )
+
+
+def copied_record(location: Location) -> Record | None:
+    """The second copy of a store's record; None where there is none that is undamaged."""
+    copied = layout.copied_attributes(location)
+    try:
+        return None if copied is None else of_store(str(location), copied)
+    except UserError:
+        return None

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from asm_core import Measures
 from asm_core.batches import add_sums
 from asm_core.moments import MOMENTS, add_moments
-from pipeline.errors import UserError, command, refuse_unreadable
+from pipeline.errors import UserError, refuse_unreadable
 from pipeline.plan.axes import CELL, COST, CURVE, METRICS, NAMES, Labels, most
 from pipeline.plan.identity import differences, joined, positions, renewed
 from pipeline.plan.plan import Plan
 from pipeline.plan.settings import Settings, store_trials_as_written
 from pipeline.store import files, layout, ledger
-from pipeline.store.damage import naming_damage
+from pipeline.store.damage import advice_on, naming_damage, remedy_for
 from pipeline.store.location import Location
 from pipeline.store.record import DamagedRecordError, Record, is_of_store, of_store
 
@@ -54,7 +54,7 @@ class Store:
         """
         store = cls.find(location)
         if store is None:
-            advice = _advice(location, "give the path that sweep printed")
+            advice = advice_on(location, "give the path that sweep printed")
             raise UserError(f"{location} is not a store of this program{advice}")
         return store
 
@@ -83,7 +83,7 @@ class Store:
         try:
             return cls(location, root, of_store(str(location), attributes))
         except DamagedRecordError as error:
-            raise DamagedRecordError(error.what, _remedy(location)) from error
+            raise DamagedRecordError(error.what, remedy_for(location)) from error
 
     @classmethod
     def create(
@@ -346,7 +346,7 @@ def find_for(location: Location, plan: Plan, *, extend: bool) -> tuple[Store | N
     if store is not None:
         return store, store.fit(plan, extend=extend)
     if location.folder and location.exists():
-        advice = _advice(location, "choose another out=...")
+        advice = advice_on(location, "choose another out=...")
         raise UserError(f"{location} exists and is not a store of this program{advice}")
     if location.folder:
         Location(str(location.folder.parent)).check_writable("results")
@@ -368,33 +368,6 @@ def chosen_counts(counts: NDArray[np.int64], labels: Labels, wanted: Labels) -> 
     index.insert(unit, list(range(counts.shape[unit])))
     chosen: NDArray[np.int64] = edged[np.ix_(*index)]
     return chosen
-
-
-def _advice(location: Location, otherwise: str) -> str:
-    """What to do about a place that is no store: `otherwise`, unless it is a damaged one."""
-    if location.folder and (location.folder / "error").is_dir():
-        return f": {location.child('zarr.json')} is damaged or missing: {_remedy(location)}"
-    return f": {otherwise}"
-
-
-def _remedy(location: Location) -> str:
-    """What to do about a store whose root's file is damaged or missing."""
-    if location.folder and copied_record(location):
-        mend = command("verify", str(location), "repair=true")
-        return f"{mend} writes it again from its copy in ledger/zarr.json"
-    return (
-        "without it nothing says what the numbers are: restore it from a copy, or delete the store "
-        "and run the sweep again"
-    )
-
-
-def copied_record(location: Location) -> Record | None:
-    """The second copy of a store's record; None where there is none that is undamaged."""
-    copied = layout.copied_attributes(location)
-    try:
-        return None if copied is None else of_store(str(location), copied)
-    except UserError:
-        return None
 
 
 def _lengths(listed: NDArray[np.int64], unit_trials: int) -> NDArray[np.int64]:
