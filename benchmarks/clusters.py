@@ -1,4 +1,4 @@
-"""How far a cluster goes: bytes a unit, units a second, and whether 1,024 threads are kept busy.
+"""How far a cluster goes: bytes a unit, units a second, and whether 1,024 workers are kept busy.
 
     .venv/bin/python benchmarks/clusters.py
 
@@ -8,14 +8,15 @@ of a sweep ends, and not how fast a kernel is.
 
 import asyncio
 import logging
+import multiprocessing
 import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Worker
 
 from pipeline.config import compose
 from pipeline.plan.grid import Missing
@@ -24,9 +25,18 @@ from pipeline.run import here, rounds
 from pipeline.run.tasks import map_units
 from pipeline.sources import kinds
 
-# Of the last table: 16 processes of 64 threads.  As 1,024 workers of a thread each, in one process
-# or in eight, two cores were busy with their heartbeats alone.
-PROCESSES, THREADS, SECONDS, ROUNDS = 8, 64, 10.0, 30
+PROCESSES = 8
+# Of the last table: 1,024 workers of a thread each, and units that each of them sleeps through.
+WORKERS, SECONDS, ROUNDS = 1024, 10.0, 30
+# What a worker looks at for its dashboard: 50 times a second how late its loop is, 100 times what
+# its threads do, 1,000 times who holds the lock of the interpreter.  A core of its own bears one
+# worker that does; two cores do not bear 1,024.
+UNWATCHED = {
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.worker.profile.enabled": False,
+}
 
 
 def nothing(missing):
@@ -136,22 +146,40 @@ def _real(client):
         return swept(words, client)[0]
 
 
-def many_threads():
-    """Whether the loop keeps 1,024 threads busy, with units that sleep."""
-    print("\n| worker processes | threads | units of | busy |\n|--:|--:|--:|--:|", flush=True)
-    # Dask's profiler looks at every thread of a worker a hundred times a second: of few, usually.
-    unprofiled = dask.config.set({"distributed.worker.profile.enabled": False})
-    with unprofiled, local_cluster(n_workers=2 * PROCESSES, threads_per_worker=THREADS) as made:
-        with Client(made, set_as_default=False) as client:
-            client.gather(client.map(abs, range(1000), pure=False))
-            threads = 2 * PROCESSES * THREADS
-            count = ROUNDS * threads
-            seconds = mapped(client, sleeping, count)
-            busy = count * SECONDS / (threads * seconds)
-            print(f"| {2 * PROCESSES} | {threads:,} | {SECONDS:g} s | {busy:.1%} |", flush=True)
+def work(address, count):
+    """So many workers of a thread each, in this process, until it is ended."""
+
+    async def workers():
+        async with AsyncExitStack() as stack:
+            for _ in range(count):
+                worker = Worker(address, nthreads=1, memory_limit=0, dashboard=False)
+                await stack.enter_async_context(worker)
+            await asyncio.Event().wait()
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with dask.config.set(UNWATCHED):
+        asyncio.run(workers())
+
+
+def many_workers():
+    """Whether the loop keeps 1,024 workers busy, with units that sleep."""
+    print("\n| workers | units of | units | busy |\n|--:|--:|--:|--:|", flush=True)
+    with local_cluster(n_workers=0) as made, Client(made, set_as_default=False) as client:
+        arguments = (made.scheduler_address, WORKERS // PROCESSES)
+        spawned = multiprocessing.get_context("spawn")
+        processes = [spawned.Process(target=work, args=arguments) for _ in range(PROCESSES)]
+        for process in processes:
+            process.start()
+        client.wait_for_workers(WORKERS, timeout=300)
+        count = ROUNDS * WORKERS
+        busy = count * SECONDS / (WORKERS * mapped(client, sleeping, count))
+        print(f"| {WORKERS:,} | {SECONDS:g} s | {count:,} | {busy:.1%} |", flush=True)
+        for process in processes:
+            process.kill()
+            process.join()
 
 
 if __name__ == "__main__":
-    parts = {"bytes": bytes_of_a_unit, "units": units_a_second, "threads": many_threads}
+    parts = {"bytes": bytes_of_a_unit, "units": units_a_second, "workers": many_workers}
     for name in sys.argv[1:] or parts:
         parts[name]()

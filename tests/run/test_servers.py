@@ -7,13 +7,20 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 
 import psutil
 import pytest
 from helpers.servers import Slurm, Sshd, certificates, free_ports, processes_of, until
 from helpers.sweeps import LONG, SWEEP, assert_same_bits, command, rows_of, sweep
+
+import pipeline
+from pipeline.config import compose
+from pipeline.run import target
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +132,41 @@ def test_workers_whose_lifetime_is_over_are_replaced(slurm, path, longer):
     assert_same_bits(path, longer)
 
 
-def test_a_cluster_that_grows_with_its_work_goes_from_none_to_three_and_back(slurm, path, longer):
+def test_a_cluster_that_grows_with_its_work_goes_from_none_to_three_and_back(
+    slurm, path, monkeypatch
+):
+    # Units of 80 ms: of those that wait for one job there are more than for two.
+    words = [*SWEEP[:-1], "unit_trials=2000", "trials=4e5"]
+    alone = path.with_name("alone.zarr")
+    assert sweep(*words, f"out={alone}")[0] == 0
+    for name in ("PATH", "SLURM_CONF"):
+        monkeypatch.setenv(name, slurm.variables[name])
+    counts = []
+
+    def count():
+        while not over.wait(0.2):
+            counts.append(len(slurm.jobs()))
+
+    over = threading.Event()
+    settings = compose.load([*JOBS, "cluster.workers=0..3"]).cluster
+    logs = path.with_name("logs")
+    with target.started(settings, logs) as connection, ThreadPoolExecutor() as pool:
+        counting = pool.submit(count)
+        try:
+            for other in ([f"out={path}"], ["seed=2", f"results={path.parent}"]):
+                until(lambda: counts[-1:] == [0], 30)
+                pipeline.sweep([*words, *other], client=connection.client, progress=False)
+            until(lambda: counts[-1] == 0, 30)
+        finally:
+            over.set()
+        counting.result()
+    assert [each for each, _ in groupby(each for each in counts if each in (0, 3))] == [
+        0, 3, 0, 3, 0
+    ]  # fmt: skip
+    assert_same_bits(path, alone)
+
+
+def test_a_sweep_whose_cluster_grows_with_its_work(slurm, path, longer):
     words = [*LONGER, *JOBS, "cluster.workers=0..3", f"out={path}"]
     process = started(*words, variables=slurm.variables)
     most = 0

@@ -85,16 +85,15 @@ def test_an_array_at_a_url_is_written_too():
 def test_the_calling_thread_starts_no_other(tmp_path):
     array = make_array(tmp_path / "a")
     before = set(threading.enumerate())
-    writers = set()
 
     def write(number):
-        writers.add(threading.current_thread())
         start = 20 * (number // 2)
         inline.write(array, (number % 2, slice(start, min(start + 20, 50))), number)
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2, thread_name_prefix="writer") as pool:
         list(pool.map(write, range(6)))
-        assert set(threading.enumerate()) - before <= writers
+        started = set(threading.enumerate()) - before
+        assert {thread.name for thread in started} <= {"writer_0", "writer_1"}
     assert array[:, ::20].tolist() == [[0, 2, 4], [1, 3, 5]]
 
 
