@@ -7,7 +7,8 @@ from typing import Any
 import xarray as xr
 from distributed import Client
 
-from pipeline.analysis.datasets import compare, open_results, summarize
+from pipeline.analysis.datasets import compare, summarize
+from pipeline.analysis.opening import open_results
 from pipeline.config import compose
 from pipeline.errors import count_of
 from pipeline.plan.plan import make_plan

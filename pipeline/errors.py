@@ -165,6 +165,17 @@ def are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
+def runs_of(numbers: Iterable[int]) -> str:
+    """0, 1, 2, 5 as 0..2, 5."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}..{b}" for a, b in runs)
+
+
 def program() -> str:
     """The program's name as it was called, for help and for commands that messages suggest."""
     return CONSOLE_SCRIPT if Path(sys.argv[0]).stem == CONSOLE_SCRIPT else "python -m pipeline"

@@ -1,7 +1,6 @@
-"""Opening a store in xarray, and statistics over its trials: Dataset -> Dataset."""
+"""Statistics over the trials of a dataset, or of a store: Dataset -> Dataset."""
 
 import itertools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,68 +13,24 @@ from asm_core.moments import MOMENTS, Array, add_moments, moments_of
 from pipeline.analysis import curves
 from pipeline.analysis.curves import Curves, of_differences, pieces, statistics
 from pipeline.analysis.neighbours import check_paired, sums_of, with_batches
+from pipeline.analysis.opening import Place, opened, store_at
 from pipeline.plan.axes import BATCH, COST, METRICS, MOMENT, NAMES, TRIAL
 from pipeline.plan.tiles import TilesBySource
-from pipeline.store import layout
-from pipeline.store.damage import naming_damage
-from pipeline.store.location import Location
-from pipeline.store.record import CHECKSUM, from_attributes, is_of_store
+from pipeline.store.record import from_attributes, is_of_store
 from pipeline.store.store import Store
 
-Place = str | os.PathLike[str]
-
-
-def open_results(path: Place) -> xr.Dataset:
-    """Open the store of a sweep, lazily.
-
-    Parameters
-    ----------
-    path
-        Of the store, as `sweep` printed it; a folder or a URL.
-
-    Returns
-    -------
-    xarray.Dataset
-        `error` (source, block_size, operation, selection, algorithm, freq, trial) float32, RMSE
-        per trial in the unit of the samples; `mask_accuracy` without algorithm, 0 .. 1, and
-        `regret`, in the unit of the samples (NaN for ReLU, which has none); NaN = not measured.
-        Coordinates are sorted; the attributes hold the provenance, and `store` the path or URL of
-        the store.  Trials that the store does not keep (`store_trials`) are left out, but count in
-        `summarize` of the store's path.
-
-    Raises
-    ------
-    UserError
-        Where there is no such store.
-    """
-    return _opened(_store_at(path))
-
-
-def _store_at(path: Place) -> Store:
-    location = Location.of(path)
-    location.check_openable()
-    return Store.open(location)
-
-
-def _opened(store: Store) -> xr.Dataset:
-    with naming_damage(store.location):
-        # xarray would read a million trial numbers to build an index; a range is the same.
-        dataset: xr.Dataset = xr.open_zarr(store.location.url, drop_variables=TRIAL)
-        # A growth that was cut short may have made the axes longer than their labels.
-        lengths = {axis: len(values) for axis, values in store.labels.items()}
-        if any(dataset.sizes[axis] > length for axis, length in lengths.items()):
-            dataset = dataset.isel({axis: slice(length) for axis, length in lengths.items()})
-        # The file of a coordinate that is missing reads as zeros: right numbers, other names.
-        for name, values in layout.coordinates(store.record.identity).items():
-            if dataset[name].to_numpy().tolist() != values.tolist():
-                raise ValueError(f"{name} has other values than the identity")
-        numbers = pd.RangeIndex(dataset.sizes[TRIAL], name=TRIAL)
-        dataset = dataset.assign_coords({TRIAL: numbers}).assign_attrs(store=str(store))
-        # Of the store's file: the attributes of a dataset are anybody's to change, and to write.
-        dataset.attrs.pop(CHECKSUM, None)
-        dataset = with_batches(dataset)
-        unsorted = [axis for axis in NAMES if not dataset.indexes[axis].is_monotonic_increasing]
-        return dataset.sortby(unsorted) if unsorted else dataset
+# What the statistics are called in a plot, and what they are.
+_STATISTICS = {
+    "mean_error": ("mean {what} (RMSE per block)", "mean over blocks of the {what} of each"),
+    "standard_error": ("standard error of the mean {what}", "how far the mean is uncertain"),
+    "ci_low": ("lower end of the 95 % interval", "of the mean {what}, at each point by itself"),
+    "ci_high": ("upper end of the 95 % interval", "of the mean {what}, at each point by itself"),
+    "pooled_rmse": ("pooled RMSE", "root of the mean square over all samples of all blocks"),
+    "standard_deviation": ("standard deviation", "of the {what}s of the blocks"),
+    "min_error": ("smallest {what}", "of any block"),
+    "max_error": ("largest {what}", "of any block"),
+    "measured": ("trials measured", "how many blocks the mean is of"),
+}
 
 
 def summarize(source: xr.Dataset | Place, trials: int | Sequence[int] | None = None) -> xr.Dataset:
@@ -123,7 +78,7 @@ def summarize(source: xr.Dataset | Place, trials: int | Sequence[int] | None = N
         prefixes = _prefixes(trials, available)
         parts = [_of_trials(source.isel({TRIAL: slice(0, count)})) for count in prefixes]
     else:
-        store = _store_at(source)
+        store = store_at(source)
         prefixes = _prefixes(trials, store.measured_trials())
         parts = [_of_curves(store, count) for count in prefixes]
     return parts[0] if trials is None else xr.concat(parts, pd.Index(prefixes, name="trials"))
@@ -148,7 +103,8 @@ def _of_trials(dataset: xr.Dataset) -> xr.Dataset:
     numbers = statistics({name: values.to_numpy() for name, values in moments.items()}, sums)
     axes = {name: values.dims[:-1] for name, values in moments.items()}
     variables = {name: (axes.get(name, axes["error"]), values) for name, values in numbers.items()}
-    return _summary(variables, moments["error"].coords, dataset.attrs)
+    coordinates, units = moments["error"].coords, dataset["error"].attrs.get("units", "1")
+    return _summary(variables, coordinates, dataset.attrs, units)
 
 
 def summarize_differences(
@@ -166,21 +122,34 @@ def summarize_differences(
 
 def _of_curves(store: Store, trials: int) -> xr.Dataset:
     """The summary of the first trials of a store, by its ledger."""
-    opened = _opened(store)
+    dataset = opened(store)
     summed = curves.of_store(store, trials)
     variables = {name: (_axes_of(name), values) for name, values in summed.values.items()}
-    return _summary(
-        variables, opened.drop_vars([TRIAL, BATCH], errors="ignore").coords, opened.attrs
-    )
+    coordinates = dataset.drop_vars([TRIAL, BATCH], errors="ignore").coords
+    return _summary(variables, coordinates, dataset.attrs, dataset["error"].attrs["units"])
 
 
 def _summary(
-    variables: dict[str, Any], coordinates: Mapping[Any, Any], attributes: dict[str, Any]
+    variables: dict[str, Any],
+    coordinates: Mapping[Any, Any],
+    attributes: dict[str, Any],
+    units: str,
 ) -> xr.Dataset:
     summary = xr.Dataset(variables, attrs=attributes).assign_coords(coordinates)
-    summary["mean_error"].attrs["long_name"] = "mean error (RMSE per block)"
     # A store's coordinates are lazy; read them now, so that the summary needs the store no more.
-    return summary.compute()
+    return _labelled(summary, units).compute()
+
+
+def _labelled(summary: xr.Dataset, units: str, what: str = "error") -> xr.Dataset:
+    """A summary whose variables say what they are; `units` are those of the samples."""
+    for name, values in summary.data_vars.items():
+        if metric := METRICS.get(str(name)):
+            said = (f"mean {metric.long_name}", metric.description, metric.units or units)
+        else:
+            long_name, description = (text.format(what=what) for text in _STATISTICS[str(name)])
+            said = (long_name, description, "1" if name == "measured" else units)
+        values.attrs = dict(zip(("long_name", "description", "units"), said, strict=True))
+    return summary
 
 
 def compare(
@@ -238,7 +207,9 @@ def compare(
         return subtracted
 
     # Both sides of a piece are read at once: they are in the same chunks.
-    return summarize_differences(wanted, difference).assign_attrs(dataset.attrs)
+    found = summarize_differences(wanted, difference).assign_attrs(dataset.attrs)
+    what = "difference" if variable == "error" else f"difference of {variable.replace('_', ' ')}"
+    return _labelled(found, dataset[variable].attrs.get("units", "1"), what)
 
 
 def _side(values: xr.DataArray, axis: str, value: Any) -> xr.DataArray:
@@ -252,7 +223,8 @@ def _side(values: xr.DataArray, axis: str, value: Any) -> xr.DataArray:
         raise ValueError("selections are compared at one block size: select it first")
     chosen = chosen.squeeze("block_size") if "block_size" in chosen.dims else chosen
     by_cost = chosen.swap_dims(freq="coefficients_kept")
-    return by_cost.drop_vars("freq").drop_duplicates("coefficients_kept")
+    by_cost = by_cost.drop_vars(["freq", "phi"], errors="ignore")
+    return by_cost.drop_duplicates("coefficients_kept")
 
 
 def ratio_trials(numerator: xr.DataArray, denominator: xr.DataArray) -> xr.DataArray:

@@ -17,7 +17,7 @@ from asm_core.moments import Array
 from asm_core.validate import MOST_BATCHES
 from pipeline.plan.axes import BATCH, CELL, TRIAL
 from pipeline.plan.tiles import Tiles
-from pipeline.store.record import from_attributes, is_of_store
+from pipeline.store.record import as_stored, from_attributes, is_of_store
 
 # So many trials' batches are found at a time.
 _TRIALS_AT_ONCE = 1 << 20
@@ -36,7 +36,7 @@ def with_batches(dataset: xr.Dataset) -> xr.Dataset:
         they are; for a source or block size that the store does not have.
     """
     # Of drawn blocks alone nothing is decoded, so that a store of any layout will do.
-    stored = is_of_store(dataset.attrs) and dataset.attrs.get("tiles", "{}") != "{}"
+    stored = is_of_store(dataset.attrs) and as_stored(dataset.attrs).get("tiles", "{}") != "{}"
     if BATCH in dataset.coords or TRIAL not in dataset.dims or not stored:
         return dataset
     record = from_attributes("the dataset", dataset.attrs)

@@ -1,12 +1,13 @@
 """From trials to intervals, and from intervals to words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from pipeline.analysis.datasets import summarize_differences
+from pipeline.errors import runs_of
 
 # What a line of numbers is called, part by part: ("max pooling", "uniform", "ASM").
 Name = tuple[str, ...]
@@ -72,15 +73,4 @@ def verdict(test: xr.Dataset) -> str:
     if not (sign > 0).any():
         return "refuted" if sign.all() else f"not confirmed: {rest} at every n"
     holds, fails = n[sign > 0].tolist(), n[sign <= 0].tolist()
-    return f"confirmed only for n = {_runs(holds)} ({rest} for n = {_runs(fails)})"
-
-
-def _runs(numbers: Sequence[int]) -> str:
-    """0, 1, 2, 5 as 0..2, 5."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}..{b}" for a, b in runs)
+    return f"confirmed only for n = {runs_of(holds)} ({rest} for n = {runs_of(fails)})"

@@ -367,14 +367,12 @@ def _check_places(
 
 def _print_verdicts(outcomes: dict[str, "Outcome"], folder: str | None) -> int:
     """Settle the claims by the stores of their experiments, and print, or also write, the page."""
-    from pipeline.analysis import claims, datasets
+    from pipeline.analysis import claims, opening
     from pipeline.show import figures, report
 
     settled = claims.settle(
         {
-            name: datasets.open_results(str(outcome.store)).isel(
-                trial=slice(0, outcome.plan.trials)
-            )
+            name: opening.open_results(str(outcome.store)).isel(trial=slice(0, outcome.plan.trials))
             for name, outcome in outcomes.items()
         }
     )

@@ -24,23 +24,28 @@ class Axis:
 
     `name` is the dimension in a store; `named` is whether the values are names of entries, with
     parameters of their own, and `whole` whether they are integers; `long_name` is the label that
-    xarray puts beside the axis of a plot, empty where the name is enough.
+    xarray puts beside the axis of a plot, `description` what it is.
     """
 
     name: str
+    long_name: str
+    description: str
     named: bool = False
     whole: bool = False
-    long_name: str = ""
 
 
 AXES = (
-    Axis("source", named=True),
-    Axis("block_size", whole=True),
-    Axis("operation", named=True),
-    Axis("selection", named=True),
-    Axis("algorithm"),
-    Axis("freq", whole=True, long_name="spatial frequencies kept, n"),
-)
+    Axis("source", "source of blocks", "where blocks come from: drawn, or cut from files",
+         named=True),
+    Axis("block_size", "block size N", "blocks have N x N samples", whole=True),
+    Axis("operation", "operation", "what is computed of a block: pooling, or a rectifier",
+         named=True),
+    Axis("selection", "selection", "which coefficients n frequencies are", named=True),
+    Axis("algorithm", "algorithm", "asm: the approximate block decides which exact samples "
+         "survive; apx: the operation on the approximate block itself"),
+    Axis("freq", "spatial frequencies kept, n", "coefficients of rank at most n are kept; "
+         "0 is the DC, the mean of the block, alone", whole=True),
+)  # fmt: skip
 NAMES = tuple(axis.name for axis in AXES)
 NAMED = tuple(axis.name for axis in AXES if axis.named)
 WHOLE = tuple(axis.name for axis in AXES if axis.whole)
@@ -68,11 +73,12 @@ class Metric:
     """One number for each trial at each point of a curve.
 
     `curve` are the axes of the curve that it has; `long_name` and `units` are what a plot shows,
-    `units` being None where they are those of the samples.
+    `units` being None where they are those of the samples; `description` says what it is.
     """
 
     curve: tuple[str, ...]
     long_name: str
+    description: str
     units: str | None = None
 
     @property
@@ -83,10 +89,18 @@ class Metric:
 
 # The error comes first.  Its ledger row is written last, because it marks the unit as complete.
 METRICS = {
-    "error": Metric(CURVE, "error (RMSE of each block)"),
-    "mask_accuracy": Metric(MASK_CURVE, "mask accuracy", units="1"),
-    "regret": Metric(MASK_CURVE, "regret (mean over windows of |exact extreme - chosen sample|)"),
-}
+    "error": Metric(
+        CURVE, "error (RMSE of each block)", "root mean square difference from the exact result"
+    ),
+    "mask_accuracy": Metric(
+        MASK_CURVE, "mask accuracy", "share of the windows, or samples, of a block in which the "
+        "mask is right", units="1",
+    ),
+    "regret": Metric(
+        MASK_CURVE, "regret (mean over windows of |exact extreme - chosen sample|)",
+        "how far the sample that the mask chose is from its window's extreme; pooling only",
+    ),
+}  # fmt: skip
 
 
 def ledger_curve(name: str) -> tuple[str, ...]:

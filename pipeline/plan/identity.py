@@ -55,22 +55,36 @@ def differences(stored: Identity, wanted: Identity) -> list[str]:
     ]
 
 
+def conflicts(one: Identity, other: Identity) -> list[str]:
+    """One phrase for each thing that differs but for the values on the axes."""
+    words = _orders(one, other)
+    for axis in NAMED:
+        ours, theirs = one.axes[axis], other.axes[axis]
+        words += [
+            f"{axis} {name} is {json.dumps(ours[name])} in the one, {json.dumps(theirs[name])} in "
+            "the other"
+            for name in ours
+            if name in theirs and _but_order(ours[name]) != _but_order(theirs[name])
+        ]
+    return words + [
+        f"{key} is {json.dumps(one.fixed.get(key))} in the one, "
+        f"{json.dumps(other.fixed.get(key))} in the other"
+        for key in sorted({*one.fixed, *other.fixed})
+        if one.fixed.get(key) != other.fixed.get(key)
+    ]
+
+
 def joined(stored: Identity, wanted: Identity) -> Identity | None:
     """An identity with the axis values of both, those of the store first.
 
     None where the two cannot share a store: they differ in more than the values on their axes.
     """
-    if stored.fixed != wanted.fixed or _orders(stored, wanted):
+    if conflicts(stored, wanted):
         return None
     axes: dict[str, Any] = {}
     for axis in NAMES:
         ours, theirs = stored.axes[axis], wanted.axes[axis]
         if axis in NAMED:
-            if any(
-                _but_order(ours.get(name, entry)) != _but_order(entry)
-                for name, entry in theirs.items()
-            ):
-                return None
             axes[axis] = ours | {n: _spread(entry, ours.get(n, {})) for n, entry in theirs.items()}
         else:
             axes[axis] = [*ours, *(value for value in theirs if value not in ours)]

@@ -64,7 +64,7 @@ _LEDGER_CHUNK_BYTES = 1 << 22
 _RECORD = "record"
 # Attributes that xarray uses as the labels of a plot.
 _LABELS = {
-    **{axis.name: {"long_name": axis.long_name} for axis in AXES if axis.long_name},
+    **{axis.name: {"long_name": axis.long_name} for axis in AXES},
     **{
         name: {"long_name": metric.long_name} | ({"units": metric.units} if metric.units else {})
         for name, metric in METRICS.items()

@@ -183,8 +183,20 @@ class Record:
 
 
 def is_of_store(attributes: Mapping[str, Any]) -> bool:
-    """Whether attributes are those of a store of this program, of any layout version."""
-    return "identity" in attributes
+    """Whether attributes are those of a store of this program, of any layout version.
+
+    Or of a dataset that was opened from one, which has them in one attribute, `record`.
+    """
+    return "identity" in as_stored(attributes)
+
+
+def as_stored(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attributes of a store, also of a dataset that has them in one, as text."""
+    try:
+        stored = json.loads(attributes["record"])
+    except (KeyError, TypeError, ValueError):
+        return attributes
+    return stored if isinstance(stored, dict) else attributes
 
 
 def of_store(store: str, attributes: Mapping[str, Any]) -> Record:
@@ -223,6 +235,7 @@ def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
         For another layout than this program reads; a DamagedRecordError for attributes that cannot
         be read.
     """
+    attributes = as_stored(attributes)
     identity = _decoded(store, "identity", lambda: json.loads(attributes["identity"]))
     layout = identity.get("layout_version") if isinstance(identity, dict) else None
     if layout != LAYOUT_VERSION:

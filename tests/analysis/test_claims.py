@@ -5,7 +5,8 @@ import pytest
 from helpers.oracles import interval_by_hall
 
 from pipeline.analysis import claims
-from pipeline.analysis.datasets import compare, open_results
+from pipeline.analysis.datasets import compare
+from pipeline.analysis.opening import open_results
 from pipeline.cli.main import main
 from pipeline.config import compose, entries
 from pipeline.show import figures

@@ -1,7 +1,6 @@
-"""Opening stores and statistics over trials."""
+"""Statistics over trials."""
 
 import math
-import warnings
 from fractions import Fraction
 
 import dask.array as da
@@ -14,7 +13,6 @@ from helpers.oracles import interval_by_hall
 from pipeline import UserError, open_results, summarize, sweep
 from pipeline.analysis import curves
 from pipeline.analysis.datasets import compare, ratio_trials
-from pipeline.plan.axes import NAMES
 
 
 @pytest.fixture(scope="module")
@@ -137,39 +135,6 @@ def test_prefixes_are_the_summaries_of_shorter_runs(path, tmp_path):
     for wrong in (0, 701):
         with pytest.raises(ValueError, match=f"at least 1 and at most 700, got {wrong}"):
             summarize(open_results(path), trials=[50, wrong])
-
-
-def test_a_store_opens_lazily_with_sorted_names_and_provenance(path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        dataset = open_results(path)
-    assert dataset.error.chunks is not None
-    for axis in NAMES:
-        assert dataset.indexes[axis].is_monotonic_increasing
-    assert dataset.error.dims[-1] == "trial"
-    assert dataset.coefficients_kept.dims == ("selection", "block_size", "freq")
-    assert "trials: [700]" in dataset.attrs["config"]
-    assert "numba=" in dataset.attrs["versions"]
-    assert dataset.attrs["overrides"].startswith("trials=700 unit_trials=200")
-    assert dataset.error.sel(trial=5, freq=2, block_size=8).size == 4
-    assert set(dataset.data_vars) == {"error", "mask_accuracy", "regret"}
-    assert len(dataset.to_dataframe()) == dataset.error.size
-
-
-def test_what_is_not_a_store_is_refused(tmp_path):
-    with pytest.raises(UserError, match="nowhere is not a store of this program"):
-        open_results(str(tmp_path / "nowhere"))
-
-
-@pytest.mark.parametrize("name", ["freq", "algorithm", "coefficients_kept"])
-def test_a_coordinate_that_is_missing_is_damage_and_not_other_names(tmp_path, name):
-    path = tmp_path / "s.zarr"
-    sweep(["freqs=0..3", "algorithm=asm,apx", "trials=20", f"out={path}"])
-    for chunk in (path / name / "c").rglob("*"):
-        if chunk.is_file():
-            chunk.unlink()
-    with pytest.raises(UserError, match=rf"damaged .*{name} has other values than the identity"):
-        open_results(path)
 
 
 def test_selections_are_compared_at_equal_numbers_of_coefficients(tmp_path):
