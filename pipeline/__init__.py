@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.api import compare, open_results, summarize, sweep
+    from pipeline.api import compare, convergence, crossing, open_results, summarize, sweep
 
     __version__: str
 
-__all__ = ["UserError", "__version__", "compare", "open_results", "summarize", "sweep"]
+__all__ = [
+    "UserError", "__version__", "compare", "convergence", "crossing", "open_results", "summarize",
+    "sweep",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

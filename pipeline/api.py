@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 from distributed import Client
 
-from pipeline.analysis.datasets import compare, summarize
+from pipeline.analysis.datasets import compare, convergence, crossing, summarize
 from pipeline.analysis.opening import open_results
 from pipeline.config import compose
 from pipeline.errors import count_of
@@ -19,7 +19,7 @@ from pipeline.store import recent
 from pipeline.store.location import Location
 from pipeline.store.store import location_of
 
-__all__ = ["compare", "open_results", "summarize", "sweep"]
+__all__ = ["compare", "convergence", "crossing", "open_results", "summarize", "sweep"]
 
 
 def sweep(

@@ -11,14 +11,17 @@ import xarray as xr
 from asm_core.batches import add_sums
 from asm_core.moments import MOMENTS, Array, add_moments, moments_of
 from pipeline.analysis import curves
+from pipeline.analysis.crossings import crossing_of, threshold_of
 from pipeline.analysis.curves import Curves, of_differences, pieces, statistics
 from pipeline.analysis.neighbours import check_paired, sums_of, with_batches
 from pipeline.analysis.opening import Place, opened, store_at
-from pipeline.plan.axes import BATCH, COST, METRICS, MOMENT, NAMES, TRIAL
+from pipeline.plan.axes import BATCH, COST, FREQ, METRICS, MOMENT, NAMES, TRIAL
 from pipeline.plan.tiles import TilesBySource
 from pipeline.store.record import from_attributes, is_of_store
 from pipeline.store.store import Store
 
+# Of fewer trials an interval says little.
+_FEWEST = 10
 # What the statistics are called in a plot, and what they are.
 _STATISTICS = {
     "mean_error": ("mean {what} (RMSE per block)", "mean over blocks of the {what} of each"),
@@ -210,6 +213,131 @@ def compare(
     found = summarize_differences(wanted, difference).assign_attrs(dataset.attrs)
     what = "difference" if variable == "error" else f"difference of {variable.replace('_', ' ')}"
     return _labelled(found, dataset[variable].attrs.get("units", "1"), what)
+
+
+def crossing(
+    source: xr.Dataset | Place, below: float | None = None, *, share: float | None = None
+) -> xr.Dataset:
+    """The smallest n from which on the mean error is below something, with its interval over n.
+
+    Parameters
+    ----------
+    source
+        A summary by `summarize`; a comparison by `compare`, of which `below=0` says from which n
+        on the first is smaller; or whatever `summarize` takes.
+    below
+        A number, in the unit of the samples.
+    share
+        In its place: a share of the error at the smallest n, > 0.  Its own uncertainty counts too.
+
+    Returns
+    -------
+    xarray.Dataset
+        Without `freq`: `crossing`, an n, and `ci_low` and `ci_high`, between which it lies with at
+        least 95 % confidence (`pipeline.analysis.crossings`).  NaN: at no n that was measured, or
+        at none surely.  Of selections that are compared it is a number of coefficients.
+
+    Raises
+    ------
+    ValueError
+        For neither or both of `below` and `share`, or a dataset along no frequencies.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> dataset = pipeline.sweep(algorithm=["asm", "apx"], freqs=range(15), trials=2000)
+    >>> found = pipeline.crossing(dataset, below=0.05).sel(algorithm="asm").squeeze()
+    >>> [int(found[name]) for name in ("crossing", "ci_low", "ci_high")]
+    [11, 11, 11]
+    >>> difference = pipeline.compare(dataset, "algorithm", "asm", "apx")
+    >>> int(pipeline.crossing(difference, below=0).crossing)
+    9
+    """
+    if (below is None) == (share is None):
+        raise ValueError("crossing takes one of below= and share=")
+    number = float(share if below is None else below)  # type: ignore[arg-type]
+    if not np.isfinite(number) or (share is not None and share <= 0):
+        raise ValueError(f"crossing takes a number, a share above 0, got {number}")
+    if isinstance(source, xr.Dataset) and "mean_error" in source:
+        summary = source
+    else:
+        summary = summarize(source)
+    along = next((name for name in (FREQ, "coefficients_kept") if name in summary.dims), None)
+    if along is None:
+        raise ValueError(f"crossing takes a curve along {FREQ}, got {list(summary.dims)}")
+
+    def of_curve(mean: Array, low: Array, high: Array) -> tuple[float, float, float]:
+        threshold = threshold_of(mean, low, high, below, share)
+        return crossing_of(summary[along].to_numpy(), mean, low, high, threshold)
+
+    summary = summary.sortby(along)
+    names = ("mean_error", "ci_low", "ci_high")
+    found = xr.apply_ufunc(
+        of_curve, *(summary[name] for name in names), input_core_dims=[[along]] * 3,
+        output_core_dims=[[], [], []], vectorize=True,
+    )  # fmt: skip
+    of = f"{number:g}" if share is None else f"{share:g} of that at the smallest n"
+    what = summary["mean_error"].attrs.get("long_name", "mean error")
+    said = {
+        "crossing": (f"smallest n from which on the {what} is below {of}", "as measured"),
+        "ci_low": ("lower end of the 95 % interval", "before it, surely not below"),
+        "ci_high": ("upper end of the 95 % interval", "from it on, surely below"),
+    }
+    for values, (long_name, description) in zip(found, said.values(), strict=True):
+        values.attrs = {"long_name": long_name, "description": description, "units": "1"}
+    return xr.Dataset(dict(zip(said, found, strict=True)), attrs=summary.attrs)
+
+
+def convergence(source: xr.Dataset | Place) -> xr.Dataset:
+    """The estimate against the number of trials: all that there are, half of them, a quarter ...
+
+    Parameters
+    ----------
+    source
+        As in `summarize`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `summarize`, along `trials`, and `expected_standard_error`: what that of all trials would
+        have been after fewer, by the law of 1 / sqrt(trials).  Where the two go together, and each
+        interval holds the ones of more trials, the sweep has converged.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> found = pipeline.convergence(pipeline.sweep(freqs=6, trials=8000)).squeeze()
+    >>> found.trials.values.tolist()
+    [15, 31, 62, 125, 250, 500, 1000, 2000, 4000, 8000]
+    >>> ratio = found.standard_error / found.expected_standard_error
+    >>> bool(abs(ratio.sel(trials=1000) - 1) < 0.1)
+    True
+    """
+    counts = _halves(source)
+    summary = summarize(source, trials=counts)
+    last = summary.isel(trials=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = last["standard_error"] * np.sqrt(last["measured"] / summary["measured"])
+    expected.attrs = {
+        "long_name": "expected standard error of the mean",
+        "description": "that of all trials times sqrt(all / trials)",
+        "units": summary["standard_error"].attrs["units"],
+    }
+    return summary.assign(expected_standard_error=expected.transpose("trials", ...))
+
+
+def _halves(source: xr.Dataset | Place) -> list[int]:
+    """All trials, half of them, a quarter and so on, as far as `summarize` can take them."""
+    unit, kept = 1, np.inf
+    if isinstance(source, xr.Dataset):
+        count = source.sizes.get(TRIAL, 0)
+    else:
+        store = store_at(source)
+        count, kept, unit = store.measured_trials(), store.kept_trials, store.record.unit_trials
+    halves = [count >> k for k in range(count.bit_length()) if count >> k >= _FEWEST or not k]
+    # What is not kept trial by trial is known at the ends of units.
+    ends = [half if half == count or half <= kept else half // unit * unit for half in halves]
+    return sorted({end for end in ends if end > 0}) or [count]
 
 
 def _side(values: xr.DataArray, axis: str, value: Any) -> xr.DataArray:

@@ -18,7 +18,7 @@ from click.shell_completion import (
     add_completion_class,
 )
 
-from pipeline.cli.declaration import Key, Verb
+from pipeline.cli.declaration import FOLDER, Key, Verb
 from pipeline.cli.words import load
 from pipeline.config import notation
 from pipeline.errors import UserError
@@ -59,7 +59,9 @@ def of_word(
             words = [f"{key}={each}" for each in _values(line, key, value)]
         else:
             words = [f"{each}=" for each in _keys(line, key)]
-            if verb.takes_store:
+            if verb.places is FOLDER:
+                words += _paths(incomplete)
+            elif verb.places:
                 words += _stores(line.results, incomplete)
     except UserError:
         # For a configuration that cannot be read nothing is offered: running it tells why.

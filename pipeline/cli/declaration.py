@@ -40,26 +40,44 @@ class Request:
     """What a command line asks of a verb.
 
     `own` has the typed value of every key that the verb declares, None without value and default;
-    `sweep_keys` has the keys of a sweep that are given, with their values as written; `store` is
-    None for a verb that takes none.
+    `sweep_keys` has the keys of a sweep that are given, with their values as written; `places` are
+    the stores, or the folder, that it is about: those that are given, or else the default.
     """
 
     own: Mapping[str, Any]
     sweep_keys: Mapping[str, str]
     config_dirs: tuple[str, ...] = ()
-    store: "Location | None" = None
-    store_is_given: bool = False
+    places: "tuple[Location, ...]" = ()
+    place_is_given: bool = False
 
     @property
     def location(self) -> "Location":
         """Where the store is, of a verb that takes one."""
-        assert self.store is not None
-        return self.store
+        return self.places[0]
 
     @property
     def words(self) -> list[str]:
         """The keys of a sweep, as the configuration takes them."""
         return [f"{key}={value}" for key, value in self.sweep_keys.items()]
+
+
+@dataclass(frozen=True)
+class Places:
+    """The paths or URLs that a verb takes beside its keys.
+
+    `written` is how help shows them, `least` and `most` how many there may be; without any, a verb
+    takes the store that was last used, and one of FOLDER the folder of results.
+    """
+
+    written: str
+    least: int = 0
+    most: int = 1
+
+
+ONE_STORE = Places("[STORE]")
+STORES = Places("[STORE ...]", most=1000)
+TWO_STORES = Places("STORE OTHER", least=2, most=2)
+FOLDER = Places("[FOLDER]")
 
 
 @dataclass(frozen=True)
@@ -73,7 +91,7 @@ class Verb:
     config: Callable[[Request], str]
     """Returns what `--cfg` prints."""
     keys: tuple[Key, ...] = ()
-    takes_store: bool = False
+    places: Places | None = None
     sweep_keys: tuple[str, ...] | Literal["all"] = ()
     """Keys of a sweep that the verb takes too, each with the dotted keys below it."""
     not_taken: tuple[str, ...] = ()

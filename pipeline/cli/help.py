@@ -56,7 +56,8 @@ def of_verb(verb: Verb, options: Rows = (), config_dirs: Sequence[str] = ()) -> 
 
 def _short_usage(verb: Verb) -> str:
     needed = [key.written for key in verb.keys if key.needed]
-    return " ".join([verb.name, *["[STORE]"] * verb.takes_store, *needed])
+    places = [verb.places.written] if verb.places else []
+    return " ".join([verb.name, *places, *needed])
 
 
 def _usage(verb: Verb) -> str:

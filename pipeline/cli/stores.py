@@ -1,5 +1,6 @@
 """The verbs that read a store: what they print.  What they print is computed elsewhere."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pipeline.cli.declaration import Request
 from pipeline.cli.words import path_of
 from pipeline.config import notation
 from pipeline.errors import UserError, are, command, count_of
+from pipeline.plan.axes import ALGORITHM
 
 if TYPE_CHECKING:
     from pipeline.audit.problem import Problem
@@ -34,6 +36,23 @@ def config(request: Request) -> str:
     return runs[-1].config if runs else ""
 
 
+def no_config(request: Request) -> str:
+    """What `--cfg` prints for a verb that is not about one sweep."""
+    raise UserError("this verb is not about one sweep, and composes no configuration")
+
+
+def ls(request: Request) -> int:
+    """`ls`: the stores of a folder, and what is in each."""
+    from pipeline.audit.listing import stores_in
+    from pipeline.show import tables
+
+    listed = list(stores_in(request.location))
+    tables.print_stores(listed)
+    if not listed:
+        print(f"No stores in {request.location}.")
+    return 0
+
+
 def summary(request: Request) -> int:
     """`summary`: the table of a store."""
     from pipeline.audit.status import status_of
@@ -44,6 +63,8 @@ def summary(request: Request) -> int:
     trials = asked.get("trials", "all")
     prefixes = [length] if isinstance(trials, str) else list(trials)
     print_table(store, [*prefixes[:-1], length], asked.get("precision"))
+    if request.own["below"] is not None:
+        _print_crossings(store, length, request.own["below"])
     status = status_of(store, None)
     if status.trials_left:
         done = status.trials - status.trials_left
@@ -51,6 +72,29 @@ def summary(request: Request) -> int:
         print(f"Unfinished: {of_all}; the same sweep goes on.", file=sys.stderr)
     print(f"Store: {store}")
     return 0
+
+
+def threshold(key: str, value: str) -> float:
+    """What an error is to be below; a number above 0."""
+    number = notation.number(key, value)
+    if not 0 < number < math.inf:
+        raise UserError(f"{key} must be a number above 0, got {value}: try {key}=0.05")
+    return number
+
+
+def _print_crossings(store: "Store", trials: int, below: float) -> None:
+    """Print from which n on each error is below a number, and ASM's below the others'."""
+    from pipeline.analysis import crossings, curves, opening, pairs
+    from pipeline.show import tables
+
+    drawn = curves.of_store(store, trials)
+    what = f"the mean error is below {below:g}"
+    tables.print_crossings(crossings.of_curves(drawn, below), drawn.varying, what)
+    axes = [axis for axis in drawn.varying if axis != ALGORITHM]
+    for rival, difference in pairs.against_asm(opening.opened(store)).items():
+        blocks = count_of(int(difference["measured"].max()), "block")
+        what = f"asm has a smaller mean error than {rival}, trial by trial on {blocks}"
+        tables.print_crossings(pairs.overtaking(difference), axes, what)
 
 
 def plot(request: Request) -> int:
@@ -91,7 +135,7 @@ def save_picture(figure: Any, stem: str) -> int:
 
 def name_default_store(request: Request) -> None:
     """Print, on standard error, which store was taken where none was given."""
-    if not request.store_is_given:
+    if not request.place_is_given:
         print(f"Store: {request.location}", file=sys.stderr)
 
 

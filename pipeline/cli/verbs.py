@@ -1,7 +1,7 @@
 """The verbs, each declared once: help, checks and completion are derived from the declaration."""
 
 from pipeline.cli import stores, sweeps
-from pipeline.cli.declaration import Key, Verb
+from pipeline.cli.declaration import FOLDER, ONE_STORE, Key, Verb
 from pipeline.config import notation
 
 _RESULTS = Key(
@@ -35,15 +35,31 @@ _DECLARED = (
         "show the table of a store: error, interval, mask accuracy",
         run=stores.summary,
         config=stores.config,
-        takes_store=True,
-        keys=(_RESULTS,),
+        places=ONE_STORE,
+        keys=(
+            Key(
+                "below",
+                "also from which n on the error is below it, and ASM's below the others'",
+                value="NUMBER",
+                read=stores.threshold,
+            ),
+            _RESULTS,
+        ),
+    ),
+    Verb(
+        "ls",
+        "list the stores of a folder or URL: what is in each, how far it is, how large",
+        run=stores.ls,
+        config=stores.no_config,
+        places=FOLDER,
+        keys=(Key("results", "the folder where none is given", default="results"),),
     ),
     Verb(
         "plot",
         "draw mean error against frequencies, as PNG and SVG",
         run=stores.plot,
         config=stores.config,
-        takes_store=True,
+        places=ONE_STORE,
         keys=(
             Key("to", "where the pictures go (default: beside the store)", value="FILE"),
             Key(
@@ -60,7 +76,7 @@ _DECLARED = (
         "show how far a store is, also while another process sweeps it",
         run=stores.status,
         config=stores.config,
-        takes_store=True,
+        places=ONE_STORE,
         keys=(_RESULTS,),
     ),
     Verb(
@@ -68,7 +84,7 @@ _DECLARED = (
         "look for whatever is not as it was written; repair=true queues it",
         run=stores.verify,
         config=stores.config,
-        takes_store=True,
+        places=ONE_STORE,
         keys=(
             Key(
                 "sample",
@@ -95,7 +111,7 @@ _DECLARED = (
         "run again what a store was made with, and compare the bits",
         run=sweeps.rerun,
         config=stores.config,
-        takes_store=True,
+        places=ONE_STORE,
         keys=(Key("out", "a new store", value="STORE", needed=True), _RESULTS),
         sweep_keys=("cluster",),
     ),

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.declaration import Request, Verb
+from pipeline.cli.declaration import FOLDER, Request, Verb
 from pipeline.config import notation
 from pipeline.errors import UserError, did_you_mean
 
@@ -22,25 +22,23 @@ def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> 
         Where a word is not `key=value`, a key is unknown or given twice, its value cannot be read,
         or there is not exactly one store to take.
     """
-    stores = [word for word in words if verb.takes_store and _names_a_store(word)]
-    given = notation.split_arguments(word for word in words if word not in stores)
+    places = [word for word in words if verb.places and _names_a_place(word)]
+    given = notation.split_arguments(word for word in words if word not in places)
     names = [key.name for key in verb.keys]
     sweep_keys = {key: value for key, value in given.items() if key not in names}
     for key, value in sweep_keys.items():
         _check_taken(verb, key, value)
-    if len(stores) > 1:
-        raise UserError(f"one store at a time, got {len(stores)}: {' '.join(stores)}")
     own = _own_values(verb, given)
     return Request(
         own=own,
         sweep_keys=sweep_keys,
         config_dirs=tuple(config_dirs),
-        store=_location(verb, stores, own),
-        store_is_given=bool(stores),
+        places=_places(verb, places, own),
+        place_is_given=bool(places),
     )
 
 
-def _names_a_store(word: str) -> bool:
+def _names_a_place(word: str) -> bool:
     """Whether a word is a path or URL: also one with a =, if it is there or no key begins so."""
     key, equals, _ = word.partition("=")
     return not equals or "/" in key or os.path.exists(word)
@@ -72,18 +70,24 @@ def check_needed(verb: Verb, request: Request) -> None:
             raise UserError(f"{verb.name} needs {key.help}: give {key.written}")
 
 
-def _location(verb: Verb, stores: Sequence[str], own: dict[str, Any]) -> "Location | None":
-    """The STORE of a verb: the one that is given, or the one that was last used or shown."""
-    if not verb.takes_store:
-        return None
+def _places(verb: Verb, given: Sequence[str], own: dict[str, Any]) -> "tuple[Location, ...]":
+    """The stores, or the folder, that a verb is about."""
+    if verb.places is None:
+        return ()
+    least, most = verb.places.least, verb.places.most
+    if not least <= len(given) <= most:
+        what = "folder" if verb.places is FOLDER else "store"
+        wanted = f"{verb.name} takes {least} {what}s" if least else f"one {what} at a time"
+        raise UserError(f"{wanted}, got {len(given)}{': ' * bool(given)}{' '.join(given)}")
     from pipeline.store import recent
     from pipeline.store.location import Location
 
-    if not stores:
-        return recent.last_used(own["results"])
-    location = Location.of(stores[0])
-    location.check_openable()
-    return location
+    if not given and verb.places is not FOLDER:
+        return (recent.last_used(own["results"]),)
+    locations = tuple(map(Location.of, given or [own["results"]]))
+    for location in locations:
+        location.check_openable()
+    return locations
 
 
 def load(words: Sequence[str], config_dirs: Sequence[str] = ()) -> "Settings":

@@ -14,7 +14,7 @@ from pipeline.errors import Stopped, UserError, cannot, command
 from pipeline.plan.grid import Missing, Unit
 from pipeline.plan.plan import Plan
 from pipeline.plan.settings import Settings
-from pipeline.run import cluster, here, preflight, todo
+from pipeline.run import cluster, here, preflight, stopping, todo
 from pipeline.run.connection import Connection
 from pipeline.run.worker import load_kernels, plan_to_text, run_unit
 from pipeline.sources import memory
@@ -126,7 +126,7 @@ def execute(
     ours = client is None and cluster.is_here(settings.cluster)
     logs = location.beside(".logs.partial").folder
     with ExitStack() as stack:
-        held = stack.enter_context(lock.held(location))
+        held = _take_lock(stack, location)
         for name in remove_leftovers(location):
             observer.notify(f"Removed {name}, which a process that died left half written.")
         if _has_changed(to_do.store, Store.find(location)):
@@ -152,8 +152,21 @@ def _mend_journal(location: Location) -> None:
         return
     store = Store.find(location)
     if store and store.has_damaged_journal:
-        with lock.held(location), naming_damage(location):
+        with ExitStack() as stack, naming_damage(location):
+            _take_lock(stack, location)
             store.close_journal()
+
+
+def _take_lock(stack: ExitStack, location: Location) -> lock.Lock:
+    """Hold the lock of a store until a stack ends, whenever a signal comes.
+
+    One that comes while the lock is taken is raised once the stack would give it back.
+    """
+    with stopping.counted_signals() as received:
+        held = stack.enter_context(lock.held(location))
+    if received:
+        raise KeyboardInterrupt(received[0])
+    return held
 
 
 def _load_kernels(plan: Plan, observer: Observer) -> None:
@@ -204,7 +217,8 @@ def _begin_round(
 
 def _tidied(location: Location, plan: Plan, settings: Settings) -> Store:
     """The store, once what was killed after its last unit, or while axes grew, is finished."""
-    with lock.held(location):
+    with ExitStack() as stack:
+        _take_lock(stack, location)
         # As it is now: another sweep may have grown it since it was planned for.
         store = Store.open(location)
         store.durable = settings.durable

@@ -12,8 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from asm_core.intervals import reach
+from pipeline.analysis.crossings import Crossing
 from pipeline.analysis.curves import Curve, Curves, in_range
-from pipeline.errors import count_of
+from pipeline.audit.listing import Listed
+from pipeline.audit.status import Status
+from pipeline.errors import count_of, runs_of
 from pipeline.plan import estimate
 from pipeline.plan.axes import ALGORITHM, CELL, CURVE_NAMES, FREQ, TRIAL, shape
 from pipeline.plan.plan import Plan
@@ -172,6 +175,67 @@ def _figures(value: Any) -> str:
         if 1e-3 <= abs(number) < 1e4 or not number
         else f"{number:.3e}"
     )
+
+
+def print_stores(stores: Sequence[Listed]) -> None:
+    """Print a table of stores; of those that cannot be opened, why."""
+    rows = []
+    out = console()
+    for each in stores:
+        if each.labels is None or each.status is None:
+            continue
+        labels = {axis: sorted(values) for axis, values in each.labels.items()}
+        trials = max((cell.trials_done for cell in each.status.cells), default=0)
+        rows.append(
+            [
+                each.name,
+                *(",".join(map(str, labels[axis])) for axis in CURVE_NAMES),
+                runs_of(labels[FREQ]),
+                f"{trials:,}",
+                format_bytes(each.size),
+                _how_far(each.status),
+                each.when[:16].replace("T", " "),
+            ]
+        )
+    if rows:
+        headings = ["name", *CURVE_NAMES, "n", "trials", "size", "state", "when (UTC)"]
+        print_table(out, headings, rows, keys=1)
+    for each in stores:
+        if each.problem:
+            say(f"{each.name}: {each.problem}", out)
+
+
+def _how_far(status: Status) -> str:
+    """Whether a store is complete, or what share of its trials it has."""
+    if not status.trials_left:
+        return "complete" if status.trials else "empty"
+    share = f"{math.floor(100 * (1 - status.trials_left / status.trials))} %"
+    if status.holder:
+        return f"{share}, running"
+    failed = len(status.quarantined)
+    return f"{share}, {count_of(failed, 'unit')} failed" if failed else share
+
+
+def print_crossings(crossings: Sequence[Crossing], axes: Sequence[str], what: str) -> None:
+    """Print from which n on each curve is below something, and how surely; `what` says below what.
+
+    `axes` are those on which the curves differ.
+    """
+    shown = axes or ["source"]
+    rows = [[*(str(each.place[axis]) for axis in shown), *_in_words(each)] for each in crossings]
+    out = console()
+    say(f"The smallest n from which on {what}:", out)
+    print_table(out, [*shown, "n", "95 % interval"], rows, keys=len(shown))
+
+
+def _in_words(crossing: Crossing) -> list[str]:
+    """An n and its interval; NaN is behind the last n."""
+    n, least, most = (
+        f"{number:g}" if np.isfinite(number) else ""
+        for number in (crossing.n, crossing.low, crossing.high)
+    )
+    interval = f"{least} .. {most}" if least and most else f"{least} or later" if least else "-"
+    return [n or "-", interval]
 
 
 def print_plan(plan: Plan, store: Location, missing: int, threads: int) -> None:

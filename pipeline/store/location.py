@@ -6,7 +6,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,19 @@ class Location:
                 return float(files.modified(path).timestamp())
         except (*NOT_THERE, NotImplementedError):
             return None
+
+    def size(self) -> int:
+        """Bytes of all files in a folder."""
+        if not self.folder:
+            with self._fetching() as (files, path):
+                return int(files.du(path))
+        total = 0
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                # A sweep that is running renames its files.
+                with suppress(OSError):
+                    total += os.lstat(os.path.join(folder, name)).st_size
+        return total
 
     def free_bytes(self) -> int | None:
         """Free bytes of the disk on which it is or would be; None where that is unknown."""

@@ -98,14 +98,26 @@ def held(store: Location) -> Iterator[Lock]:
         end_rounds(store)
         yield lock
     finally:
-        # If the disk has become read-only it cannot be removed; a file left behind locks nothing.
-        with suppress(OSError):
+        try:
+            _remove(store, lock)
+        except KeyboardInterrupt:
+            # A signal in the middle of it.
+            _remove(store, lock)
+            raise
+        finally:
+            if lock.descriptor is not None:
+                os.close(lock.descriptor)
+
+
+def _remove(store: Location, lock: Lock) -> None:
+    """Remove the file of a lock, and folders that were made for it."""
+    # If the disk has become read-only it cannot be removed; a file left behind locks nothing.
+    with suppress(OSError):
+        with suppress(FileNotFoundError):
             _file_of(store).remove()
-            # Of a sweep that was refused nothing is left.
-            for folder in lock.folders:
-                os.rmdir(folder)
-        if lock.descriptor is not None:
-            os.close(lock.descriptor)
+        # Of a sweep that was refused nothing is left.
+        for folder in lock.folders:
+            os.rmdir(folder)
 
 
 def check_system(store: Location) -> None:

@@ -41,7 +41,7 @@ def test_help_of_a_verb_has_every_key_and_option(capsys, verb):
     for key in verb.keys:
         assert any(line.split() == [key.written, *key.help.split()] for line in lines)
         assert key.written in lines[0]
-    assert ("[STORE]" in lines[0]) == verb.takes_store
+    assert verb.places is None or verb.places.written in lines[0]
     for option in ("-h, --help", "--cfg", "--config-dir DIR"):
         assert any(line.strip().startswith(option) for line in lines)
 

@@ -29,7 +29,7 @@ def test_help_and_refusals_import_neither_dask_nor_numba():
 
 
 REFUSED = [
-    ([], "no verb given: choose one of sweep, plan, check, summary, plot, status, verify"),
+    ([], "no verb given: choose one of sweep, plan, check, summary, ls, plot, status, verify"),
     (["swep"], "unknown verb 'swep': did you mean sweep?"),
     (["sweep", "--force"], "unknown option --force: settings are written key=value; see --help"),
     (["--force"], "unknown option --force: settings are written key=value; see --help"),

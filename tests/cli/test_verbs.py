@@ -10,12 +10,12 @@ from pipeline.cli.verbs import VERBS
 from pipeline.config import compose
 from pipeline.errors import UserError
 
-VALUES = {"freqs": "3", "trial": "3", "trials": "50", "sample": "all"}
+VALUES = {"below": "0.05", "freqs": "3", "trial": "3", "trials": "50", "sample": "all"}
 KEYS = [(verb, key) for verb in VERBS.values() for key in verb.keys]
 
 
 def store_of(verb):
-    return ["here.zarr"] if verb.takes_store else []
+    return ["here.zarr"] * max(verb.places.least, 1) if verb.places else []
 
 
 @pytest.mark.parametrize(("verb", "key"), KEYS, ids=[f"{v.name}-{k.name}" for v, k in KEYS])
@@ -68,7 +68,7 @@ def test_a_path_with_an_equals_sign_is_a_store(elsewhere):
     (elsewhere / "a=b.zarr").mkdir()
     request = words.parse(VERBS["plot"], ["a=b.zarr", "log=true"])
     assert request.location.folder == elsewhere / "a=b.zarr"
-    assert request.store_is_given
+    assert request.place_is_given
 
 
 def test_the_newest_store_of_the_results_folder_is_the_default(elsewhere):
@@ -79,7 +79,7 @@ def test_the_newest_store_of_the_results_folder_is_the_default(elsewhere):
     (elsewhere / "here" / "empty.zarr").mkdir()
     request = words.parse(VERBS["status"], ["results=here"])
     assert request.location.folder == elsewhere / "here" / "new.zarr"
-    assert not request.store_is_given
+    assert not request.place_is_given
 
 
 def test_folders_of_the_users_own_are_passed_on(monkeypatch):

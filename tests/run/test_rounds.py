@@ -1,6 +1,7 @@
 """Sweeps from the configuration to the stored bits: what is computed, and what is there already."""
 
 import dataclasses
+import signal
 import subprocess
 import sys
 
@@ -219,6 +220,30 @@ def test_a_sweep_with_nothing_to_do_imports_neither_distributed_nor_scipy(elsewh
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         printed.append(done.stdout.splitlines()[-1])
     assert printed == ["['distributed']", "[]"]
+
+
+def test_a_signal_while_the_lock_is_taken_or_given_back_leaves_none(tmp_path, monkeypatch):
+    words = ["freqs=2", "trials=100", f"out={tmp_path}/s.zarr"]
+
+    def interrupting(name):
+        function = getattr(lock, name)
+
+        def then_interrupted(*arguments):
+            monkeypatch.setattr(lock, name, function)
+            if name == "_remove":
+                signal.raise_signal(signal.SIGINT)
+            returned = function(*arguments)
+            signal.raise_signal(signal.SIGINT)
+            return returned
+
+        monkeypatch.setattr(lock, name, then_interrupted)
+
+    for name in ("_lock_file", "_remove"):
+        interrupting(name)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(words)
+        assert [path.name for path in tmp_path.iterdir() if path.name != "s.zarr"] == []
+    assert sweep(words).sizes["trial"] == 100
 
 
 def test_after_an_error_units_in_flight_are_completed_before_the_journal_is_removed(tmp_path):

@@ -1,0 +1,125 @@
+"""What the verbs say of results: lists of stores, thresholds, and the same number everywhere."""
+
+import re
+import uuid
+
+import pytest
+from helpers.stores import prepare, write
+
+import pipeline
+from pipeline.cli.main import main
+
+
+def lines_of(capsys):
+    return [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def stores(elsewhere):
+    """A complete store, one that is unfinished, one that is damaged, and what is no store."""
+    pipeline.sweep(
+        source=["uniform", "gaussian"], block_size=[4, 8], operation="relu", trials=120,
+        algorithm=["asm", "apx"], freqs=range(3), out="results/b.zarr",
+    )  # fmt: skip
+    store, plan = prepare(elsewhere / "results/a.zarr", "trials=50", "unit_trials=20", "freqs=0,2")
+    write(store, plan, 0)
+    pipeline.sweep(trials=10, freqs=1, out="results/c.zarr")
+    (elsewhere / "results/c.zarr/zarr.json").write_bytes(b"{}")
+    pipeline.sweep(trials=10, freqs=1, out="results/d.zarr")
+    file = elsewhere / "results/d.zarr/zarr.json"
+    file.write_text(file.read_text().replace('"seed": 0', '"seed": 7'))
+    (elsewhere / "results/folder").mkdir()
+    (elsewhere / "results/file").write_text("text")
+    return elsewhere / "results"
+
+
+def test_ls_shows_what_each_store_has_and_how_far_it_is(stores, capsys):
+    assert main(["ls"]) == 0
+    first = capsys.readouterr().out
+    assert main(["ls", "results"]) == 0
+    assert main(["ls", "results=results"]) == 0
+    assert capsys.readouterr().out == 2 * first
+    _, heading, _, a, b, *others = first.splitlines()
+    assert heading.split() == [
+        "name", "source", "block_size", "operation", "selection", "algorithm", "n", "trials",
+        "size", "state", "when", "(UTC)",
+    ]  # fmt: skip
+    one = (
+        r"a.zarr +uniform +8 +max_pool +triangle +asm +0, 2 +20 +[\d.]+ kiB +40 % +\d{4}-\d\d-\d\d"
+    )
+    assert re.match(f" *{one}", a)
+    size = sum(file.stat().st_size for file in (stores / "b.zarr").rglob("*") if file.is_file())
+    two = (
+        r"b.zarr +gaussian,uniform +4,8 +relu +triangle +apx,asm +0..2 +120 +([\d.]+) kiB +complete"
+    )
+    assert float(re.match(f" *{two}", b)[1]) == pytest.approx(size / 1024, abs=0.01)
+    assert [line.partition(":")[0] for line in others if line.strip()] == ["d.zarr"]
+    assert "is damaged" in others[-1]
+
+
+def test_ls_of_a_folder_without_stores_says_so(elsewhere, capsys):
+    (elsewhere / "empty").mkdir()
+    assert main(["ls", "empty"]) == 0
+    assert capsys.readouterr().out == f"No stores in {elsewhere}/empty.\n"
+
+
+def test_ls_of_no_folder_is_refused(elsewhere, capsys):
+    assert main(["ls", "nowhere"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: there is no folder {elsewhere}/nowhere: give one that has stores\n"
+    )
+
+
+def test_ls_of_a_url(capsys):
+    url = f"memory://{uuid.uuid4().hex}"
+    store = pipeline.sweep(trials=30, freqs=[1, 2], results=url).attrs["store"]
+    assert main(["ls", url]) == 0
+    (row,) = (line for line in lines_of(capsys) if line[0].endswith(".zarr"))
+    assert store.endswith(f"/{row[0]}")
+    assert row[1:8] == ["uniform", "8", "max_pool", "triangle", "asm", "1..2", "30"]
+    assert float(row[8]) > 1
+
+
+def test_summary_says_from_which_n_on_an_error_is_small(elsewhere, capsys):
+    dataset = pipeline.sweep(
+        freqs=range(15), block_size=[4, 8], algorithm=["asm", "apx"], trials=2000, unit_trials=700
+    )
+    assert main(["summary", "below=0.05"]) == 0
+    printed = capsys.readouterr().out
+    _, errors, overtaking = printed.split("The smallest n from which on ")
+    assert errors.startswith("the mean error is below 0.05:\n")
+    ends = pipeline.crossing(dataset, below=0.05).squeeze()
+    rows = [line.split() for line in errors.splitlines() if re.match(r" +\d", line)]
+    assert [(int(row[0]), row[1]) for row in rows] == [
+        (size, name) for size in (4, 8) for name in ("apx", "asm")
+    ]
+    for size, algorithm, *found in rows:
+        at = ends.sel(block_size=int(size), algorithm=algorithm)
+        names = ("crossing", "ci_low", "ci_high")
+        assert [int(number) for number in found if number != ".."] == [
+            int(at[name]) for name in names
+        ]
+    assert overtaking.startswith(
+        "asm has a smaller mean error than apx, trial by trial on 2,000 blocks:\n"
+    )
+    rows = [line.split()[:2] for line in overtaking.splitlines() if re.match(r" +\d", line)]
+    difference = pipeline.compare(dataset, "algorithm", "asm", "apx")
+    expected = pipeline.crossing(difference, below=0).crossing.squeeze()
+    assert [[int(word) for word in row] for row in rows] == [
+        [size, int(expected.sel(block_size=size))] for size in (4, 8)
+    ]
+
+
+def test_an_error_that_is_never_below_is_shown_as_such(elsewhere, capsys):
+    pipeline.sweep(freqs=[0, 1], trials=100)
+    assert main(["summary", "below=0.05"]) == 0
+    assert ["uniform", "-", "-"] in lines_of(capsys)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "inf", "nan"])
+def test_a_threshold_is_a_number_above_0(elsewhere, capsys, value):
+    pipeline.sweep(freqs=[0, 1], trials=10)
+    assert main(["summary", f"below={value}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: below must be")
+    assert value in line
