@@ -30,6 +30,15 @@ def open_store(request: Request) -> "Store":
     return store
 
 
+def open_stores(request: Request) -> "list[Store]":
+    """Open the stores that a command line is about."""
+    from pipeline.store.store import Store
+
+    if len(request.places) == 1:
+        return [open_store(request)]
+    return [Store.open(place) for place in dict.fromkeys(request.places)]
+
+
 def config(request: Request) -> str:
     """The configuration of the last sweep into a store."""
     runs = open_store(request).record.runs
@@ -100,36 +109,55 @@ def _print_crossings(store: "Store", trials: int, below: float) -> None:
 def plot(request: Request) -> int:
     """`plot`: the curves of a store, as pictures."""
     from pipeline.analysis import curves
+    from pipeline.show import plots
+
+    to = None if request.own["to"] is None else picture_path(request.own["to"])
+    stores = open_stores(request)
+    if to is None and len(stores) > 1:
+        raise UserError(f"where the picture of {len(stores)} stores goes is not said: give to=FILE")
+    if to is None and not stores[0].location.folder:
+        raise UserError(f"{stores[0]} is at a URL, beside which no picture is drawn: give to=FILE")
+    drawn = {
+        name: curves.of_store(store, store.measured_trials())
+        for name, store in short_names(stores).items()
+    }
+    keys = {key: request.own[key] for key in ("x", "lines", "columns", "log")}
+    figure = plots.plot_curves(drawn, **keys)
+    name_default_store(request)
+    return save_picture(figure, to or str(stores[0]).removesuffix(".zarr"))
+
+
+def axes_of(key: str, value: str) -> list[str]:
+    """The names of some axes, separated by commas."""
+    return notation.names(key, value)
+
+
+def short_names(stores: "Sequence[Store]") -> "dict[str, Store]":
+    """Each store by the last part of its path, or by the whole path where that is not its own."""
+    short = [store.location.name.removesuffix(".zarr") for store in stores]
+    unique = len(set(short)) == len(stores)
+    return dict(zip(short if unique else map(str, stores), stores, strict=True))
+
+
+def picture_path(to: str) -> str:
+    """Where a picture goes, as it was written; a path that names no file is refused."""
     from pipeline.show import figures
 
-    store, to = open_store(request), request.own["to"]
-    drawn = curves.of_store(store, store.measured_trials())
-    if to is None and not store.location.folder:
-        raise UserError(f"{store} is at a URL, beside which no picture is drawn: give to=FILE")
-    stem = str(store).removesuffix(".zarr") if to is None else picture_stem(to)
-    figure = figures.plot_curves(drawn, log=request.own["log"])
-    name_default_store(request)
-    return save_picture(figure, stem)
-
-
-def picture_stem(to: str) -> str:
-    """The path of a picture, without the ending."""
-    stem = to and path_of("to", to).removesuffix(".png").removesuffix(".svg")
-    if not Path(stem).name or to.endswith("/"):
+    path = to and path_of("to", to)
+    if not Path(path).name or to.endswith("/"):
         raise UserError(f"to={to} names no file: write for example to=pictures/curve")
-    return stem
+    figures.formats_of(path)
+    return path
 
 
-def save_picture(figure: Any, stem: str) -> int:
+def save_picture(figure: Any, to: str) -> int:
     """Save a picture, and print where it is."""
     from pipeline.show import figures
 
     try:
-        print("\n".join(figures.save(figure, stem)))
+        print("\n".join(figures.save(figure, to)))
     except OSError as error:
-        raise UserError(
-            f"cannot write {stem}.png: {error.strerror}: choose another to=..."
-        ) from error
+        raise UserError(f"cannot write {to}: {error.strerror}: choose another to=...") from error
     return 0
 
 

@@ -293,7 +293,7 @@ def _run_again(
 
 def example(request: Request) -> int:
     """`example`: one block through masks, pooling and error."""
-    stem = stores.picture_stem(request.own["to"])
+    to = stores.picture_path(request.own["to"])
     settings = load(request.words, request.config_dirs)
     from pipeline.analysis import example
     from pipeline.show import figures, tables
@@ -307,7 +307,7 @@ def example(request: Request) -> int:
     for line in worked.lines:
         print(line)
     picture = figures.plot_matrices(worked.matrices, worked.title)
-    return stores.save_picture(picture, stem)
+    return stores.save_picture(picture, to)
 
 
 def claims_config(request: Request) -> str:

@@ -1,7 +1,7 @@
 """The verbs, each declared once: help, checks and completion are derived from the declaration."""
 
 from pipeline.cli import stores, sweeps
-from pipeline.cli.declaration import FOLDER, ONE_STORE, Key, Verb
+from pipeline.cli.declaration import FOLDER, ONE_STORE, STORES, Key, Verb
 from pipeline.config import notation
 
 _RESULTS = Key(
@@ -56,15 +56,33 @@ _DECLARED = (
     ),
     Verb(
         "plot",
-        "draw mean error against frequencies, as PNG and SVG",
+        "draw mean error against frequencies: PNG and SVG, or PDF and others by to=",
         run=stores.plot,
         config=stores.config,
-        places=ONE_STORE,
+        places=STORES,
         keys=(
-            Key("to", "where the pictures go (default: beside the store)", value="FILE"),
+            Key("to", "where the picture goes, fig.pdf (default: beside the store)", value="FILE"),
+            Key(
+                "x",
+                "what it is drawn against: freq, phi, freq_share, coefficients_kept, share_kept or "
+                "block_size",
+                value="AXIS",
+            ),
+            Key(
+                "lines",
+                "axes whose values are lines: block_size,algorithm or store",
+                value="AXES",
+                read=stores.axes_of,
+            ),
+            Key(
+                "columns",
+                "axes whose values are panels (default: operation)",
+                value="AXES",
+                read=stores.axes_of,
+            ),
             Key(
                 "log",
-                "draw errors on a logarithmic axis",
+                "draw errors on a logarithmic axis, without those of 0",
                 default="false",
                 read=notation.truth,
             ),

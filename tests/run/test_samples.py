@@ -15,7 +15,7 @@ from pipeline.audit.verify import verify
 from pipeline.cli.main import main
 from pipeline.plan import precision
 from pipeline.run import rounds, worker
-from pipeline.show import figures
+from pipeline.show import plots
 from pipeline.sources import files, images, kinds
 from pipeline.store import layout
 
@@ -175,7 +175,7 @@ def test_the_picture_says_how_many_tiles_it_shows(tmp_path):
         curves.of_store(open_store(tmp_path / "s.zarr"), 1000),
         datasets.curves_of(summarize(dataset)),
     ):
-        title = figures.plot_curves(drawn).get_suptitle()
+        title = plots.plot_curves(drawn).get_suptitle()
         assert "1,000 of 4,800 tiles, shaded: 95 % interval" in title
 
 
