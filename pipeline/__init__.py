@@ -5,13 +5,21 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.api import compare, convergence, crossing, open_results, summarize, sweep
+    from pipeline.api import (
+        compare,
+        convergence,
+        crossing,
+        export,
+        open_results,
+        summarize,
+        sweep,
+    )
 
     __version__: str
 
 __all__ = [
-    "UserError", "__version__", "compare", "convergence", "crossing", "open_results", "summarize",
-    "sweep",
+    "UserError", "__version__", "compare", "convergence", "crossing", "export", "open_results",
+    "summarize", "sweep",
 ]  # fmt: skip
 
 

@@ -14,12 +14,13 @@ from pipeline.errors import count_of
 from pipeline.plan.plan import make_plan
 from pipeline.run import rounds
 from pipeline.show import progress as shown
+from pipeline.show.exports import export
 from pipeline.sources import kinds
 from pipeline.store import recent
 from pipeline.store.location import Location
 from pipeline.store.store import location_of
 
-__all__ = ["compare", "convergence", "crossing", "open_results", "summarize", "sweep"]
+__all__ = ["compare", "convergence", "crossing", "export", "open_results", "summarize", "sweep"]
 
 
 def sweep(

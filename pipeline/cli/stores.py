@@ -127,6 +127,18 @@ def plot(request: Request) -> int:
     return save_picture(figure, to or str(stores[0]).removesuffix(".zarr"))
 
 
+def export(request: Request) -> int:
+    """`export`: results as a file for other programs and for papers."""
+    from pipeline.show import exports
+
+    to = path_of("to", request.own["to"])
+    exports.check(to, request.own["what"])
+    stores = [str(store) for store in open_stores(request)]
+    name_default_store(request)
+    print(exports.export(stores[0] if len(stores) == 1 else stores, to, request.own["what"]))
+    return 0
+
+
 def axes_of(key: str, value: str) -> list[str]:
     """The names of some axes, separated by commas."""
     return notation.names(key, value)

@@ -90,6 +90,18 @@ _DECLARED = (
         ),
     ),
     Verb(
+        "export",
+        "write the table of a store, or its trials, to a file: CSV, Parquet, netCDF, LaTeX ...",
+        run=stores.export,
+        config=stores.config,
+        places=STORES,
+        keys=(
+            Key("to", "a file: .csv .parquet .nc .tex .md", value="FILE", needed=True),
+            Key("what", "summary, or trials one by one", default="summary"),
+            _RESULTS,
+        ),
+    ),
+    Verb(
         "status",
         "show how far a store is, also while another process sweeps it",
         run=stores.status,

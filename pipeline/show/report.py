@@ -68,12 +68,16 @@ def _cell(column: xr.Dataset, n: int) -> str:
     if n not in column["freq"]:
         return ""
     point = column.sel(freq=n)
-    mean, low, high = (float(point[name]) for name in ("mean_error", "ci_low", "ci_high"))
+    return with_interval(*(float(point[name]) for name in ("mean_error", "ci_low", "ci_high")))
+
+
+def with_interval(mean: float, low: float, high: float) -> str:
+    """A number and its interval, with as many digits as the interval lets stand."""
     width = high - low
     if not width > 1e-12 * max(abs(mean), 1.0):
         # The interval is empty, rounding error alone, or NaN, as that of a single trial.
         return f"{_rounded(mean, 12):g}"
-    # As many digits as the interval lets stand, and two of the interval.
+    # And two of the interval.
     digits = min(8, max(0, 1 - int(np.floor(np.log10(width)))))
     shown = [f"{_rounded(value, digits):.{digits}f}" for value in (mean, low, high)]
     return f"{shown[0]} ({shown[1]} to {shown[2]})"

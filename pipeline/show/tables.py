@@ -157,16 +157,17 @@ def _print_curve(out: Console, curve: Curve) -> None:
         [
             str(n),
             str(curve["coefficients_kept"][k]),
-            _figures(curve["mean_error"][k]),
-            f"{_figures(curve['ci_low'][k])} .. {_figures(curve['ci_high'][k])}",
-            *(_figures(curve[name][k]) for name in columns.values()),
+            rounded(curve["mean_error"][k]),
+            f"{rounded(curve['ci_low'][k])} .. {rounded(curve['ci_high'][k])}",
+            *(rounded(curve[name][k]) for name in columns.values()),
         ]
         for k, n in enumerate(curve["freq"])
     ]
     print_table(out, ["n", "kept", "mean error", "95 % interval", *columns], rows, keys=1)
 
 
-def _figures(value: Any) -> str:
+def rounded(value: Any) -> str:
+    """A number with five decimals; with an exponent where these would not show it."""
     number = float(value)
     return (
         "-"
