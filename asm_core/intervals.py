@@ -27,7 +27,12 @@ _ROUNDING = 2.0**-50
 
 
 def mean_interval(
-    count: Array, mean: Array, m2: Array, m3: Array, least: float | Array = -np.inf
+    count: Array,
+    mean: Array,
+    m2: Array,
+    m3: Array,
+    least: float | Array = -np.inf,
+    confidence: float = CONFIDENCE,
 ) -> tuple[Array, Array]:
     """The 95 % interval of a mean: Student's t with Hall's transformation, for skewed values.
 
@@ -58,6 +63,8 @@ def mean_interval(
         Number of values, their mean, and the sums of their squared and cubed deviations from it.
     least
         The smallest value that there can be, as 0 of errors: the mean is not less either.
+    confidence
+        How often it is to hold the mean, 0 .. 1.
 
     Returns
     -------
@@ -70,7 +77,7 @@ def mean_interval(
     """
     freedom = np.where(count < 2, np.nan, count - 1.0)
     error = np.sqrt(m2 / freedom / count)
-    quantile = student_quantile(freedom)
+    quantile = student_quantile(freedom, confidence)
     most = 3.0 * (np.sqrt(quantile**2 + 2.0 * _NEAREST / 3.0) - quantile)
     cube = m2**1.5
     a = np.clip(np.divide(m3, cube, out=np.zeros_like(cube), where=cube > 0.0), -most, most)
@@ -78,8 +85,8 @@ def mean_interval(
     return np.maximum(low, least), mean - error * _inverse(a, -quantile)
 
 
-def student_quantile(freedom: Array) -> Array:
-    """The number below which Student's t of these degrees of freedom lies in 97.5 of 100 cases.
+def student_quantile(freedom: Array, confidence: float = CONFIDENCE) -> Array:
+    """How far from 0 Student's t lies at most, in a share `confidence` of all cases.
 
     Of 900 degrees and more by the expansion of Cornish and Fisher about the normal quantile x, to
     1e-15 of it: scipy takes 0.1 s to import, a tenth of a small sweep.
@@ -89,6 +96,10 @@ def student_quantile(freedom: Array) -> Array:
     Abramowitz and Stegun, *Handbook of Mathematical Functions* (1964), 26.7.5.
     """
     x = _NORMAL_QUANTILE
+    if confidence != CONFIDENCE:
+        from scipy.special import ndtri
+
+        x = float(ndtri(0.5 + confidence / 2))
     terms = (
         (x**3 + x) / 4,
         (5 * x**5 + 16 * x**3 + 3 * x) / 96,
@@ -101,7 +112,7 @@ def student_quantile(freedom: Array) -> Array:
         # Here, because of the time that it takes.
         from scipy.special import stdtrit
 
-        quantile = np.where(few, stdtrit(freedom, 0.5 + CONFIDENCE / 2), quantile)
+        quantile = np.where(few, stdtrit(freedom, 0.5 + confidence / 2), quantile)
     return quantile
 
 
@@ -121,7 +132,10 @@ def _inverse(a: Array, x: Array) -> Array:
 
 
 def interval_of(
-    moments: Array, sums: Array | None = None, least: float | Array = -np.inf
+    moments: Array,
+    sums: Array | None = None,
+    least: float | Array = -np.inf,
+    confidence: float = CONFIDENCE,
 ) -> tuple[Array, Array, Array]:
     """Standard error and 95 % interval of a mean, by batches where values have any.
 
@@ -149,7 +163,7 @@ def interval_of(
     sums
         (..., MOST_BATCHES, len(SUMS)); where it has no value, values are independent, and the
         interval is that of `mean_interval`.  None: nowhere.
-    least
+    least, confidence
         As in `mean_interval`.
 
     Returns
@@ -168,11 +182,11 @@ def interval_of(
     count, mean, m2, m3 = np.moveaxis(moments[..., _MOMENTS_OF_INTERVAL], -1, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt(m2 / np.where(count < 2, np.nan, count - 1)) / np.sqrt(count)
-        low, high = mean_interval(count, mean, m2, m3, least)
+        low, high = mean_interval(count, mean, m2, m3, least, confidence)
     if sums is None:
         return error, low, high
     smallest, largest = np.moveaxis(moments[..., _ENDS], -1, 0)
-    error_of_batches, half = _of_batches(mean, sums, smallest == largest)
+    error_of_batches, half = _of_batches(mean, sums, smallest == largest, confidence)
     batched = (sums[..., 0] > 0).any(axis=-1)
     return (
         np.where(batched, error_of_batches, error),
@@ -181,7 +195,9 @@ def interval_of(
     )
 
 
-def _of_batches(mean: Array, sums: Array, equal: NDArray[np.bool_]) -> tuple[Array, Array]:
+def _of_batches(
+    mean: Array, sums: Array, equal: NDArray[np.bool_], confidence: float
+) -> tuple[Array, Array]:
     """Standard error and half the width of the interval; `equal` is where all values are."""
     # Those with a value first, so that each is beside the next that has one.
     order = np.argsort(sums[..., 0] == 0, axis=-1, kind="stable")
@@ -205,7 +221,7 @@ def _of_batches(mean: Array, sums: Array, equal: NDArray[np.bool_]) -> tuple[Arr
         error = np.sqrt((batches - 1) / batches * squares * more)
     said = (batches >= 2) & (_are_unlike(residuals, sum_) | equal)
     error = np.where(said, error, np.nan)
-    return error, student_quantile(freedom) * error
+    return error, student_quantile(freedom, confidence) * error
 
 
 def _freedom(odds: Array) -> Array:

@@ -7,6 +7,7 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.api import (
         compare,
+        compare_results,
         convergence,
         crossing,
         export,
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "UserError", "__version__", "compare", "convergence", "crossing", "export", "open_results",
-    "summarize", "sweep",
+    "UserError", "__version__", "compare", "compare_results", "convergence", "crossing", "export",
+    "open_results", "summarize", "sweep",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import xarray as xr
 from distributed import Client
 
+from pipeline.analysis.comparison import compare_results
 from pipeline.analysis.datasets import compare, convergence, crossing, summarize
 from pipeline.analysis.opening import open_results
 from pipeline.config import compose
@@ -20,7 +21,10 @@ from pipeline.store import recent
 from pipeline.store.location import Location
 from pipeline.store.store import location_of
 
-__all__ = ["compare", "convergence", "crossing", "export", "open_results", "summarize", "sweep"]
+__all__ = [
+    "compare", "compare_results", "convergence", "crossing", "export", "open_results", "summarize",
+    "sweep",
+]  # fmt: skip
 
 
 def sweep(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asm_core.batches import SUMS, add_sums, sums_by_batch
-from asm_core.intervals import interval_of
+from asm_core.intervals import CONFIDENCE, interval_of
 from asm_core.moments import MOMENTS, add_moments, moments_of
 from asm_core.validate import MOST_BATCHES
 from pipeline.errors import UserError, count_of
@@ -91,7 +91,9 @@ def in_range(curve: Curve, block_size: int) -> Curve:
     return {statistic: values[:stop] for statistic, values in curve.items()}
 
 
-def of_store(store: Store, trials: int, wanted: Labels | None = None) -> Curves:
+def of_store(
+    store: Store, trials: int, wanted: Labels | None = None, confidence: float = CONFIDENCE
+) -> Curves:
     """The curves of the first trials of a store, read from its ledger.
 
     `wanted` are the values of each axis that are taken, None for all.  Only the unit in which
@@ -111,7 +113,7 @@ def of_store(store: Store, trials: int, wanted: Labels | None = None) -> Curves:
     runs = store.record.runs
     settings = settings_shown(runs[-1].given) if runs else ""
     kept, tiles = store.coefficients_kept(at), store.record.tiles
-    return Curves(ordered, kept, statistics(moments, sums), settings, tiles)
+    return Curves(ordered, kept, statistics(moments, sums, confidence), settings, tiles)
 
 
 def _moments(
@@ -202,7 +204,9 @@ def pieces(
         first = until
 
 
-def statistics(moments: dict[str, Array], sums: Array | None = None) -> dict[str, NDArray[Any]]:
+def statistics(
+    moments: dict[str, Array], sums: Array | None = None, confidence: float = CONFIDENCE
+) -> dict[str, NDArray[Any]]:
     """The mean of each point of the curves with its uncertainty, from the moments of its trials.
 
     Parameters
@@ -211,6 +215,8 @@ def statistics(moments: dict[str, Array], sums: Array | None = None) -> dict[str
         By name of METRICS, each (curve ..., moment); `error` is required.
     sums
         Errors summed up by batch of neighbours, (curve ..., batch, sum), as `interval_of` has them.
+    confidence
+        That of the intervals, 95 % if nothing is said.
 
     Returns
     -------
@@ -226,13 +232,18 @@ def statistics(moments: dict[str, Array], sums: Array | None = None) -> dict[str
     least = np.where(error[..., MOMENTS.index("min")] < 0, -np.inf, 0.0)
     squares, count = (error[..., MOMENTS.index(name)] for name in ("squares", "count"))
     with np.errstate(invalid="ignore", divide="ignore"):
-        numbers = of_differences(error, least, sums) | {"pooled_rmse": np.sqrt(squares / count)}
+        numbers = of_differences(error, least, sums, confidence) | {
+            "pooled_rmse": np.sqrt(squares / count)
+        }
     of_masks = (name for name in moments if name != "error")
     return numbers | {name: moments[name][..., MOMENTS.index("mean")] for name in of_masks}
 
 
 def of_differences(
-    moments: Array, least: float | Array = -np.inf, sums: Array | None = None
+    moments: Array,
+    least: float | Array = -np.inf,
+    sums: Array | None = None,
+    confidence: float = CONFIDENCE,
 ) -> dict[str, NDArray[Any]]:
     """The statistics of values that may have any sign, from their moments (curve ..., moment).
 
@@ -241,7 +252,7 @@ def of_differences(
     """
     error = dict(zip(MOMENTS, np.moveaxis(moments, -1, 0), strict=True))
     count, mean, m2 = error["count"], error["mean"], error["M2"]
-    standard_error, low, high = interval_of(moments, sums, least)
+    standard_error, low, high = interval_of(moments, sums, least, confidence)
     with np.errstate(invalid="ignore", divide="ignore"):
         deviation = np.sqrt(m2 / np.where(count < 2, np.nan, count - 1))
         return {

@@ -100,7 +100,7 @@ def _prefixes(trials: int | Sequence[int] | None, available: int) -> list[int]:
 
 def _of_trials(dataset: xr.Dataset) -> xr.Dataset:
     """The summary of a dataset's own trials."""
-    of_all = {name: _moments(dataset[name]) for name in METRICS if name in dataset}
+    of_all = {name: moments_by_trial(dataset[name]) for name in METRICS if name in dataset}
     moments = {name: values for name, (values, _) in of_all.items()}
     sums = of_all["error"][1]
     numbers = statistics({name: values.to_numpy() for name, values in moments.items()}, sums)
@@ -117,7 +117,7 @@ def summarize_differences(
 
     `change` makes them of any part of the trials, in memory.
     """
-    moments, sums = _moments(values, change)
+    moments, sums = moments_by_trial(values, change)
     numbers = of_differences(moments.to_numpy(), sums=sums)
     variables = {name: (moments.dims[:-1], found) for name, found in numbers.items()}
     return xr.Dataset(variables, moments.coords).compute()
@@ -407,7 +407,7 @@ def _axes_of(statistic: str) -> tuple[str, ...]:
     return METRICS.get(statistic, METRICS["error"]).axes
 
 
-def _moments(
+def moments_by_trial(
     values: xr.DataArray, change: Callable[[xr.DataArray], xr.DataArray] = lambda piece: piece
 ) -> tuple[xr.DataArray, Array | None]:
     """Moments over the trials of `values`, along `moment`; and sums by batch of neighbours.

@@ -139,6 +139,71 @@ def export(request: Request) -> int:
     return 0
 
 
+def compare(request: Request) -> int:
+    """`compare`: whether two stores have the same errors, but for chance."""
+    from pipeline.analysis import comparison
+    from pipeline.audit.difference import compare_stores
+    from pipeline.show import exports, fitting, tables
+
+    to = request.own["to"] and path_of("to", request.own["to"])
+    if to:
+        exports.check(to, exports.SUMMARY)
+    one, two = _two_stores(request)
+    for words in _differences(one, two):
+        fitting.say(words)
+    units, unlike = compare_stores(one, two)
+    compared = comparison.compare_stores(one, two)
+    if units and not unlike:
+        print("The same to the bit, wherever both have measured.")
+    else:
+        tables.print_comparison(compared)
+    if to:
+        print(exports.export(compared, to))
+    return int(bool(compared["significant"].any()))
+
+
+def _two_stores(request: Request) -> "tuple[Store, Store]":
+    from pipeline.store.store import Store
+
+    one, two = map(Store.open, request.places)
+    return one, two
+
+
+def diff(request: Request) -> int:
+    """`diff`: what differs in how two stores were made, in words."""
+    from pipeline.show import fitting
+
+    differences = _differences(*_two_stores(request))
+    for words in differences:
+        fitting.say(words)
+    if not differences:
+        print("Nothing differs in how they were made.")
+    return int(bool(differences))
+
+
+def _differences(one: "Store", two: "Store") -> list[str]:
+    """What differs in how two stores were made, and in how many trials they have, in words."""
+    from pipeline.plan.identity import in_words
+
+    words = in_words(one.record.identity, two.record.identity)
+    counts = [store.measured_trials() for store in (one, two)]
+    if counts[0] != counts[1]:
+        words.append(f"trials: {counts[0]:,} -> {counts[1]:,}")
+    for key, ours in one.record.made_with.items():
+        theirs = two.record.made_with.get(key, "")
+        if key == "versions" and ours != theirs:
+            have, want = (dict(each.split("=", 1) for each in text.split() if "=" in each)
+                          for text in (ours, theirs))  # fmt: skip
+            words += [
+                f"{name}: {have.get(name, '-')} -> {want.get(name, '-')}"
+                for name in dict.fromkeys([*have, *want])
+                if have.get(name) != want.get(name)
+            ]
+        elif ours != theirs:
+            words.append(f"{key}: {ours} -> {theirs}")
+    return words
+
+
 def axes_of(key: str, value: str) -> list[str]:
     """The names of some axes, separated by commas."""
     return notation.names(key, value)

@@ -1,7 +1,7 @@
 """The verbs, each declared once: help, checks and completion are derived from the declaration."""
 
 from pipeline.cli import stores, sweeps
-from pipeline.cli.declaration import FOLDER, ONE_STORE, STORES, Key, Verb
+from pipeline.cli.declaration import FOLDER, ONE_STORE, STORES, TWO_STORES, Key, Verb
 from pipeline.config import notation
 
 _RESULTS = Key(
@@ -100,6 +100,23 @@ _DECLARED = (
             Key("what", "summary, or trials one by one", default="summary"),
             _RESULTS,
         ),
+    ),
+    Verb(
+        "compare",
+        "say whether two stores have the same errors, but for chance: exit code 0, or 1",
+        run=stores.compare,
+        config=stores.no_config,
+        places=TWO_STORES,
+        keys=(
+            Key("to", "write the table to a file too: .csv .parquet .nc .tex .md", value="FILE"),
+        ),
+    ),
+    Verb(
+        "diff",
+        "say in words what differs in how two stores were made: exit code 0 for nothing, or 1",
+        run=stores.diff,
+        config=stores.no_config,
+        places=TWO_STORES,
     ),
     Verb(
         "status",

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.plan.axes import NAMED, NAMES, Labels
+from pipeline.errors import UserError, runs_of
+from pipeline.plan.axes import FREQ, NAMED, NAMES, Labels
 from pipeline.plan.entries import SPREAD
 
 
@@ -53,6 +53,38 @@ def differences(stored: Identity, wanted: Identity) -> list[str]:
         for key in keys
         if _unordered(have.get(key)) != _unordered(want.get(key))
     ]
+
+
+def in_words(one: Identity, other: Identity) -> list[str]:
+    """What differs between two identities, a line for each thing."""
+    words = [
+        f"{axis}: {_listed(axis, one)} -> {_listed(axis, other)}"
+        for axis in NAMES
+        if set(one.axes[axis]) != set(other.axes[axis])
+    ]
+    for axis in NAMED:
+        ours, theirs = one.axes[axis], other.axes[axis]
+        for name in (name for name in ours if name in theirs):
+            have, want = _but_order(ours[name]), _but_order(theirs[name])
+            words += [
+                f"{axis}.{name}.{key}: {json.dumps(have.get(key))} -> {json.dumps(want.get(key))}"
+                for key in dict.fromkeys([*have, *want])
+                if have.get(key) != want.get(key)
+            ]
+    return (
+        words
+        + [
+            f"{key}: {json.dumps(one.fixed.get(key))} -> {json.dumps(other.fixed.get(key))}"
+            for key in dict.fromkeys([*one.fixed, *other.fixed])
+            if one.fixed.get(key) != other.fixed.get(key)
+        ]
+        + _orders(one, other)
+    )
+
+
+def _listed(axis: str, identity: Identity) -> str:
+    values = sorted(identity.labels[axis])
+    return runs_of(values) if axis == FREQ else ", ".join(map(str, values))
 
 
 def conflicts(one: Identity, other: Identity) -> list[str]:
@@ -109,6 +141,23 @@ def changed_sources(stored: Identity, wanted: Identity) -> list[str]:
     """Sources of both of which the blocks are not the same."""
     have, want = stored.axes["source"], wanted.axes["source"]
     return [n for n in want if n in have and _but_order(have[n]) != _but_order(want[n])]
+
+
+def same_blocks(one: Identity, other: Identity, shared: Labels) -> bool:
+    """Whether trial t is the same block in both, for all sources and block sizes that they share.
+
+    `shared` has the values of each axis that are looked at.
+    """
+    have, want = one.axes["source"], other.axes["source"]
+    return (
+        all(one.fixed[key] == other.fixed[key] for key in ("seed", "stream_version"))
+        and all(_but_order(have[name]) == _but_order(want[name]) for name in shared["source"])
+        and all(
+            (size in have[name].get(SPREAD, ())) == (size in want[name].get(SPREAD, ()))
+            for name in shared["source"]
+            for size in shared["block_size"]
+        )
+    )
 
 
 def positions(labels: Labels, wanted: Labels) -> dict[str, list[int]]:

@@ -41,7 +41,8 @@ def export(
     Parameters
     ----------
     path
-        As `open_results` takes it; or a dataset that was opened, and whatever was selected of it.
+        As `open_results` takes it; or a dataset that was opened, and whatever was selected of it;
+        or a summary, or a comparison of two stores.
     to
         ``.csv``, ``.parquet``, ``.nc`` (netCDF): every number in full; ``.tex`` (LaTeX, booktabs),
         ``.md`` (Markdown): a table for people, rounded as the intervals allow.  A file that is
@@ -76,6 +77,8 @@ def export(
     if what == TRIALS:
         dataset = path if isinstance(path, xr.Dataset) else open_results(path)
         dataset = dataset[list(METRICS)].drop_vars(BATCH, errors="ignore")
+    elif isinstance(path, xr.Dataset) and "mean_error" in path:
+        dataset = path
     elif isinstance(path, str | os.PathLike):
         dataset = summarize(path)
     else:
@@ -180,20 +183,22 @@ def _table(summary: xr.Dataset) -> tuple[list[str], list[list[str]]]:
     last = whole.groupby([frame["selection"], frame["block_size"]]).transform("min")
     frame = frame[~(frame[FREQ] > last)]
     axes = [axis for axis in CURVE_NAMES if axis in frame and frame[axis].nunique() > 1]
-    beside = {"mask accuracy": "mask_accuracy", "regret": "regret"}
-    beside = {
-        heading: name
-        for heading, name in beside.items()
-        if name in frame and frame[name].notna().any()
-    }
-    headings = [*axes, "n", "kept", "mean error (95 % interval)", *beside]
+    # Of a comparison, both means and what they come to.
+    columns = {name: name for name in ("first", "second") if name in frame}
+    error = "difference" if columns else "mean error"
+    for heading, name in {"mask accuracy": "mask_accuracy", "regret": "regret"}.items():
+        if name in frame and frame[name].notna().any():
+            columns[heading] = name
+    said = ["significant"] if "significant" in frame else []
+    headings = [*axes, "n", "kept", f"{error} (95 % interval)", *columns, *said]
     rows = [
         [
             *(str(row[axis]) for axis in axes),
             str(row[FREQ]),
             str(row["coefficients_kept"]),
             with_interval(row["mean_error"], row["ci_low"], row["ci_high"]),
-            *(rounded(row[name]) for name in beside.values()),
+            *(rounded(row[name]) for name in columns.values()),
+            *("yes" if row[name] else "no" for name in said),
         ]
         for row in frame.to_dict("records")
     ]

@@ -266,14 +266,14 @@ def tile(blocks):
     return image
 
 
-def interval_by_hall(values):
-    """Ends of the mean's 95 % interval, by Hall's g as he gives it, inverted by bisection.
+def interval_by_hall(values, confidence=0.95):
+    """Ends of the mean's interval, by Hall's g as he gives it, inverted by bisection.
 
     Skewness is held where g^-1 is within 1 % of the point where g is flat.
     """
     n, s, gamma = len(values), np.std(values, ddof=1), scipy.stats.skew(values)
-    q, root = scipy.stats.t.ppf(0.975, n - 1), n**0.5
-    most = scipy.optimize.brentq(lambda y: y / root * (q + y / root / 6) - 0.99, 0, root)
+    q, root = scipy.stats.t.ppf(0.5 + confidence / 2, n - 1), n**0.5
+    most = scipy.optimize.brentq(lambda y: y / root * (q + y / root / 6) - 0.99, 0, 9 * root)
     gamma = min(most, max(-most, gamma))
 
     def g(t):

@@ -1,0 +1,144 @@
+"""Two stores compared: where their means differ by more than chance."""
+
+import numpy as np
+import xarray as xr
+
+from asm_core.intervals import CONFIDENCE
+from asm_core.moments import MOMENTS, Array
+from pipeline.analysis import curves
+from pipeline.analysis.curves import of_differences
+from pipeline.analysis.datasets import moments_by_trial
+from pipeline.analysis.opening import Place, opened, store_at
+from pipeline.analysis.verdicts import apart
+from pipeline.errors import UserError
+from pipeline.plan.axes import METRICS, NAMES, TRIAL, Labels
+from pipeline.plan.identity import same_blocks
+from pipeline.store.store import Store
+
+_AXES = METRICS["error"].axes
+_COST = ("coefficients_kept", "share_kept", "phi")
+_LABELS = {
+    "mean_error": ("difference of mean errors", "that of the first minus that of the second"),
+    "ci_low": ("lower end of the 95 % interval", "of all differences together"),
+    "ci_high": ("upper end of the 95 % interval", "of all differences together"),
+    "significant": ("significant", "whether 0 lies outside the interval"),
+    "first": ("mean error of the first", "RMSE per block"),
+    "second": ("mean error of the second", "RMSE per block"),
+    "measured": ("trials compared", "pairs, or trials of the smaller sample"),
+}
+
+
+def compare_results(first: Place, second: Place) -> xr.Dataset:
+    """Whether two stores have the same mean errors, but for chance.
+
+    Parameters
+    ----------
+    first, second
+        Paths or URLs.  Where trial t is the same block in both, as with the same seed, differences
+        are taken trial by trial, of trials that both keep; else the two are independent samples.
+
+    Returns
+    -------
+    xarray.Dataset
+        At every point that both have: `mean_error`, that of the first minus that of the second;
+        `ci_low` and `ci_high`, between which all of these differences lie together with 95 %
+        confidence (Bonferroni: each has 1 - 0.05 / points); `significant`, whether 0 lies outside;
+        `first` and `second`, the mean errors, and `measured`, the trials that are compared (of the
+        smaller sample).  Attributes: `paired`, 1 or 0, and `points`, how many are looked at: those
+        where nothing varies and nothing differs, as where everything is kept, are not.
+
+    Raises
+    ------
+    UserError
+        Where there is no such store, or the two have no point in common that both have measured.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> one, two = (pipeline.sweep(seed=s, trials=500).attrs["store"] for s in (0, 1))
+    >>> found = pipeline.compare_results(one, two)
+    >>> bool(found.significant.any()), found.attrs["paired"]
+    (False, 0)
+    """
+    return compare_stores(store_at(first), store_at(second))
+
+
+def compare_stores(one: Store, two: Store) -> xr.Dataset:
+    """`compare_results` of stores that are open."""
+    shared = {axis: sorted(set(one.labels[axis]) & set(two.labels[axis])) for axis in NAMES}
+    for axis, values in shared.items():
+        if not values:
+            raise UserError(
+                f"{one} and {two} have no {axis} in common, {_listed(one, axis)} and "
+                f"{_listed(two, axis)}: there is nothing to compare"
+            )
+    sides = [curves.of_store(each, each.measured_trials(), shared) for each in (one, two)]
+    means = [xr.Dataset(_variables(side.values), shared) for side in sides]
+    kept = min(one.kept_trials, two.kept_trials)
+    paired = kept > 1 and same_blocks(one.record.identity, two.record.identity, shared)
+    found = _paired(one, two, shared, kept) if paired else _apart(one, two, shared, means)
+    if not (found["measured"] > 0).any():
+        raise UserError(f"{one} and {two} have measured no point both: there is nothing to compare")
+    low, high = found["ci_low"], found["ci_high"]
+    found = found.assign(
+        first=means[0]["mean_error"], second=means[1]["mean_error"],
+        significant=(low > 0) | (high < 0),
+    )  # fmt: skip
+    cost = opened(one).sel(shared).coords
+    found = found.assign_coords({name: cost[name] for name in _COST})
+    for name, (long_name, description) in _LABELS.items():
+        found[name].attrs = {"long_name": long_name, "description": description}
+    return found.assign_attrs(paired=int(paired), title=f"{one} minus {two}")
+
+
+def _listed(store: Store, axis: str) -> str:
+    return ",".join(map(str, store.labels[axis]))
+
+
+def _variables(values: dict[str, Array]) -> dict[str, tuple[tuple[str, ...], Array]]:
+    of_error = [name for name, each in values.items() if each.ndim == len(_AXES)]
+    return {name: (_AXES, values[name]) for name in of_error}
+
+
+def _paired(one: Store, two: Store, shared: Labels, kept: int) -> xr.Dataset:
+    """Differences trial by trial."""
+    ours, theirs = (
+        opened(store)["error"].sel(shared).isel({TRIAL: slice(0, kept)}).astype(np.float64)
+        for store in (one, two)
+    )
+    moments, sums = moments_by_trial(ours - theirs)
+    numbers = moments.to_numpy()
+    points = _points(numbers)
+    statistics = of_differences(numbers, sums=sums, confidence=_each(points))
+    found = xr.Dataset({n: (moments.dims[:-1], v) for n, v in statistics.items()}, shared)
+    found = found.transpose(*_AXES)[["mean_error", "ci_low", "ci_high", "measured"]]
+    return found.assign_attrs(points=points)
+
+
+def _points(moments: Array) -> int:
+    """At how many points there is anything to decide."""
+    at = dict(zip(MOMENTS, np.moveaxis(moments, -1, 0), strict=True))
+    with np.errstate(invalid="ignore"):
+        return int(((at["count"] > 0) & ((at["M2"] > 0) | (at["mean"] != 0))).sum())
+
+
+def _each(points: int) -> float:
+    """The confidence of each of some intervals that hold all together."""
+    return 1 - (1 - CONFIDENCE) / max(points, 1)
+
+
+def _apart(one: Store, two: Store, shared: Labels, means: list[xr.Dataset]) -> xr.Dataset:
+    """Differences of the means of independent samples."""
+    measured = np.minimum(means[0]["measured"], means[1]["measured"])
+    varies = sum((each["standard_deviation"].fillna(0) > 0) for each in means) > 0
+    differs = means[0]["mean_error"] != means[1]["mean_error"]
+    points = int(((measured > 0) & (varies | differs)).sum())
+    confidence = _each(points)
+    sides = [
+        xr.Dataset(
+            _variables(curves.of_store(store, store.measured_trials(), shared, confidence).values),
+            shared,
+        )
+        for store in (one, two)
+    ]
+    return apart(*sides).assign(measured=measured).assign_attrs(points=points)
