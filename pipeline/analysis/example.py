@@ -1,6 +1,7 @@
-"""The notebook's worked example: one block through exact and approximated masking."""
+"""One block through exact and approximated masking: the notebook's worked example."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,24 +9,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 import asm_core
+from asm_core import Operation
+from pipeline.config import compose
 from pipeline.errors import UserError
-from pipeline.plan.axes import CELL, MASK_CURVE
-from pipeline.plan.plan import make_plan
+from pipeline.plan.axes import ALGORITHM, CELL, FREQ
+from pipeline.plan.identity import changed_sources, positions
+from pipeline.plan.plan import Plan, make_plan
 from pipeline.plan.settings import AUTO, Settings
 from pipeline.sources import kinds
+from pipeline.store.damage import naming_damage
+from pipeline.store.store import Store
+
+Array = NDArray[np.float64]
+# Axes of which one value is chosen.
+CHOSEN = (*CELL, "operation", "selection")
+# Trials of a store by their error; a number is one too.
+BY_ERROR = ("worst", "median", "best")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One block under one operation: matrices by name, and lines with accuracy and errors."""
+    """One block under one operation, with n frequencies kept.
 
-    title: str
-    matrices: dict[str, NDArray[Any]]
-    lines: list[str]
+    `exact`, `approximate` and the masks are (N, N); `true`, `asm` and `apx` are the exact result
+    and those of the two algorithms; `wrong`, (N, N), is where the mask chose a sample, or decided
+    on one, that is not right.
+    """
+
+    freq: int
+    kept: int
+    exact: Array
+    approximate: Array
+    true_mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
+    wrong: NDArray[np.bool_]
+    true: Array
+    asm: Array
+    apx: Array
+    accuracy: float
+    asm_error: float
+    apx_error: float
 
 
-def work_out(settings: Settings, freq: int, trial: int) -> Example:
-    """Block `trial` of the configured source, with `freq` spatial frequencies kept.
+@dataclass(frozen=True)
+class Block:
+    """A block that is to be shown, and what is done to it."""
+
+    source: str
+    seed: int
+    trial: int
+    operation: str
+    values: Array
+    spectrum: Array
+    measured: Operation
+    ranks: NDArray[np.int64]
+
+    @property
+    def title(self) -> str:
+        """What is shown."""
+        size = len(self.values)
+        return (
+            f"{self.operation}, {self.source} block {self.trial} of seed {self.seed}, "
+            f"{size} x {size}"
+        )
+
+    @property
+    def last(self) -> int:
+        """The smallest n that keeps everything."""
+        return int(self.ranks.max())
+
+    def at(self, freq: int) -> Example:
+        """The block with `freq` spatial frequencies kept."""
+        block, measured = self.values, self.measured
+        approximate = asm_core.approximate(self.spectrum, freq, self.ranks)
+        true_mask, mask = measured.mask(block), measured.mask(approximate)
+        true, asm = measured.exact(block), measured.masked(block, mask)
+        apx = measured.exact(approximate)
+        one = asm_core.measure(
+            block[None], [freq], [measured], selection=self.ranks, coefficients=self.spectrum[None]
+        )
+        return Example(
+            freq=freq,
+            kept=asm_core.coefficients_kept(len(block), freq, self.ranks),
+            exact=block, approximate=approximate, true_mask=true_mask, mask=mask,
+            wrong=_wrong(block, true_mask, mask, true, asm),
+            true=true, asm=asm, apx=apx,
+            accuracy=float(one.mask_accuracy.item()),
+            asm_error=float(asm_core.rmse(asm, true)), apx_error=float(asm_core.rmse(apx, true)),
+        )  # fmt: skip
+
+
+def _wrong(
+    block: Array, true_mask: NDArray[np.bool_], mask: NDArray[np.bool_], true: Array, asm: Array
+) -> NDArray[np.bool_]:
+    """Where a choice is wrong: by value, so that of equal samples any is right."""
+    if true.shape == block.shape:
+        wrong: NDArray[np.bool_] = (mask != true_mask) & (block != 0)
+        return wrong
+    window = len(block) // len(true)
+    windows: NDArray[np.bool_] = np.kron(asm != true, np.ones((window, window), dtype=bool))
+    return mask & windows
+
+
+def of_settings(settings: Settings, trial: int) -> Block:
+    """Block `trial` of the source that is configured.
 
     Raises
     ------
@@ -33,45 +120,106 @@ def work_out(settings: Settings, freq: int, trial: int) -> Example:
         Where the configuration names more than one block, or the source has no such trial.
     """
     # Every tile of a stored source, in their natural order.
-    shown = dataclasses.replace(settings, trials=AUTO, precision=None, freqs=(freq,))
+    shown = dataclasses.replace(settings, trials=AUTO, precision=None)
     plan = make_plan(shown, kinds.resolve)
-    for axis in (*CELL, *MASK_CURVE):
-        if len(plan.labels[axis]) > 1:
-            raise UserError(
-                f"example shows one block: choose one {axis}, {len(plan.labels[axis])} are given"
-            )
-    source, size, operation = plan.sources[0], plan.block_sizes[0], plan.operations[0]
-    selection = plan.selections[0]
+    chosen = {axis: _only(axis, plan.labels[axis], None) for axis in CHOSEN}
+    return _block(plan, chosen, trial)
+
+
+def of_store(
+    store: Store, wanted: Mapping[str, str], algorithm: str, freq: int, trial: int | str
+) -> tuple[Block, NDArray[np.float32]]:
+    """A block that a store has measured, by its number or by its error; and all of these errors.
+
+    Parameters
+    ----------
+    wanted
+        Values of the axes of CHOSEN, as text; they may be left out where there is only one.
+    algorithm, freq
+        Of the errors.
+    trial
+        A number, or one of BY_ERROR.
+
+    Returns
+    -------
+    tuple
+        The block, and the errors (trials,) at that point, float32; NaN where not measured.
+
+    Raises
+    ------
+    UserError
+        For a value that an axis of the store has not, or one that must be chosen; where trials are
+        not kept one by one; where what lies at a source's path has changed.
+    """
+    chosen = {axis: _only(axis, store.labels[axis], wanted.get(axis)) for axis in CHOSEN}
+    point = {**chosen, ALGORITHM: algorithm, FREQ: freq}
+    at = positions(store.labels, {axis: [value] for axis, value in point.items()})
+    with naming_damage(store.location):
+        errors = store.read_values("error", at, 0, store.kept_trials).reshape(-1)
+    known = np.flatnonzero(~np.isnan(errors))
+    if not known.size:
+        raise UserError(f"{store} keeps no trials of this curve one by one: choose another")
+    number = _by_error(errors, known, trial) if isinstance(trial, str) else trial
+    plan = _plan_of(store, chosen)
+    return _block(plan, chosen, number), errors
+
+
+def _only(axis: str, values: Sequence[Any], wanted: str | None) -> Any:
+    """The value of an axis that is wanted, or the only one that there is."""
+    if wanted is not None:
+        found = [value for value in values if str(value) == wanted]
+        if not found:
+            raise UserError(f"there is no {axis}={wanted}: it is one of {_listed(values)}")
+        return found[0]
+    if len(values) > 1:
+        raise UserError(
+            f"example shows one block: choose one {axis}, {len(values)} are given: "
+            f"{axis}={values[0]}"
+        )
+    return values[0]
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _by_error(errors: NDArray[np.float32], known: NDArray[np.int64], which: str) -> int:
+    """The first trial with the largest, the smallest, or the median error."""
+    order = known[np.argsort(errors[known], kind="stable")]
+    value = errors[{"worst": order[-1], "best": order[0]}.get(which, order[(len(order) - 1) // 2])]
+    return int(np.flatnonzero(errors == value)[0])
+
+
+def _plan_of(store: Store, chosen: Mapping[str, Any]) -> Plan:
+    """The plan of the last run that measured a cell, by which its blocks are drawn again."""
+    for run in reversed(store.record.runs):
+        labels = run.wanted.labels
+        if chosen["source"] in labels["source"] and chosen["block_size"] in labels["block_size"]:
+            settings = compose.recorded(run.config, config_dirs=run.config_dirs)
+            plan = make_plan(settings, kinds.resolve)
+            if chosen["source"] in changed_sources(store.record.identity, plan.identity):
+                raise UserError(
+                    f"what lies at the path of source {chosen['source']} is not what {store} was "
+                    "made of: put it back"
+                )
+            return plan
+    raise UserError(f"{store} does not say how its blocks are drawn: sweep it again")
+
+
+def _block(plan: Plan, chosen: Mapping[str, Any], trial: int) -> Block:
+    size = chosen["block_size"]
+    source = next(each for each in plan.sources if each.name == chosen["source"])
+    operation = next(each for each in plan.operations if each.name == chosen["operation"])
+    selection = next(each for each in plan.selections if each.name == chosen["selection"])
     if source.available and trial >= source.available[size]:
         raise UserError(
             f"trial={trial} is not among the {source.available[size]} blocks of {size} x {size} "
             f"that source {source.name} has: use at most {source.available[size] - 1}"
         )
-    ranks = asm_core.frequency_rank(size, selection.kind, **selection.parameters)
     blocks, known = kinds.draw_pair(source, plan.seed, size, trial, 1)
-    block = blocks[0]
-    spectrum = asm_core.block_dct(block) if known is None else known[0]
-    approximate = asm_core.approximate(spectrum, freq, ranks)
-    measured = asm_core.Operation(operation.kind, **operation.parameters)
-    true_mask, mask = measured.mask(block), measured.mask(approximate)
-    exact, result = measured.exact(block), measured.masked(block, mask)
-    one = asm_core.measure(blocks, [freq], [measured], selection=ranks, coefficients=known)
-    kept = asm_core.coefficients_kept(size, freq, ranks)
-    lines = [
-        f"mask:      {100 * float(one.mask_accuracy.item()):.1f} % right",
-        f"ASM error: {float(asm_core.rmse(result, exact)):.6f} (RMSE)",
-        f"APX error: {float(asm_core.rmse(measured.exact(approximate), exact)):.6f} (RMSE)",
-    ]
-    return Example(
-        title=f"{operation.name}, {source.name} block {trial} of seed {plan.seed}, {size} x {size},"
-        f" n = {freq} ({kept} of {size * size} coefficients)",
-        matrices={
-            "exact block": block,
-            "approximate block": approximate,
-            "true mask": true_mask.astype(np.float64),
-            "approximate mask": mask.astype(np.float64),
-            f"true {operation.name}": exact,
-            f"approximate {operation.name} (ASM)": result,
-        },
-        lines=lines,
-    )
+    return Block(
+        source=source.name, seed=plan.seed, trial=trial, operation=operation.name, values=blocks[0],
+        spectrum=asm_core.block_dct(blocks[0]) if known is None else known[0],
+        measured=Operation(operation.kind, **operation.parameters),
+        ranks=asm_core.frequency_rank(size, selection.kind, **selection.parameters),
+    )  # fmt: skip

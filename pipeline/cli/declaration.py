@@ -66,7 +66,8 @@ class Places:
     """The paths or URLs that a verb takes beside its keys.
 
     `written` is how help shows them, `least` and `most` how many there may be; without any, a verb
-    takes the store that was last used, and one of FOLDER the folder of results.
+    takes the store that was last used, one of FOLDER the folder of results, and one of
+    OPTIONAL_STORE none.
     """
 
     written: str
@@ -77,6 +78,7 @@ class Places:
 ONE_STORE = Places("[STORE]")
 STORES = Places("[STORE ...]", most=1000)
 TWO_STORES = Places("STORE OTHER", least=2, most=2)
+OPTIONAL_STORE = Places("[STORE]")
 FOLDER = Places("[FOLDER]")
 
 

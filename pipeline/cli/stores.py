@@ -26,7 +26,8 @@ def open_store(request: Request) -> "Store":
     from pipeline.store.store import Store
 
     store = Store.open(request.location)
-    recent.note(Location.of(request.own["results"]), store.location)
+    if "results" in request.own:
+        recent.note(Location.of(request.own["results"]), store.location)
     return store
 
 
@@ -228,11 +229,11 @@ def picture_path(to: str) -> str:
 
 
 def save_picture(figure: Any, to: str) -> int:
-    """Save a picture, and print where it is."""
+    """Save a picture, or let a function of the path do so, and print where it is."""
     from pipeline.show import figures
 
     try:
-        print("\n".join(figures.save(figure, to)))
+        print("\n".join(figure(to) if callable(figure) else figures.save(figure, to)))
     except OSError as error:
         raise UserError(f"cannot write {to}: {error.strerror}: choose another to=...") from error
     return 0

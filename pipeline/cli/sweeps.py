@@ -17,6 +17,7 @@ from pipeline.plan.settings import TARGET
 from pipeline.run import stopping
 
 if TYPE_CHECKING:
+    from pipeline.analysis.example import Block
     from pipeline.plan.plan import Plan
     from pipeline.plan.settings import Settings
     from pipeline.run.rounds import Outcome
@@ -291,23 +292,93 @@ def _run_again(
         return _run(settings, plan, observer)
 
 
+def which_trial(key: str, value: str) -> int | str:
+    """A block: its number, or by its error in a store."""
+    from pipeline.analysis.example import BY_ERROR
+
+    if value in BY_ERROR:
+        return value
+    number = notation.number(key, value)
+    if number < 0 or number != int(number):
+        raise UserError(f"{key} must be a number of a block, or {', '.join(BY_ERROR)}: got {value}")
+    return int(number)
+
+
 def example(request: Request) -> int:
     """`example`: one block through masks, pooling and error."""
-    to = stores.picture_path(request.own["to"])
-    settings = load(request.words, request.config_dirs)
-    from pipeline.analysis import example
-    from pipeline.show import figures, tables
+    from pipeline.show import blocks, fitting, tables
 
-    worked = example.work_out(settings, request.own["freqs"], request.own["trial"])
-    print(worked.title)
-    if request.own["matrices"]:
-        for name, matrix in worked.matrices.items():
+    own, to = request.own, request.own["to"]
+    if not blocks.is_animated(to):
+        to = stores.picture_path(to)
+    if own["colours"] not in blocks.COLOURS:
+        known = ", ".join(blocks.COLOURS)
+        raise UserError(f"colours must be one of {known}, got {own['colours']}")
+    block = _block_of_store(request) if request.places else _block_of_settings(request)
+    shown = block.at(own["freqs"])
+    size = len(block.values)
+    fitting.say(f"{block.title}, n = {shown.freq} ({shown.kept} of {size * size} coefficients)")
+    if own["matrices"]:
+        for name, matrix in {
+            "exact block": shown.exact,
+            "approximate block": shown.approximate,
+            "true mask": shown.true_mask,
+            "approximate mask": shown.mask,
+            f"true {block.operation}": shown.true,
+            f"approximate {block.operation} (ASM)": shown.asm,
+            f"{block.operation} of the approximate block (APX)": shown.apx,
+        }.items():
             tables.print_matrix(name, matrix)
         print()
-    for line in worked.lines:
-        print(line)
-    picture = figures.plot_matrices(worked.matrices, worked.title)
-    return stores.save_picture(picture, to)
+    print(f"mask:      {100 * shown.accuracy:.1f} % right")
+    print(f"ASM error: {shown.asm_error:.6f} (RMSE)")
+    print(f"APX error: {shown.apx_error:.6f} (RMSE)")
+    if blocks.is_animated(to):
+        return stores.save_picture(
+            partial(blocks.save_animation, block, colours=own["colours"]), to
+        )
+    if own["strip"]:
+        return stores.save_picture(blocks.plot_strip(block, own["colours"]), to)
+    return stores.save_picture(blocks.plot_example(block, own["freqs"], own["colours"]), to)
+
+
+# Keys of a sweep that choose one of a store's curves.
+_OF_A_STORE = ("source", "block_size", "operation", "selection")
+
+
+def _block_of_settings(request: Request) -> "Block":
+    from pipeline.analysis import example
+
+    trial = request.own["trial"]
+    if isinstance(trial, str):
+        raise UserError(
+            f"trial={trial} is by the errors of a store: name it, example STORE trial={trial}"
+        )
+    if request.own["algorithm"]:
+        raise UserError(
+            "example shows all algorithms: leave algorithm out, or name a store, example STORE"
+        )
+    words = [*request.words, f"freqs={request.own['freqs']}"]
+    return example.of_settings(load(words, request.config_dirs), trial)
+
+
+def _block_of_store(request: Request) -> "Block":
+    from pipeline.analysis import example
+    from pipeline.show import fitting, tables
+
+    for key in request.sweep_keys:
+        if key not in _OF_A_STORE:
+            known = ", ".join(_OF_A_STORE)
+            raise UserError(
+                f"{key} is of the store, which has it already: leave it out; what chooses one of "
+                f"its curves is {known}"
+            )
+    wanted, algorithm = request.sweep_keys, request.own["algorithm"] or "asm"
+    store = stores.open_store(request)
+    freq = request.own["freqs"]
+    block, errors = example.of_store(store, wanted, algorithm, freq, request.own["trial"])
+    fitting.say(tables.distribution(errors, f"{algorithm} at n = {freq}"))
+    return block
 
 
 def claims_config(request: Request) -> str:

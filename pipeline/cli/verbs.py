@@ -1,7 +1,15 @@
 """The verbs, each declared once: help, checks and completion are derived from the declaration."""
 
 from pipeline.cli import stores, sweeps
-from pipeline.cli.declaration import FOLDER, ONE_STORE, STORES, TWO_STORES, Key, Verb
+from pipeline.cli.declaration import (
+    FOLDER,
+    ONE_STORE,
+    OPTIONAL_STORE,
+    STORES,
+    TWO_STORES,
+    Key,
+    Verb,
+)
 from pipeline.config import notation
 
 _RESULTS = Key(
@@ -164,12 +172,26 @@ _DECLARED = (
     ),
     Verb(
         "example",
-        "work one block through: masks, exact and approximate result, error",
+        "work one block through, drawn or of a store (trial=worst): masks, results, error",
         run=sweeps.example,
         config=sweeps.config,
+        places=OPTIONAL_STORE,
         keys=(
             Key("freqs", "spatial frequencies kept, n", default="6", read=notation.integer),
-            Key("trial", "which block of the source", default="0", read=notation.integer),
+            Key(
+                "trial",
+                "which block: a number; of a STORE also worst, median or best, by its error",
+                default="0",
+                read=sweeps.which_trial,
+            ),
+            Key("algorithm", "of a STORE: whose errors (default: asm)", value="NAME"),
+            Key(
+                "strip",
+                "draw every n beside each other; to=FILE.gif or .html draws them after each other",
+                default="false",
+                read=notation.truth,
+            ),
+            Key("colours", "diverging, or notebook: red, green and blue", default="diverging"),
             Key(
                 "matrices",
                 "print every matrix with three decimals",

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli.declaration import FOLDER, Request, Verb
+from pipeline.cli.declaration import FOLDER, OPTIONAL_STORE, Request, Verb
 from pipeline.config import notation
 from pipeline.errors import UserError, did_you_mean
 
@@ -82,6 +82,8 @@ def _places(verb: Verb, given: Sequence[str], own: dict[str, Any]) -> "tuple[Loc
     from pipeline.store import recent
     from pipeline.store.location import Location
 
+    if not given and verb.places is OPTIONAL_STORE:
+        return ()
     if not given and verb.places is not FOLDER:
         return (recent.last_used(own["results"]),)
     locations = tuple(map(Location.of, given or [own["results"]]))

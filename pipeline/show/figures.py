@@ -1,4 +1,4 @@
-"""Pictures of a worked example and of claims, and how pictures are written."""
+"""Pictures of claims, and how pictures are written."""
 
 import textwrap
 from collections.abc import Sequence
@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from pipeline.analysis.claim import Claim
 from pipeline.errors import UserError
@@ -19,55 +17,6 @@ from pipeline.show.report import claims_page
 # Endings of the pictures that can be written, and what is drawn where none is given.
 FORMATS = ("png", "svg", "pdf", "eps", "jpg", "tif", "webp")
 _DEFAULT = ("png", "svg")
-
-
-def colours_of(matrix: NDArray[Any], largest: float) -> NDArray[np.float64]:
-    """The notebook's colours: red positive, green negative, blue zero.
-
-    Parameters
-    ----------
-    matrix
-        (M, M) real.
-    largest
-        The magnitude that is shown in full colour.
-
-    Returns
-    -------
-    (M, M, 3) RGB in [0, 1]; red and green grow with the magnitude.
-    """
-    values = np.asarray(matrix, dtype=np.float64)
-    # From 0.25 up, so that the smallest value is not black.
-    strength = 0.25 + 0.75 * np.minimum(np.abs(values) / largest, 1.0)
-    picture = np.zeros((*values.shape, 3))
-    picture[..., 0] = np.where(values > 0, strength, 0.0)
-    picture[..., 1] = np.where(values < 0, strength, 0.0)
-    picture[..., 2] = np.where(values == 0, 1.0, 0.0)
-    return picture
-
-
-def plot_matrices(matrices: dict[str, NDArray[Any]], title: str) -> Figure:
-    """A worked example: every matrix as a grid of squares, in the notebook's colours.
-
-    Masks are shown in full colour, all samples on one scale, so that they can be compared.
-    """
-    samples = [m for name, m in matrices.items() if not name.endswith("mask")]
-    largest = max(float(np.abs(m).max()) for m in samples) or 1.0
-    columns = 3
-    rows = -(-len(matrices) // columns)
-    figure = Figure(figsize=(3 * columns, 3.1 * rows + 0.5), layout="constrained")
-    figure.suptitle(f"{title}\nred positive, green negative, blue zero", fontsize="medium")
-    for axes, (name, matrix) in zip(
-        figure.subplots(rows, columns).flat, matrices.items(), strict=False
-    ):
-        full = 1.0 if name.endswith("mask") else largest
-        axes.imshow(colours_of(matrix, full), interpolation="nearest")
-        axes.set_title(name, fontsize="small")
-        ticks = np.arange(-0.5, len(matrix))
-        axes.set_xticks(ticks, labels=[])
-        axes.set_yticks(ticks, labels=[])
-        axes.grid(color="white", linewidth=0.6)
-        axes.tick_params(length=0)
-    return figure
 
 
 def plot_claim(claim: Claim) -> Figure:

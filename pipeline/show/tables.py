@@ -35,6 +35,8 @@ _SCREENFUL = 100
 _LINES_PER_TABLE = 5
 # The overview says where the error falls below these shares of that of the first frequency.
 _SHARES = {"1/2": 1 / 2, "1/10": 1 / 10, "1/100": 1 / 100}
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_WORST_SHOWN = 5
 # Columns of a number of a matrix.
 _DIGITS = 8
 _ONE_BATCH = "No interval: all of these tiles lie in one strip of an image, or in one image."
@@ -219,6 +221,18 @@ def _how_far(status: Status) -> str:
         return f"{share}, running"
     failed = len(status.quarantined)
     return f"{share}, {count_of(failed, 'unit')} failed" if failed else share
+
+
+def distribution(errors: NDArray[Any], of: str) -> str:
+    """How errors of blocks are distributed, and which blocks have the largest, as lines."""
+    known = errors[~np.isnan(errors)].astype(np.float64)
+    at = " ".join(f"{share:.0%}: {rounded(np.quantile(known, share))}" for share in QUANTILES)
+    order = np.argsort(np.where(np.isnan(errors), -np.inf, errors), kind="stable")[::-1]
+    worst = ", ".join(f"{t} ({rounded(errors[t])})" for t in order[:_WORST_SHOWN].tolist())
+    return (
+        f"Errors of {of}, {count_of(len(known), 'block')}, quantiles: {at}\n"
+        f"The worst blocks: {worst}"
+    )
 
 
 def print_comparison(compared: "xr.Dataset") -> None:

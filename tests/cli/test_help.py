@@ -116,7 +116,7 @@ def test_no_verb_shows_the_overview_and_is_refused(capsys):
 @pytest.mark.parametrize("arguments", [["--help", "plot"], ["plot", "--help"], ["plot", "x", "-h"]])
 def test_help_may_stand_anywhere(capsys, arguments):
     assert main(arguments) == 0
-    assert capsys.readouterr().out.startswith("usage: python -m pipeline plot [STORE]")
+    assert capsys.readouterr().out.startswith("usage: python -m pipeline plot [STORE ...]")
 
 
 def test_help_names_the_program_as_it_was_called(tmp_path):

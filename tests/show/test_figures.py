@@ -1,29 +1,15 @@
 """Pictures and the worked example."""
 
-import numpy as np
 import pytest
-from helpers import oracles
 
-from asm_core.sources import uniform
-from pipeline import UserError, summarize, sweep
-from pipeline.analysis import datasets, example
+from pipeline import summarize, sweep
+from pipeline.analysis import datasets
 from pipeline.cli.main import main
-from pipeline.config import compose
-from pipeline.show import figures, plots
+from pipeline.show import plots
 
 
 def curves_of(dataset):
     return datasets.curves_of(summarize(dataset))
-
-
-def test_colours_are_those_of_the_notebook():
-    picture = figures.colours_of(np.array([[2.0, -1.0], [0.0, 1e-9]]), largest=2.0)
-    assert picture[0, 0].tolist() == [1, 0, 0]
-    assert picture[0, 1].tolist() == [0, 0.625, 0]
-    assert picture[1, 0].tolist() == [0, 0, 1]
-    # The smallest positive value is still red and not black.
-    assert picture[1, 1, 0] == pytest.approx(0.25)
-    assert picture.shape == (2, 2, 3)
 
 
 def test_the_plot_has_one_line_a_curve_and_its_interval(tmp_path):
@@ -95,59 +81,6 @@ def test_the_plot_of_a_single_curve_names_it_in_the_title(tmp_path):
     title = figure.get_suptitle()
     assert title.startswith("uniform, 8 x 8 blocks, max_pool, triangle, asm\n10 trials")
     assert axes.get_legend() is None
-
-
-@pytest.mark.parametrize(
-    ("operation", "window"), [("max_pool", 2), ("max_pool", 4), ("relu", None)]
-)
-def test_the_worked_example_is_that_of_nested_loops(operation, window):
-    arguments = [f"operation={operation}", "source.uniform.low=-1", "seed=2"]
-    if window:
-        arguments.append(f"operation.max_pool.window={window}")
-    shown = example.work_out(compose.load(arguments), freq=6, trial=3)
-    block = uniform(2, 8, 3, 1, low=-1.0)[0]
-    approximate = oracles.approximate(oracles.dct(block), 6)
-    matrices = list(shown.matrices.values())
-    assert np.array_equal(matrices[0], block)
-    np.testing.assert_allclose(matrices[1], approximate, atol=1e-14)
-    if window:
-        mask = oracles.local_maximum_mask(approximate, window)
-        expected = [
-            oracles.local_maximum_mask(block, window),
-            mask,
-            oracles.max_pool(block, window),
-            oracles.masked_max_pool(block, mask, window),
-        ]
-    else:
-        mask = oracles.nonnegative_mask(approximate)
-        expected = [oracles.nonnegative_mask(block), mask, oracles.relu(block), block * mask]
-    for found, wanted in zip(matrices[2:], expected, strict=True):
-        np.testing.assert_allclose(found, wanted, atol=1e-14)
-    asm = oracles.error(block, approximate, operation, "asm", window or 2)
-    apx = oracles.error(block, approximate, operation, "apx", window or 2)
-    assert f"ASM error: {asm:.6f}" in shown.lines[1]
-    assert f"APX error: {apx:.6f}" in shown.lines[2]
-
-
-def test_the_example_prints_every_matrix_with_three_decimals(elsewhere, capsys):
-    assert main(["example", "matrices=true", "source.uniform.low=-1"]) == 0
-    printed = capsys.readouterr().out
-    block = uniform(0, 8, 0, 1, low=-1.0)[0]
-    for row in block:
-        assert "".join(f"{value:8.3f}" for value in row) in printed
-    for name in ("exact block", "approximate block", "true mask", "approximate mask",
-                 "true max_pool", "approximate max_pool (ASM)"):  # fmt: skip
-        assert f"\n{name}\n" in printed
-    assert printed.split()[-2:] == ["results/example.png", "results/example.svg"]
-    assert (elsewhere / "results" / "example.png").stat().st_size > 10_000
-
-
-def test_the_example_shows_a_block_of_a_photograph(elsewhere, photograph, capsys):
-    arguments = ["example", "source=images", f"source.images.path={photograph}"]
-    assert main([*arguments, "trial=4799", "to=picture"]) == 0
-    assert "images block 4799" in capsys.readouterr().out
-    with pytest.raises(UserError, match="trial=4800 is not among the 4800 blocks"):
-        example.work_out(compose.load(arguments[1:]), freq=6, trial=4800)
 
 
 def test_curves_without_a_trial_are_not_drawn(tmp_path):
