@@ -90,7 +90,7 @@ def test_a_long_name_does_not_touch_what_it_means(tmp_path, capsys):
 def test_help_lists_no_key_of_a_sweep_that_the_verb_refuses(capsys, verb):
     main([verb, "--help"])
     printed = capsys.readouterr().out
-    for key in ("algorithm", "out"):
+    for key in ("unit_trials", "out"):
         assert f"\n  {key}=" not in printed
     assert "cluster=..." not in printed
 
