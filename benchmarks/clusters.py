@@ -19,8 +19,8 @@ import dask
 from distributed import Client, LocalCluster, Worker
 
 from pipeline.config import compose
-from pipeline.plan.grid import Missing
-from pipeline.plan.plan import make_plan
+from pipeline.planning.grid import Missing
+from pipeline.planning.plan import make_plan
 from pipeline.run import here, rounds
 from pipeline.run.tasks import map_units
 from pipeline.sources import kinds

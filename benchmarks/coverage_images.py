@@ -18,7 +18,7 @@ import asm_core
 from asm_core.batches import sums_by_batch
 from asm_core.intervals import interval_of
 from asm_core.moments import MOMENTS, moments_of
-from pipeline.plan.tiles import Tiles
+from pipeline.planning.tiles import Tiles
 from pipeline.sources.tiling import groups, pick, strips
 
 SIZE, FREQS, SAMPLE = 8, (0, 6, 13), 1000

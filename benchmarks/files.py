@@ -20,7 +20,7 @@ from timing import once, process, table
 
 from asm_core import Operation, empty_measures, measure_into
 from pipeline.config import compose
-from pipeline.plan.plan import make_plan
+from pipeline.planning.plan import make_plan
 from pipeline.run import rounds
 from pipeline.sources import kinds
 

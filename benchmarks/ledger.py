@@ -16,8 +16,8 @@ import numpy as np
 from asm_core.moments import MOMENTS
 from pipeline import open_results
 from pipeline.config import compose
-from pipeline.plan.axes import METRICS
-from pipeline.plan.plan import make_plan
+from pipeline.planning.axes import METRICS
+from pipeline.planning.plan import make_plan
 from pipeline.run.worker import plan_to_text
 from pipeline.sources import kinds
 from pipeline.store import layout, ledger, record

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 from pipeline.config import compose
-from pipeline.plan.grid import Missing
-from pipeline.plan.plan import make_plan
+from pipeline.planning.grid import Missing
+from pipeline.planning.plan import make_plan
 from pipeline.run import cluster
 from pipeline.run.tasks import map_units
 from pipeline.sources import kinds

@@ -8,7 +8,7 @@ from timing import folder, once, process, table
 
 import pipeline
 from pipeline.config import compose
-from pipeline.plan.plan import make_plan
+from pipeline.planning.plan import make_plan
 from pipeline.run.worker import measure_unit, plan_to_text
 from pipeline.sources import kinds
 from pipeline.store import record

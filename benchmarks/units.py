@@ -8,8 +8,8 @@ from scale import nothing
 from timing import folder, once, process, table
 
 from pipeline.config import compose
-from pipeline.plan.grid import Missing
-from pipeline.plan.plan import make_plan
+from pipeline.planning.grid import Missing
+from pipeline.planning.plan import make_plan
 from pipeline.run import cluster
 from pipeline.run.tasks import map_units
 from pipeline.sources import kinds

@@ -12,7 +12,7 @@ from pipeline.analysis.datasets import compare, convergence, crossing, summarize
 from pipeline.analysis.opening import open_results
 from pipeline.config import compose
 from pipeline.errors import count_of
-from pipeline.plan.plan import make_plan
+from pipeline.planning.plan import make_plan
 from pipeline.run import rounds
 from pipeline.show import progress as shown
 from pipeline.show.exports import export

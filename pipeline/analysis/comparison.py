@@ -11,8 +11,8 @@ from pipeline.analysis.datasets import moments_by_trial
 from pipeline.analysis.opening import Place, opened, store_at
 from pipeline.analysis.verdicts import apart
 from pipeline.errors import UserError
-from pipeline.plan.axes import METRICS, NAMES, TRIAL, Labels
-from pipeline.plan.identity import same_blocks
+from pipeline.planning.axes import METRICS, NAMES, TRIAL, Labels
+from pipeline.planning.identity import same_blocks
 from pipeline.store.store import Store
 
 _AXES = METRICS["error"].axes

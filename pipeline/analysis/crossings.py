@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.analysis.curves import Curves, in_range
-from pipeline.plan.axes import FREQ
+from pipeline.planning.axes import FREQ
 
 Array = NDArray[np.float64]
 

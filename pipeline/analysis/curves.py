@@ -19,9 +19,9 @@ from asm_core.intervals import CONFIDENCE, interval_of
 from asm_core.moments import MOMENTS, add_moments, moments_of
 from asm_core.validate import MOST_BATCHES
 from pipeline.errors import UserError, count_of
-from pipeline.plan.axes import ALGORITHM, CURVE_NAMES, FREQ, METRICS, NAMES, Labels, shape
-from pipeline.plan.identity import positions
-from pipeline.plan.tiles import TilesBySource, counted
+from pipeline.planning.axes import ALGORITHM, CURVE_NAMES, FREQ, METRICS, NAMES, Labels, shape
+from pipeline.planning.identity import positions
+from pipeline.planning.tiles import TilesBySource, counted
 from pipeline.store.damage import naming_damage
 from pipeline.store.store import Store
 

@@ -15,8 +15,8 @@ from pipeline.analysis.crossings import crossing_of, threshold_of
 from pipeline.analysis.curves import Curves, of_differences, pieces, statistics
 from pipeline.analysis.neighbours import check_paired, sums_of, with_batches
 from pipeline.analysis.opening import Place, opened, store_at
-from pipeline.plan.axes import BATCH, COST, FREQ, METRICS, MOMENT, NAMES, TRIAL
-from pipeline.plan.tiles import TilesBySource
+from pipeline.planning.axes import BATCH, COST, FREQ, METRICS, MOMENT, NAMES, TRIAL
+from pipeline.planning.tiles import TilesBySource
 from pipeline.store.record import from_attributes, is_of_store
 from pipeline.store.store import Store
 

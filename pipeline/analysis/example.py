@@ -12,10 +12,10 @@ import asm_core
 from asm_core import Operation
 from pipeline.config import compose
 from pipeline.errors import UserError
-from pipeline.plan.axes import ALGORITHM, CELL, FREQ
-from pipeline.plan.identity import changed_sources, positions
-from pipeline.plan.plan import Plan, make_plan
-from pipeline.plan.settings import AUTO, Settings
+from pipeline.planning.axes import ALGORITHM, CELL, FREQ
+from pipeline.planning.identity import changed_sources, positions
+from pipeline.planning.plan import Plan, make_plan
+from pipeline.planning.settings import AUTO, Settings
 from pipeline.sources import kinds
 from pipeline.store.damage import naming_damage
 from pipeline.store.store import Store

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from asm_core.batches import SUMS, sums_by_batch
 from asm_core.moments import Array
 from asm_core.validate import MOST_BATCHES
-from pipeline.plan.axes import BATCH, CELL, TRIAL
-from pipeline.plan.tiles import Tiles
+from pipeline.planning.axes import BATCH, CELL, TRIAL
+from pipeline.planning.tiles import Tiles
 from pipeline.store.record import as_stored, from_attributes, is_of_store
 
 # So many trials' batches are found at a time.

@@ -15,8 +15,8 @@ import xarray as xr
 
 from pipeline.analysis.neighbours import with_batches
 from pipeline.errors import UserError, count_of, runs_of
-from pipeline.plan.axes import AXES, BATCH, COST, METRICS, NAMES, TRIAL
-from pipeline.plan.identity import Identity, conflicts, joined, positions
+from pipeline.planning.axes import AXES, BATCH, COST, METRICS, NAMES, TRIAL
+from pipeline.planning.identity import Identity, conflicts, joined, positions
 from pipeline.store import layout
 from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location

@@ -7,7 +7,7 @@ import xarray as xr
 
 from pipeline.analysis.crossings import Crossing
 from pipeline.analysis.datasets import compare, crossing
-from pipeline.plan.axes import ALGORITHM, CURVE_NAMES, TRIAL
+from pipeline.planning.axes import ALGORITHM, CURVE_NAMES, TRIAL
 
 # So many errors are read for a picture or a line, in a second; of more, a part says the same.
 _MOST_ERRORS = 1 << 26

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from asm_core.moments import MOMENTS, RESULTS, add_moments
 from pipeline.audit.problem import asked_trials
 from pipeline.errors import refuse_unreadable
-from pipeline.plan.axes import METRICS, NAMED, Labels
-from pipeline.plan.identity import Identity, positions
+from pipeline.planning.axes import METRICS, NAMED, Labels
+from pipeline.planning.identity import Identity, positions
 from pipeline.store.store import Store
 
 _COUNT = MOMENTS.index("count")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pipeline.audit.status import Status, status_of
 from pipeline.errors import NOT_THERE, UnreadableError, UserError, cannot
-from pipeline.plan.axes import Labels
+from pipeline.planning.axes import Labels
 from pipeline.store import lock
 from pipeline.store.location import Location
 from pipeline.store.store import Store

@@ -13,7 +13,7 @@ import numpy as np
 from asm_core.moments import MOMENTS
 from pipeline.audit.problem import Problem, of_reading
 from pipeline.errors import UnreadableError, refuse_unreadable
-from pipeline.plan.axes import CELL, METRICS, MOMENT, TRIAL, shape
+from pipeline.planning.axes import CELL, METRICS, MOMENT, TRIAL, shape
 from pipeline.store import layout
 from pipeline.store.damage import copied_record
 from pipeline.store.leftovers import files_in, leftovers

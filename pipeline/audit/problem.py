@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import cannot, system_error
-from pipeline.plan.axes import METRICS, Labels
-from pipeline.plan.grid import Unit
+from pipeline.planning.axes import METRICS, Labels
+from pipeline.planning.grid import Unit
 from pipeline.store import ledger
 from pipeline.store.store import Store
 

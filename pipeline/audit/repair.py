@@ -15,8 +15,8 @@ from pipeline.audit.metadata import consolidated_copy
 from pipeline.audit.problem import Problem, chunk_files, labels_of, place_of
 from pipeline.audit.verify import verify
 from pipeline.errors import refuse_unreadable
-from pipeline.plan.axes import ALGORITHM, BATCHES, METRICS, without_algorithm
-from pipeline.plan.grid import Unit
+from pipeline.planning.axes import ALGORITHM, BATCHES, METRICS, without_algorithm
+from pipeline.planning.grid import Unit
 from pipeline.store import layout, ledger, lock
 from pipeline.store.damage import copied_record, losing
 from pipeline.store.leftovers import remove_leftovers

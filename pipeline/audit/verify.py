@@ -26,7 +26,7 @@ from pipeline.audit.problem import (
 )
 from pipeline.config import compose
 from pipeline.errors import UnreadableError, UserError, count_of
-from pipeline.plan.axes import (
+from pipeline.planning.axes import (
     BATCHES,
     CELL,
     METRICS,
@@ -35,10 +35,10 @@ from pipeline.plan.axes import (
     shape,
     without_algorithm,
 )
-from pipeline.plan.grid import Unit
-from pipeline.plan.identity import Identity, differences, joined, positions
-from pipeline.plan.plan import Plan, make_plan
-from pipeline.plan.tiles import Tiles
+from pipeline.planning.grid import Unit
+from pipeline.planning.identity import Identity, differences, joined, positions
+from pipeline.planning.plan import Plan, make_plan
+from pipeline.planning.tiles import Tiles
 from pipeline.run.worker import measure_unit
 from pipeline.sources import kinds
 from pipeline.store import layout, ledger, lock

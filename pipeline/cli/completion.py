@@ -22,8 +22,8 @@ from pipeline.cli.declaration import FOLDER, Key, Verb
 from pipeline.cli.words import load
 from pipeline.config import notation
 from pipeline.errors import UserError
-from pipeline.plan.axes import ALGORITHM, NAMED
-from pipeline.plan.settings import TARGET, Settings
+from pipeline.planning.axes import ALGORITHM, NAMED
+from pipeline.planning.settings import TARGET, Settings
 
 _TRUTH = ("false", "true")
 # What help shows as the value of a key that takes a path.

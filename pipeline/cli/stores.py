@@ -10,11 +10,11 @@ from pipeline.cli.declaration import Request
 from pipeline.cli.words import path_of
 from pipeline.config import notation
 from pipeline.errors import UserError, are, command, count_of
-from pipeline.plan.axes import ALGORITHM
+from pipeline.planning.axes import ALGORITHM
 
 if TYPE_CHECKING:
     from pipeline.audit.problem import Problem
-    from pipeline.plan.axes import Labels
+    from pipeline.planning.axes import Labels
     from pipeline.store.location import Location
     from pipeline.store.store import Store
 
@@ -184,7 +184,7 @@ def diff(request: Request) -> int:
 
 def _differences(one: "Store", two: "Store") -> list[str]:
     """What differs in how two stores were made, and in how many trials they have, in words."""
-    from pipeline.plan.identity import in_words
+    from pipeline.planning.identity import in_words
 
     words = in_words(one.record.identity, two.record.identity)
     counts = [store.measured_trials() for store in (one, two)]

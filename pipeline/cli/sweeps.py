@@ -13,13 +13,13 @@ from pipeline.cli.declaration import Request
 from pipeline.cli.words import load, path_of
 from pipeline.config import notation
 from pipeline.errors import BadFileError, UnreadableError, UserError, all_of, are, count_of
-from pipeline.plan.settings import TARGET
+from pipeline.planning.settings import TARGET
 from pipeline.run import stopping
 
 if TYPE_CHECKING:
     from pipeline.analysis.example import Block
-    from pipeline.plan.plan import Plan
-    from pipeline.plan.settings import Settings
+    from pipeline.planning.plan import Plan
+    from pipeline.planning.settings import Settings
     from pipeline.run.rounds import Outcome
     from pipeline.show.progress import SweepProgress
     from pipeline.store.record import Run
@@ -81,7 +81,7 @@ def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "SweepProgr
 
 
 def _planned(settings: "Settings") -> "Plan":
-    from pipeline.plan.plan import make_plan
+    from pipeline.planning.plan import make_plan
     from pipeline.sources import kinds
     from pipeline.store.location import Location
 
@@ -201,7 +201,7 @@ def check(request: Request) -> int:
 
 def _remainders(plan: "Plan") -> list[str]:
     """A line for each stored source and block size: its tiles, and samples that are left over."""
-    from pipeline.plan.tiles import counted
+    from pipeline.planning.tiles import counted
     from pipeline.sources import kinds
 
     return [
@@ -261,7 +261,7 @@ def _run_again(
 ) -> "Outcome":
     """Run a configuration that was run into one store into another one."""
     from pipeline.config import compose
-    from pipeline.plan.identity import changed_sources
+    from pipeline.planning.identity import changed_sources
     from pipeline.show import progress
 
     folders = request.config_dirs or run.config_dirs

@@ -9,7 +9,7 @@ from pipeline.config import notation
 from pipeline.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from pipeline.plan.settings import Settings
+    from pipeline.planning.settings import Settings
     from pipeline.store.location import Location
 
 

@@ -9,8 +9,8 @@ from pipeline.config import entries, notation
 from pipeline.config.entries import Folders
 from pipeline.config.words import refuse_renamed
 from pipeline.errors import UserError, did_you_mean
-from pipeline.plan.axes import NAMED
-from pipeline.plan.settings import ALL, AUTO, TARGET, Entry, Settings
+from pipeline.planning.axes import NAMED
+from pipeline.planning.settings import ALL, AUTO, TARGET, Entry, Settings
 from pipeline.sources import finding
 from pipeline.store.location import Location
 

@@ -23,8 +23,8 @@ from pipeline.config import checks, entries, notation
 from pipeline.config.entries import GROUPS, Folders
 from pipeline.config.words import Words, gather
 from pipeline.errors import UserError, did_you_mean
-from pipeline.plan.axes import NAMED
-from pipeline.plan.settings import TARGET, Entry, Settings
+from pipeline.planning.axes import NAMED
+from pipeline.planning.settings import TARGET, Entry, Settings
 
 # Hydra's plugins and its parser's tables are made at first use, and threads would make them twice.
 _ONE_AT_A_TIME = threading.Lock()

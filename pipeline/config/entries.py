@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from pipeline.errors import UserError, did_you_mean
-from pipeline.plan.axes import NAMED
-from pipeline.plan.settings import Entry
+from pipeline.planning.axes import NAMED
+from pipeline.planning.settings import Entry
 from pipeline.store.location import Location
 
 # In a wheel conf/ travels inside the package; in a checkout it stands beside it.

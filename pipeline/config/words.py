@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.config import notation
 from pipeline.errors import UserError
-from pipeline.plan.axes import NAMED
-from pipeline.plan.settings import TARGET
+from pipeline.planning.axes import NAMED
+from pipeline.planning.settings import TARGET
 
 # What a key was called before.
 RENAMED = {"method": "algorithm"}

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asm_core import Operation, frequency_rank
-from pipeline.plan.plan import Plan
+from pipeline.planning.plan import Plan
 
 
 def operations_of(plan: Plan) -> list[Operation]:

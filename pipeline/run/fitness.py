@@ -24,8 +24,8 @@ from asm_core import (
 from asm_core.moments import moments_of
 from asm_core.sources import STREAM_VERSION
 from asm_core.validate import ALGORITHMS, APX_OFFSET, FloatArray
-from pipeline.plan.entries import Source
-from pipeline.plan.plan import LAYOUT_VERSION, Plan
+from pipeline.planning.entries import Source
+from pipeline.planning.plan import LAYOUT_VERSION, Plan
 from pipeline.run.choices import operations_of, ranks_of
 from pipeline.sources import kinds
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asm_core import mean_offsets
-from pipeline.plan.entries import Source
-from pipeline.plan.grid import Unit
-from pipeline.plan.plan import Plan
+from pipeline.planning.entries import Source
+from pipeline.planning.grid import Unit
+from pipeline.planning.plan import Plan
 from pipeline.run.choices import operations_of, ranks_of
 from pipeline.sources import kinds
 

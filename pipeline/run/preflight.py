@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ClusterLostError, ClusterUnfitError, MisfitError
-from pipeline.plan.plan import Plan
+from pipeline.planning.plan import Plan
 from pipeline.run import calls
 from pipeline.run.connection import Connection
 from pipeline.run.worker import SHARE_RESULTS, misfit, plan_to_text, unseen

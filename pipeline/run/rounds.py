@@ -11,9 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from pipeline.errors import Stopped, UserError, cannot, command
-from pipeline.plan.grid import Missing, Unit
-from pipeline.plan.plan import Plan
-from pipeline.plan.settings import Settings
+from pipeline.planning.grid import Missing, Unit
+from pipeline.planning.plan import Plan
+from pipeline.planning.settings import Settings
 from pipeline.run import cluster, here, preflight, stopping, todo
 from pipeline.run.connection import Connection
 from pipeline.run.worker import load_kernels, plan_to_text, run_unit

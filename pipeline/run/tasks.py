@@ -21,7 +21,7 @@ from pipeline.errors import (
     UnitError,
     UnstoredError,
 )
-from pipeline.plan.grid import Missing, Unit
+from pipeline.planning.grid import Missing, Unit
 from pipeline.run import calls, stopping
 from pipeline.run.connection import Connection
 from pipeline.run.workers import Census, Workers

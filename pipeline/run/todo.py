@@ -7,10 +7,10 @@ from dask.utils import format_bytes
 
 from asm_core.moments import MOMENTS
 from pipeline.errors import StoreLostError, UserError
-from pipeline.plan import estimate, precision
-from pipeline.plan.grid import Missing
-from pipeline.plan.plan import Plan
-from pipeline.plan.settings import Settings
+from pipeline.planning import estimate, precision
+from pipeline.planning.grid import Missing
+from pipeline.planning.plan import Plan
+from pipeline.planning.settings import Settings
 from pipeline.store.location import Location
 from pipeline.store.store import Store, find_for
 

@@ -38,9 +38,9 @@ from pipeline.errors import (
     cannot,
     system_error,
 )
-from pipeline.plan.axes import Labels
-from pipeline.plan.grid import Missing, Unit
-from pipeline.plan.plan import Plan, from_json, to_json
+from pipeline.planning.axes import Labels
+from pipeline.planning.grid import Missing, Unit
+from pipeline.planning.plan import Plan, from_json, to_json
 from pipeline.run import fitness
 from pipeline.run.choices import operations_of, ranks_of
 from pipeline.run.clock import steady_timers

@@ -14,8 +14,8 @@ from dask.utils import format_bytes
 from distributed import Client, LocalCluster
 
 from pipeline.errors import ClusterLostError, MisfitError
-from pipeline.plan import estimate
-from pipeline.plan.plan import Plan
+from pipeline.planning import estimate
+from pipeline.planning.plan import Plan
 from pipeline.run import calls
 from pipeline.run.connection import Connection
 from pipeline.sources import memory

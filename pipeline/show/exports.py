@@ -15,7 +15,7 @@ import xarray as xr
 from pipeline.analysis.datasets import summarize
 from pipeline.analysis.opening import Place, open_results
 from pipeline.errors import UserError, cannot
-from pipeline.plan.axes import BATCH, CURVE_NAMES, FREQ, METRICS, NAMES, TRIAL
+from pipeline.planning.axes import BATCH, CURVE_NAMES, FREQ, METRICS, NAMES, TRIAL
 from pipeline.show.report import with_interval
 from pipeline.show.tables import rounded
 

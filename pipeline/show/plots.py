@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.analysis.verdicts import Name
 from pipeline.errors import UserError, did_you_mean
-from pipeline.plan.axes import CURVE_NAMES, FREQ
+from pipeline.planning.axes import CURVE_NAMES, FREQ
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

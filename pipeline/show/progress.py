@@ -13,7 +13,7 @@ from rich.text import Text
 
 from pipeline.audit.status import Status
 from pipeline.errors import all_of, are, count_of
-from pipeline.plan.plan import Plan
+from pipeline.planning.plan import Plan
 from pipeline.show.fitting import Output, console, packed, print_table, say
 
 # Between two lines of progress where there is no terminal.

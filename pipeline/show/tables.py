@@ -17,10 +17,10 @@ from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.audit.listing import Listed
 from pipeline.audit.status import Status
 from pipeline.errors import count_of, runs_of
-from pipeline.plan import estimate
-from pipeline.plan.axes import ALGORITHM, CELL, CURVE_NAMES, FREQ, TRIAL, shape
-from pipeline.plan.plan import Plan
-from pipeline.plan.precision import trials_for
+from pipeline.planning import estimate
+from pipeline.planning.axes import ALGORITHM, CELL, CURVE_NAMES, FREQ, TRIAL, shape
+from pipeline.planning.plan import Plan
+from pipeline.planning.precision import trials_for
 from pipeline.show.fitting import console, print_fields, print_table, say
 from pipeline.show.progress import duration
 from pipeline.store.location import Location

@@ -18,8 +18,8 @@ from asm_core import validate
 from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
 from pipeline.errors import UserError
-from pipeline.plan.entries import Source, check_kind
-from pipeline.plan.tiles import Tiles, sizes_from_json, sizes_to_json
+from pipeline.planning.entries import Source, check_kind
+from pipeline.planning.tiles import Tiles, sizes_from_json, sizes_to_json
 from pipeline.sources import arrays, images, jpeg
 from pipeline.sources.arrays import StoredArray
 from pipeline.sources.files import Files, Reader, check_files

@@ -31,7 +31,7 @@ from asm_core.batches import SUMS
 from asm_core.moments import MOMENTS
 from asm_core.validate import MOST_BATCHES
 from pipeline.errors import refuse_unreadable
-from pipeline.plan.axes import (
+from pipeline.planning.axes import (
     AXES,
     BATCH,
     BATCHES,
@@ -46,7 +46,7 @@ from pipeline.plan.axes import (
     ledger_curve,
     shape,
 )
-from pipeline.plan.identity import Identity
+from pipeline.planning.identity import Identity
 from pipeline.store.files import Files
 from pipeline.store.inline import write
 from pipeline.store.location import Location

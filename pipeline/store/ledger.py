@@ -22,7 +22,7 @@ from zarr.codecs import Crc32cCodec
 
 from asm_core.moments import MOMENTS
 from pipeline.errors import refuse_unreadable
-from pipeline.plan.axes import BATCHES, CELL, METRICS, UNIT, Labels, ledger_curve
+from pipeline.planning.axes import BATCHES, CELL, METRICS, UNIT, Labels, ledger_curve
 from pipeline.store import files, layout
 from pipeline.store.inline import read, write
 from pipeline.store.location import Location

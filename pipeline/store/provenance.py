@@ -9,7 +9,7 @@ from typing import Any
 
 from asm_core import KERNEL_VERSION
 from asm_core.sources import STREAM_VERSION
-from pipeline.plan.plan import LAYOUT_VERSION
+from pipeline.planning.plan import LAYOUT_VERSION
 
 NAMES = ("versions", "processor", "commit", "dirty")
 _PACKAGES = (

@@ -16,13 +16,13 @@ from typing import Any
 import yaml
 
 from pipeline.errors import UserError, command
-from pipeline.plan import tiles
-from pipeline.plan.axes import NAMES
-from pipeline.plan.grid import Grid, Unit
-from pipeline.plan.identity import Identity
-from pipeline.plan.plan import LAYOUT_VERSION, Plan
-from pipeline.plan.settings import ALL, Settings
-from pipeline.plan.tiles import Tiles, TilesBySource
+from pipeline.planning import tiles
+from pipeline.planning.axes import NAMES
+from pipeline.planning.grid import Grid, Unit
+from pipeline.planning.identity import Identity
+from pipeline.planning.plan import LAYOUT_VERSION, Plan
+from pipeline.planning.settings import ALL, Settings
+from pipeline.planning.tiles import Tiles, TilesBySource
 from pipeline.store import provenance
 
 _TITLE = "Error of approximated spatial masking by number of spatial frequencies"

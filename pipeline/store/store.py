@@ -16,10 +16,10 @@ from asm_core import Measures
 from asm_core.batches import add_sums
 from asm_core.moments import MOMENTS, add_moments
 from pipeline.errors import UserError, refuse_unreadable
-from pipeline.plan.axes import CELL, COST, CURVE, METRICS, NAMES, Labels, most
-from pipeline.plan.identity import differences, joined, positions, renewed
-from pipeline.plan.plan import Plan
-from pipeline.plan.settings import Settings, store_trials_as_written
+from pipeline.planning.axes import CELL, COST, CURVE, METRICS, NAMES, Labels, most
+from pipeline.planning.identity import differences, joined, positions, renewed
+from pipeline.planning.plan import Plan
+from pipeline.planning.settings import Settings, store_trials_as_written
 from pipeline.store import files, layout, ledger
 from pipeline.store.damage import advice_on, naming_damage, remedy_for
 from pipeline.store.location import Location

@@ -7,9 +7,9 @@ import numpy as np
 from asm_core import Measures
 from asm_core.batches import sums_by_batch
 from asm_core.moments import moments_of_each
-from pipeline.plan.axes import BATCHES, METRICS, Labels
-from pipeline.plan.grid import Unit
-from pipeline.plan.identity import positions
+from pipeline.planning.axes import BATCHES, METRICS, Labels
+from pipeline.planning.grid import Unit
+from pipeline.planning.identity import positions
 from pipeline.store import files, layout, ledger
 from pipeline.store.location import Location
 from pipeline.store.record import of_store

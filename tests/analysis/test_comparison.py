@@ -14,7 +14,7 @@ from pipeline import UserError, compare_results, open_results, sweep
 from pipeline.analysis.datasets import summarize_differences
 from pipeline.analysis.verdicts import apart
 from pipeline.cli.main import main
-from pipeline.plan.axes import METRICS
+from pipeline.planning.axes import METRICS
 
 
 def store(folder, name, **keys):

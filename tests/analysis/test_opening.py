@@ -11,7 +11,7 @@ import xarray as xr
 
 import asm_core
 from pipeline import UserError, compare, open_results, summarize, sweep
-from pipeline.plan.axes import METRICS, NAMES
+from pipeline.planning.axes import METRICS, NAMES
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from helpers.sweeps import open_store
 
 from pipeline import sweep
 from pipeline.audit.status import status_of
-from pipeline.plan.grid import Unit
+from pipeline.planning.grid import Unit
 from pipeline.store.record import Quarantined
 
 

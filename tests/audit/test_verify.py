@@ -28,7 +28,7 @@ from pipeline.audit.repair import repair
 from pipeline.audit.status import status_of
 from pipeline.audit.verify import verify
 from pipeline.cli.main import main
-from pipeline.plan.identity import joined
+from pipeline.planning.identity import joined
 from pipeline.store import layout, lock
 from pipeline.store.location import Location
 from pipeline.store.store import Store

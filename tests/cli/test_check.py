@@ -17,8 +17,8 @@ from PIL import Image
 from pipeline.cli import sweeps
 from pipeline.cli.main import main
 from pipeline.config import compose
-from pipeline.plan import estimate
-from pipeline.plan.plan import make_plan
+from pipeline.planning import estimate
+from pipeline.planning.plan import make_plan
 from pipeline.sources import files, images, kinds
 from pipeline.store.location import Location
 

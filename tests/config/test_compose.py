@@ -14,7 +14,7 @@ from pipeline.config import compose, entries
 def test_the_defaults_are_the_sweep_of_the_notebook():
     settings = compose.load([])
     assert settings.freqs == tuple(range(15))
-    # 1,000 blocks, where they are drawn: tests/plan/test_plan.py.
+    # 1,000 blocks, where they are drawn: tests/planning/test_plan.py.
     assert settings.trials == "auto"
     assert settings.block_size == (8,)
     assert settings.selection == {"triangle": {"kind": "triangle"}}

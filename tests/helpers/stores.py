@@ -3,9 +3,9 @@
 import dataclasses
 
 from pipeline.config import compose
-from pipeline.plan.axes import fewest
-from pipeline.plan.grid import Missing
-from pipeline.plan.plan import make_plan
+from pipeline.planning.axes import fewest
+from pipeline.planning.grid import Missing
+from pipeline.planning.plan import make_plan
 from pipeline.run.worker import plan_to_text, run_unit
 from pipeline.sources import kinds
 from pipeline.store import record

@@ -14,7 +14,7 @@ import xarray as xr
 
 from pipeline import summarize
 from pipeline.config import compose
-from pipeline.plan.plan import make_plan
+from pipeline.planning.plan import make_plan
 from pipeline.run import rounds
 from pipeline.sources import kinds
 from pipeline.store.location import Location

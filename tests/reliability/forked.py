@@ -32,7 +32,7 @@ import xarray  # noqa: F401
 import pipeline
 from pipeline.cli.main import main
 from pipeline.config import compose
-from pipeline.plan.plan import make_plan
+from pipeline.planning.plan import make_plan
 from pipeline.run.worker import load_kernels
 from pipeline.sources import kinds
 from reliability import interposer

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from pipeline.audit.difference import compare_stores
-from pipeline.plan.axes import fewest
+from pipeline.planning.axes import fewest
 from pipeline.store.store import chosen_counts
 from reliability import forked
 from reliability.forked import Ended

@@ -13,7 +13,7 @@ from helpers.sweeps import open_store
 
 from asm_core import errors, kernels
 from pipeline.errors import MisfitError
-from pipeline.plan.grid import Missing
+from pipeline.planning.grid import Missing
 from pipeline.run import fitness, worker
 from pipeline.sources import images as image_files
 from pipeline.sources import kinds

@@ -9,7 +9,7 @@ from asm_core import Operation
 from asm_core.sources import uniform
 from pipeline.config import compose
 from pipeline.errors import UserError
-from pipeline.plan.plan import make_plan
+from pipeline.planning.plan import make_plan
 from pipeline.run import offsets
 from pipeline.run.worker import measure_unit
 from pipeline.sources import kinds

@@ -17,7 +17,7 @@ from asm_core.sources import uniform
 from pipeline import UserError, open_results, summarize, sweep
 from pipeline.audit.status import status_of
 from pipeline.cli.main import main
-from pipeline.plan.grid import Unit
+from pipeline.planning.grid import Unit
 from pipeline.run import rounds, tasks, workers
 from pipeline.sources import memory
 from pipeline.store import layout, ledger, lock

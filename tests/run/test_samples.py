@@ -13,7 +13,7 @@ from pipeline import UserError, summarize, sweep
 from pipeline.analysis import curves, datasets
 from pipeline.audit.verify import verify
 from pipeline.cli.main import main
-from pipeline.plan import precision
+from pipeline.planning import precision
 from pipeline.run import rounds, worker
 from pipeline.show import plots
 from pipeline.sources import files, images, kinds

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline import sweep
 from pipeline.errors import UnitError
-from pipeline.plan.grid import Missing
+from pipeline.planning.grid import Missing
 from pipeline.run import rounds, tasks, worker
 from pipeline.sources import kinds
 

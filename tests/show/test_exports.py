@@ -13,7 +13,7 @@ import xarray as xr
 
 from pipeline import UserError, export, open_results, summarize, sweep
 from pipeline.cli.main import main
-from pipeline.plan.axes import METRICS, NAMES, WHOLE
+from pipeline.planning.axes import METRICS, NAMES, WHOLE
 from pipeline.show import exports
 
 KEYS = {

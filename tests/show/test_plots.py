@@ -9,7 +9,7 @@ import pipeline
 from pipeline import UserError, summarize, sweep
 from pipeline.analysis import curves, datasets
 from pipeline.cli.main import main
-from pipeline.plan.axes import CURVE_NAMES
+from pipeline.planning.axes import CURVE_NAMES
 from pipeline.show import plots
 from pipeline.show.figures import FORMATS
 

@@ -15,8 +15,8 @@ from PIL import Image
 from pipeline import UserError
 from pipeline.config import compose
 from pipeline.errors import BadFileError
-from pipeline.plan.grid import Unit
-from pipeline.plan.plan import make_plan
+from pipeline.planning.grid import Unit
+from pipeline.planning.plan import make_plan
 from pipeline.run import worker
 from pipeline.sources import files, images, jpeg, kinds, tiff
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.config import entries
-from pipeline.plan.entries import Source
+from pipeline.planning.entries import Source
 from pipeline.sources import kinds
 from pipeline.sources.files import Files
 

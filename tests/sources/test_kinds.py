@@ -10,7 +10,7 @@ from asm_core.sources import autoregressive
 from pipeline import UserError, sweep
 from pipeline.cli.main import main
 from pipeline.config import compose, entries
-from pipeline.plan.plan import make_plan
+from pipeline.planning.plan import make_plan
 from pipeline.sources import kinds
 
 

@@ -10,7 +10,7 @@ import zarr
 from helpers.stores import prepare, write
 
 from pipeline.errors import MisfitError, StoreLostError
-from pipeline.plan.grid import Missing
+from pipeline.planning.grid import Missing
 from pipeline.run import worker
 from pipeline.run.worker import run_unit
 from pipeline.store import files, lock

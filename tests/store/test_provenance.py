@@ -14,7 +14,7 @@ from helpers.sweeps import open_store
 from pipeline import sweep
 from pipeline.audit.problem import Problem
 from pipeline.audit.repair import repair
-from pipeline.plan.grid import Unit
+from pipeline.planning.grid import Unit
 
 SWEEP = ["freqs=0..5", "trials=250", "unit_trials=100"]
 

@@ -10,7 +10,7 @@ from helpers.stores import plan_of, prepare
 
 from pipeline import UserError
 from pipeline.config import compose
-from pipeline.plan.grid import Unit
+from pipeline.planning.grid import Unit
 from pipeline.store import record
 from pipeline.store.location import Location
 from pipeline.store.store import Store

@@ -238,14 +238,14 @@ def test_a_store_that_is_cut_short_while_created_leaves_nothing(path, tmp_path, 
 
 
 def test_a_store_of_another_layout_is_named_with_the_remedy(path, monkeypatch):
-    monkeypatch.setattr("pipeline.plan.plan.LAYOUT_VERSION", 3)
+    monkeypatch.setattr("pipeline.planning.plan.LAYOUT_VERSION", 3)
     prepare(path, "trials=10")
     with pytest.raises(UserError, match=r"has layout 3, .* reads layout 4: run the sweep again"):
         open_results(path)
 
 
 def test_a_store_of_a_kernel_with_other_moments_is_named_with_the_remedy(path, monkeypatch):
-    monkeypatch.setattr("pipeline.plan.plan.KERNEL_VERSION", 4)
+    monkeypatch.setattr("pipeline.planning.plan.KERNEL_VERSION", 4)
     prepare(path, "trials=10")
     with pytest.raises(UserError, match=r"made by a development version, .*: run the sweep again"):
         open_results(path)

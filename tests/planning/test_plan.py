@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from pipeline import UserError
 from pipeline.config import compose
-from pipeline.plan import estimate
-from pipeline.plan.entries import Source
-from pipeline.plan.grid import rectangles
-from pipeline.plan.identity import differences
-from pipeline.plan.plan import make_plan
-from pipeline.plan.tiles import Tiles
+from pipeline.planning import estimate
+from pipeline.planning.entries import Source
+from pipeline.planning.grid import rectangles
+from pipeline.planning.identity import differences
+from pipeline.planning.plan import make_plan
+from pipeline.planning.tiles import Tiles
 from pipeline.store.store import location_of
 
 
@@ -100,7 +100,7 @@ def test_whatever_does_not_decide_the_numbers_leaves_the_identity(argument):
 @pytest.mark.parametrize("version", ["KERNEL_VERSION", "STREAM_VERSION", "LAYOUT_VERSION"])
 def test_another_version_of_what_makes_the_bits_is_another_identity(monkeypatch, version):
     before = plan().identity
-    monkeypatch.setattr(f"pipeline.plan.plan.{version}", 99)
+    monkeypatch.setattr(f"pipeline.planning.plan.{version}", 99)
     key = version.lower()
     assert differences(before, plan().identity) == [
         f"{key} is {before.fixed[key]} in the store, 99 here"

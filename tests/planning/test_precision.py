@@ -9,7 +9,7 @@ from asm_core.moments import moments_of
 from pipeline import UserError, open_results, summarize, sweep
 from pipeline.cli.main import main
 from pipeline.config import compose
-from pipeline.plan import precision
+from pipeline.planning import precision
 from pipeline.run import rounds
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plan.entries import Source
-from pipeline.plan.tiles import Tiles, counted, from_json, to_json
+from pipeline.planning.entries import Source
+from pipeline.planning.tiles import Tiles, counted, from_json, to_json
 
 
 @given(st.integers(1, 300), st.integers(1, 40), st.text(max_size=3))

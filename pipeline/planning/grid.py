@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.plan.axes import CELL, Labels, fewest
+from pipeline.planning.axes import CELL, Labels, fewest
 
 # A part of the curves: positions along each of their axes, all combinations of which belong to it.
 Rectangle = tuple[tuple[int, ...], ...]

@@ -8,7 +8,7 @@ from typing import Any
 
 from asm_core import validate
 from pipeline.errors import UserError, did_you_mean
-from pipeline.plan.tiles import Tiles
+from pipeline.planning.tiles import Tiles
 
 # A larger block takes N^4 / 4 products, which is minutes for a few thousand trials.
 MAX_BLOCK_SIZE = 256

@@ -16,13 +16,13 @@ from typing import Any
 from asm_core import KERNEL_VERSION, validate
 from asm_core.sources import STREAM_VERSION
 from pipeline.errors import UserError, count_of, did_you_mean
-from pipeline.plan import entries
-from pipeline.plan.axes import CURVE, FREQ, METRICS, Labels, shape
-from pipeline.plan.entries import Choice, Source
-from pipeline.plan.grid import Grid, Rectangle
-from pipeline.plan.identity import Identity
-from pipeline.plan.settings import AUTO, Settings
-from pipeline.plan.tiles import TilesBySource
+from pipeline.planning import entries
+from pipeline.planning.axes import CURVE, FREQ, METRICS, Labels, shape
+from pipeline.planning.entries import Choice, Source
+from pipeline.planning.grid import Grid, Rectangle
+from pipeline.planning.identity import Identity
+from pipeline.planning.settings import AUTO, Settings
+from pipeline.planning.tiles import TilesBySource
 
 # Raised whenever the arrays of a store change their meaning or layout.
 LAYOUT_VERSION = 4

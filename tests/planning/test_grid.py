@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plan.axes import METRICS, NAMES
-from pipeline.plan.grid import Grid
+from pipeline.planning.axes import METRICS, NAMES
+from pipeline.planning.grid import Grid
 
 
 @st.composite

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import UserError, runs_of
-from pipeline.plan.axes import FREQ, NAMED, NAMES, Labels
-from pipeline.plan.entries import SPREAD
+from pipeline.planning.axes import FREQ, NAMED, NAMES, Labels
+from pipeline.planning.entries import SPREAD
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from asm_core import validate
-from pipeline.plan.entries import Source
-from pipeline.plan.plan import Plan
+from pipeline.planning.entries import Source
+from pipeline.planning.plan import Plan
 
 # What a process takes beside its units (imports, cluster, store, table); measured on the defaults.
 START_SECONDS = 1.5
