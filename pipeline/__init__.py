@@ -12,15 +12,18 @@ if TYPE_CHECKING:
         crossing,
         export,
         open_results,
+        plan,
+        status,
         summarize,
         sweep,
+        verify,
     )
 
     __version__: str
 
 __all__ = [
     "UserError", "__version__", "compare", "compare_results", "convergence", "crossing", "export",
-    "open_results", "summarize", "sweep",
+    "open_results", "plan", "status", "summarize", "sweep", "verify",
 ]  # fmt: skip
 
 

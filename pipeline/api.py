@@ -9,21 +9,26 @@ from distributed import Client
 
 from pipeline.analysis.comparison import compare_results
 from pipeline.analysis.datasets import compare, convergence, crossing, summarize
-from pipeline.analysis.opening import open_results
+from pipeline.analysis.opening import Place, open_results, store_at
+from pipeline.audit import verify as audit
+from pipeline.audit.status import Status, status_of
+from pipeline.audit.verify import Report
 from pipeline.config import compose
 from pipeline.errors import count_of
 from pipeline.planning.plan import make_plan
 from pipeline.run import rounds
+from pipeline.run.forecast import Forecast, forecast
 from pipeline.show import progress as shown
 from pipeline.show.exports import export
 from pipeline.sources import kinds
-from pipeline.store import recent
+from pipeline.store import lock, recent
+from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location
 from pipeline.store.store import location_of
 
 __all__ = [
-    "compare", "compare_results", "convergence", "crossing", "export", "open_results", "summarize",
-    "sweep",
+    "compare", "compare_results", "convergence", "crossing", "export", "open_results", "plan",
+    "status", "summarize", "sweep", "verify",
 ]  # fmt: skip
 
 
@@ -64,18 +69,25 @@ def sweep(
         Where units failed; the others are stored, and the same call tries the failed ones again.
     KeyboardInterrupt
         After Ctrl-C; what was in flight is stored, and the same call goes on from there.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> dataset = pipeline.sweep(freqs=range(15), algorithm=["asm", "apx"], trials=1000)
+    >>> dict(dataset.error.sel(algorithm="asm").squeeze().sizes)
+    {'freq': 15, 'trial': 1000}
     """
     chosen = compose.load(overrides, values=settings)
-    plan = make_plan(chosen, kinds.resolve)
+    planned = make_plan(chosen, kinds.resolve)
     with _observer(progress) as observer:
-        for line in kinds.notes(plan.sources):
+        for line in kinds.notes(planned.sources):
             observer.notify(f"note: {line}")
         try:
-            outcome = rounds.execute(chosen, plan, observer, client)
+            outcome = rounds.execute(chosen, planned, observer, client)
         except KeyboardInterrupt as error:
             line = (
-                f"Stopped. What was measured is in {location_of(chosen, plan)}: the same call goes "
-                "on from there."
+                f"Stopped. What was measured is in {location_of(chosen, planned)}: the same call "
+                "goes on from there."
             )
             observer.notify(line)
             # Also where nobody sees progress: the traceback ends with it.
@@ -90,6 +102,105 @@ def sweep(
     dataset = open_results(str(outcome.store)).isel(trial=slice(0, outcome.plan.trials))
     # A store that was extended has more than this call asked for.
     return dataset.sel(outcome.plan.labels) if chosen.extend else dataset
+
+
+def plan(overrides: str | Sequence[str] = (), /, **settings: Any) -> Forecast:
+    """What a sweep would compute and cost; nothing is run, and nothing written.
+
+    Parameters
+    ----------
+    overrides, **settings
+        As `sweep` takes them.
+
+    Returns
+    -------
+    Forecast
+        `labels`, `units`, `missing`, `stored_bytes`, `written_bytes`, `free_bytes`, `seconds` and
+        others, see `pipeline.run.forecast.Forecast`.
+
+    Raises
+    ------
+    UserError
+        For whatever `sweep` would refuse.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> found = pipeline.plan(freqs=range(15), trials=10**6)
+    >>> found.units, found.missing, found.fits
+    (8, 8, True)
+    """
+    chosen = compose.load(overrides, values=settings)
+    return forecast(chosen, make_plan(chosen, kinds.resolve))
+
+
+def status(path: Place) -> Status:
+    """How far a store is, also while another process sweeps it.
+
+    Parameters
+    ----------
+    path
+        Of the store; a folder or a URL.
+
+    Returns
+    -------
+    Status
+        `trials`, `trials_left`, `cells` with their units, `holder`, who sweeps it, `rate` and
+        `quarantined`, see `pipeline.audit.status.Status`.
+
+    Raises
+    ------
+    UserError
+        Where there is no such store.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> found = pipeline.status(pipeline.sweep(trials=100).attrs["store"])
+    >>> found.trials, found.trials_left
+    (100, 0)
+    """
+    location = Location.of(path)
+    # First the lock, then the ledger: a unit that ends in between then counts as complete.
+    holder = lock.holder(location)
+    return status_of(store_at(path), holder)
+
+
+def verify(path: Place, sample: float = 0.01) -> Report:
+    """Check a store for whatever is not as it was written.
+
+    Parameters
+    ----------
+    path
+        Of the store; a folder or a URL.
+    sample
+        Share of the units that are computed again, 0 .. 1.
+
+    Returns
+    -------
+    Report
+        `units`, how many were checked, `recomputed`, and `problems`, each with its `words` and
+        whether it is `harmless`.
+
+    Raises
+    ------
+    UserError
+        Where there is no such store, or it is being written.
+    ValueError
+        For a share that is none.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> found = pipeline.verify(pipeline.sweep(trials=100).attrs["store"], sample=1)
+    >>> found.units, found.recomputed, found.problems
+    (1, 1, [])
+    """
+    if not 0 <= sample <= 1:
+        raise ValueError(f"sample must be within 0..1, got {sample}: try 0.01")
+    store = store_at(path)
+    with naming_damage(store.location):
+        return audit.verify(store, sample)
 
 
 @contextmanager

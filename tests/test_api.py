@@ -2,12 +2,14 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.stores import listed
 from helpers.sweeps import LONG, assert_same, counted, open_store
 
+import pipeline
 from pipeline import UserError, sweep
 from pipeline.config import compose
 from pipeline.show import progress
@@ -152,3 +154,35 @@ def test_of_a_store_that_grew_only_what_was_asked_for_is_returned(tmp_path):
     assert part.freq.values.tolist() == [2, 6]
     assert part.algorithm.values.tolist() == ["apx"]
     assert not np.isnan(part.error.to_numpy()).any()
+
+
+def test_a_plan_says_what_a_sweep_would_take_and_writes_nothing(elsewhere):
+    found = pipeline.plan(freqs=range(15), block_size=[4, 8], trials=300, unit_trials=100)
+    assert (found.units, found.missing, found.trials, found.unit_trials) == (6, 6, 300, 100)
+    # error, mask accuracy and regret of 15 n, float32.
+    assert found.stored_bytes == 2 * 300 * 15 * 3 * 4
+    assert found.labels["block_size"] == [4, 8]
+    assert list(elsewhere.iterdir()) == []
+    sweep(freqs=range(15), block_size=[4, 8], trials=100, unit_trials=100)
+    again = pipeline.plan("freqs=0..14 block_size=4,8 trials=300 unit_trials=100")
+    assert (again.units, again.missing, again.store) == (6, 4, found.store)
+    with pytest.raises(UserError, match="unknown key"):
+        pipeline.plan(frequencies=3)
+
+
+def test_status_and_verify_are_what_the_verbs_print(elsewhere):
+    path = sweep(freqs=[1, 2], trials=300, unit_trials=100).attrs["store"]
+    status = pipeline.status(path)
+    assert (status.trials, status.trials_left, status.holder) == (300, 0, None)
+    report = pipeline.verify(path, sample=1.0)
+    assert (report.units, report.recomputed, report.problems) == (3, 3, [])
+    (chunk,) = (file for file in Path(path).glob("error/c/0/0/0/0/0/0/1") if file.is_file())
+    chunk.write_bytes(b"noise")
+    (problem,) = pipeline.verify(path, sample=0).problems
+    assert "trials 100..199" in problem.words
+    assert not problem.harmless
+    with pytest.raises(ValueError, match=r"sample must be within 0..1, got 2"):
+        pipeline.verify(path, sample=2)
+    for call in (pipeline.status, pipeline.verify):
+        with pytest.raises(UserError, match="is not a store of this program"):
+            call(elsewhere / "nowhere.zarr")

@@ -67,6 +67,16 @@ def summarize(source: xr.Dataset | Place, trials: int | Sequence[int] | None = N
         For a number of trials that is not positive, or larger than there are.
     UserError
         Where there is no such store, or it keeps too few trials to end where `trials` does.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> dataset = pipeline.sweep(freqs=[0, 6, 14], trials=2000)
+    >>> summary = pipeline.summarize(dataset).squeeze()
+    >>> summary.mean_error.round(2).values.tolist()
+    [0.4, 0.24, 0.0]
+    >>> summary.measured.values.tolist()
+    [2000, 2000, 2000]
     """
     if isinstance(source, xr.DataArray):
         raise ValueError("summarize takes a dataset: for a variable alone, dataset[['error']]")
@@ -191,6 +201,14 @@ def compare(
     ValueError
         For selections of several block sizes, which do not keep the same numbers; for stored
         sources, or block sizes of one, whose trials are not the same tiles.
+
+    Examples
+    --------
+    >>> import pipeline
+    >>> dataset = pipeline.sweep(algorithm=["asm", "apx"], freqs=[6, 12], trials=2000)
+    >>> difference = pipeline.compare(dataset, "algorithm", "asm", "apx").squeeze()
+    >>> (difference.ci_low > 0).values.tolist(), (difference.ci_high < 0).values.tolist()
+    ([True, False], [False, True])
     """
     values = with_batches(dataset)[variable]
     left, right = (_side(values, axis, value) for value in (first, second))
@@ -250,8 +268,8 @@ def crossing(
     >>> [int(found[name]) for name in ("crossing", "ci_low", "ci_high")]
     [11, 11, 11]
     >>> difference = pipeline.compare(dataset, "algorithm", "asm", "apx")
-    >>> int(pipeline.crossing(difference, below=0).crossing)
-    9
+    >>> pipeline.crossing(difference, below=0).crossing.item()
+    9.0
     """
     if (below is None) == (share is None):
         raise ValueError("crossing takes one of below= and share=")

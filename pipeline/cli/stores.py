@@ -116,12 +116,12 @@ def plot(request: Request) -> int:
     stores = open_stores(request)
     if to is None and len(stores) > 1:
         raise UserError(f"where the picture of {len(stores)} stores goes is not said: give to=FILE")
-    if to is None and not stores[0].location.folder:
-        raise UserError(f"{stores[0]} is at a URL, beside which no picture is drawn: give to=FILE")
     drawn = {
         name: curves.of_store(store, store.measured_trials())
         for name, store in short_names(stores).items()
     }
+    if to is None and not stores[0].location.folder:
+        raise UserError(f"{stores[0]} is at a URL, beside which no picture is drawn: give to=FILE")
     keys = {key: request.own[key] for key in ("x", "lines", "columns", "log")}
     figure = plots.plot_curves(drawn, **keys)
     name_default_store(request)
@@ -235,7 +235,8 @@ def save_picture(figure: Any, to: str) -> int:
     try:
         print("\n".join(figure(to) if callable(figure) else figures.save(figure, to)))
     except OSError as error:
-        raise UserError(f"cannot write {to}: {error.strerror}: choose another to=...") from error
+        path = to if len(figures.formats_of(to)) == 1 else f"{to}.png"
+        raise UserError(f"cannot write {path}: {error.strerror}: choose another to=...") from error
     return 0
 
 

@@ -218,18 +218,11 @@ def plan(request: Request) -> int:
     """`plan`: what a sweep would compute and cost."""
     settings = load(request.words, request.config_dirs)
     plan = _planned(settings)
-    from dask.system import CPU_COUNT
-
-    from pipeline.show import fitting, tables
-    from pipeline.store.store import find_for, location_of
-
-    location = location_of(settings, plan)
-    store, plan = find_for(location, plan, extend=settings.extend)
-    missing = plan.grid.missing(store.counts_of(plan.labels) if store else None)
     from pipeline.run import cluster
+    from pipeline.run.forecast import forecast
+    from pipeline.show import fitting, tables
 
-    threads = cluster.threads(settings.cluster) or CPU_COUNT
-    tables.print_plan(plan, location, len(missing), threads)
+    tables.print_plan(forecast(settings, plan))
     for line in _remainders(plan):
         fitting.say(line)
     if script := cluster.job_script(settings.cluster):
@@ -296,12 +289,7 @@ def which_trial(key: str, value: str) -> int | str:
     """A block: its number, or by its error in a store."""
     from pipeline.analysis.example import BY_ERROR
 
-    if value in BY_ERROR:
-        return value
-    number = notation.number(key, value)
-    if number < 0 or number != int(number):
-        raise UserError(f"{key} must be a number of a block, or {', '.join(BY_ERROR)}: got {value}")
-    return int(number)
+    return value if value in BY_ERROR else notation.integer(key, value)
 
 
 def example(request: Request) -> int:

@@ -55,14 +55,6 @@ _DECLARED = (
         ),
     ),
     Verb(
-        "ls",
-        "list the stores of a folder or URL: what is in each, how far it is, how large",
-        run=stores.ls,
-        config=stores.no_config,
-        places=FOLDER,
-        keys=(Key("results", "the folder where none is given", default="results"),),
-    ),
-    Verb(
         "plot",
         "draw mean error against frequencies: PNG and SVG, or PDF and others by to=",
         run=stores.plot,
@@ -96,35 +88,6 @@ _DECLARED = (
             ),
             _RESULTS,
         ),
-    ),
-    Verb(
-        "export",
-        "write the table of a store, or its trials, to a file: CSV, Parquet, netCDF, LaTeX ...",
-        run=stores.export,
-        config=stores.config,
-        places=STORES,
-        keys=(
-            Key("to", "a file: .csv .parquet .nc .tex .md", value="FILE", needed=True),
-            Key("what", "summary, or trials one by one", default="summary"),
-            _RESULTS,
-        ),
-    ),
-    Verb(
-        "compare",
-        "say whether two stores have the same errors, but for chance: exit code 0, or 1",
-        run=stores.compare,
-        config=stores.no_config,
-        places=TWO_STORES,
-        keys=(
-            Key("to", "write the table to a file too: .csv .parquet .nc .tex .md", value="FILE"),
-        ),
-    ),
-    Verb(
-        "diff",
-        "say in words what differs in how two stores were made: exit code 0 for nothing, or 1",
-        run=stores.diff,
-        config=stores.no_config,
-        places=TWO_STORES,
     ),
     Verb(
         "status",
@@ -219,6 +182,43 @@ _DECLARED = (
         ),
         sweep_keys=("seed", "unit_trials", "results", "cluster"),
         refusal="claims decides on its own experiments: leave {key}={value} out; it takes {taken}",
+    ),
+    Verb(
+        "ls",
+        "list the stores of a folder or URL: what is in each, how far it is, how large",
+        run=stores.ls,
+        config=stores.no_config,
+        places=FOLDER,
+        keys=(Key("results", "the folder where none is given", default="results"),),
+    ),
+    Verb(
+        "compare",
+        "say whether two stores have the same errors, but for chance: exit code 0, or 1",
+        run=stores.compare,
+        config=stores.no_config,
+        places=TWO_STORES,
+        keys=(
+            Key("to", "write the table to a file too: .csv .parquet .nc .tex .md", value="FILE"),
+        ),
+    ),
+    Verb(
+        "diff",
+        "say in words what differs in how two stores were made: exit code 0 for nothing, or 1",
+        run=stores.diff,
+        config=stores.no_config,
+        places=TWO_STORES,
+    ),
+    Verb(
+        "export",
+        "write the table of a store, or its trials, to a file: CSV, Parquet, netCDF, LaTeX ...",
+        run=stores.export,
+        config=stores.config,
+        places=STORES,
+        keys=(
+            Key("to", "a file: .csv .parquet .nc .tex .md", value="FILE", needed=True),
+            Key("what", "summary, or trials one by one", default="summary"),
+            _RESULTS,
+        ),
     ),
 )
 VERBS = {verb.name: verb for verb in _DECLARED}

@@ -19,11 +19,10 @@ from pipeline.audit.status import Status
 from pipeline.errors import count_of, runs_of
 from pipeline.planning import estimate
 from pipeline.planning.axes import ALGORITHM, CELL, CURVE_NAMES, FREQ, TRIAL, shape
-from pipeline.planning.plan import Plan
 from pipeline.planning.precision import trials_for
+from pipeline.run.forecast import Forecast
 from pipeline.show.fitting import console, print_fields, print_table, say
 from pipeline.show.progress import duration
-from pipeline.store.location import Location
 
 if TYPE_CHECKING:
     # Which takes 0.4 s to import.
@@ -295,41 +294,35 @@ def _in_words(crossing: Crossing) -> list[str]:
     return [n or "-", interval]
 
 
-def print_plan(plan: Plan, store: Location, missing: int, threads: int) -> None:
-    """Print what a sweep would do: axes, units, bytes, estimated time.
-
-    `missing` is how many units are to be computed, on `threads` threads.
-    """
-    grid, free = plan.grid, store.free_bytes()
-    cells = math.prod(shape(plan.labels, CELL))
-    share = missing / max(grid.unit_count, 1)
-    written = estimate.written_bytes(plan, share)
-    seconds = estimate.core_seconds(plan) * share / threads + estimate.START_SECONDS
-    rows = {axis: ", ".join(map(str, values)) for axis, values in plan.labels.items()} | {
-        TRIAL: f"0 .. {plan.trials - 1:,}",
-        "units": f"{grid.unit_count:,} of up to {count_of(plan.unit_trials, 'trial')}, "
+def print_plan(forecast: Forecast) -> None:
+    """Print what a sweep would do: axes, units, bytes, estimated time."""
+    cells, free = math.prod(shape(forecast.labels, CELL)), forecast.free_bytes
+    rows = {axis: ", ".join(map(str, values)) for axis, values in forecast.labels.items()} | {
+        TRIAL: f"0 .. {forecast.trials - 1:,}",
+        "units": f"{forecast.units:,} of up to {count_of(forecast.unit_trials, 'trial')}, "
         f"{count_of(cells, 'cell')}; "
-        f"{missing:,} to compute",
-        **_files(plan, share, threads),
-        "size": f"{format_bytes(estimate.stored_bytes(plan))} uncompressed, "
-        f"{format_bytes(plan.unit_bytes)} a unit; about {format_bytes(int(written))} to write"
+        f"{forecast.missing:,} to compute",
+        **_files(forecast),
+        "size": f"{format_bytes(forecast.stored_bytes)} uncompressed, "
+        f"{format_bytes(forecast.unit_bytes)} a unit; "
+        f"about {format_bytes(int(forecast.written_bytes))} to write"
         + ("" if free is None else f", {format_bytes(free)} free"),
-        "time": f"about {duration(seconds)} on {count_of(threads, 'thread')}",
-        "store": str(store),
+        "time": f"about {duration(forecast.seconds)} on {count_of(forecast.threads, 'thread')}",
+        "store": forecast.store,
     }
-    if free is not None and written > free:
+    if not forecast.fits:
         rows["DOES NOT FIT"] = f"a sweep would be refused: {estimate.SPACE_REMEDY}"
     print_fields(console(), rows, whole=["store"])
 
 
-def _files(plan: Plan, share: float, threads: int) -> dict[str, str]:
+def _files(forecast: Forecast) -> dict[str, str]:
     """What a sweep decodes, if it does."""
-    files, decodings, size, seconds = estimate.reading(plan)
+    files, decodings, size, seconds = forecast.reading
     if not files:
         return {}
     return {
-        "files": f"{files:,}, {format_bytes(int(size * share))} to read; a file is decoded about "
-        f"{decodings * share:.1f} times, {duration(seconds * share / threads)} of the time below",
+        "files": f"{files:,}, {format_bytes(int(size))} to read; a file is decoded about "
+        f"{decodings:.1f} times, {duration(seconds)} of the time below",
     }
 
 

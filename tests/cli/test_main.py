@@ -29,7 +29,7 @@ def test_help_and_refusals_import_neither_dask_nor_numba():
 
 
 REFUSED = [
-    ([], "no verb given: choose one of sweep, plan, check, summary, ls, plot, status, verify"),
+    ([], "no verb given: choose one of sweep, plan, check, summary, plot, status, verify"),
     (["swep"], "unknown verb 'swep': did you mean sweep?"),
     (["sweep", "--force"], "unknown option --force: settings are written key=value; see --help"),
     (["--force"], "unknown option --force: settings are written key=value; see --help"),
@@ -72,7 +72,7 @@ REFUSED = [
     (["plot", "."], "is not a store"),
     (["plot", "to=x", "logs=true"], "unknown key 'logs': did you mean log?"),
     (["plot", "log=1"], "log must be true or false, got '1'"),
-    (["plot", "freqs=0..4"], "unknown key 'freqs': known are log, results, to"),
+    (["plot", "freqs=0..4"], "unknown key 'freqs': known are columns, lines, log, results, to, x"),
     (["rerun", "x", "seed=1"], "unknown key 'seed': known are cluster, out, results"),
     (["rerun", "x"], "rerun needs a new store: give out=STORE"),
     (["claims", "freqs=3"], "leave freqs=3 out; it takes to, trials, seed, unit_trials, results, "),

@@ -154,8 +154,8 @@ def test_the_verb_names_the_worst_blocks_and_draws_one(elsewhere, capsys):
     ("words", "said"),
     [
         (["trial=worst"], "trial=worst is by the errors of a store: name it, example STORE"),
-        (["trial=-1"], "trial must be a number of a block, or worst, median, best: got -1"),
-        (["trial=bad"], "trial must be a number, got 'bad'"),
+        (["trial=-1"], "trial must be at least 0, got -1"),
+        (["trial=bad"], "trial must be an integer such as 8"),
         (["colours=red"], "colours must be one of diverging, notebook, got red"),
         (["algorithm=apx"], "example shows all algorithms: leave algorithm out"),
         (["s.zarr"], "example shows one block: choose one block_size, 2 are given: block_size=4"),

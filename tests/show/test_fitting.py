@@ -1,5 +1,6 @@
 """Narrow terminals: every number of a wide one is there, and no line is wider than it has to be."""
 
+import dataclasses
 import functools
 import io
 
@@ -8,6 +9,7 @@ from helpers.stores import plan_of
 from helpers.terminals import numbers, shown
 from rich.console import Console
 
+import pipeline
 from pipeline import sweep
 from pipeline.cli.main import main
 from pipeline.show import fitting, progress, tables
@@ -126,12 +128,10 @@ def test_progress_keeps_its_numbers(monkeypatch, width):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_plan_and_a_matrix_keep_their_numbers(monkeypatch, width):
     written = terminal(monkeypatch, width)
-    place = Location(
-        "/a/path/that/is/longer than/any/narrow/terminal/results/sweep-0123456789.zarr"
-    )
-    plan = plan_of("freqs=0..14", "trials=123456789")
-    tables.print_plan(plan, place, missing=1, threads=2)
-    assert str(place) in written.getvalue()
+    place = "/a/path/that/is/longer than/any/narrow/terminal/results/sweep-0123456789.zarr"
+    forecast = pipeline.plan(freqs=range(15), trials=123456789)
+    tables.print_plan(dataclasses.replace(forecast, store=place))
+    assert place in written.getvalue()
     assert {"123,456,788", "131,072", *map(str, range(15))} <= numbers(written.getvalue())
     before = len(written.getvalue())
     tables.print_matrix("name", [[k + 0.125 for k in range(16)]])

@@ -1,14 +1,15 @@
 """The figures of tables, and matrices."""
 
+import dataclasses
+
 import numpy as np
-from helpers.stores import plan_of
 from helpers.sweeps import open_store
 
+import pipeline
 from pipeline import summarize, sweep
 from pipeline.analysis import curves
 from pipeline.cli.main import main
 from pipeline.show import tables
-from pipeline.store.location import Location
 
 
 def test_a_matrix_has_three_decimals_and_one_line_a_row(capsys):
@@ -17,9 +18,9 @@ def test_a_matrix_has_three_decimals_and_one_line_a_row(capsys):
 
 
 def test_the_place_of_a_plan_is_shown_as_it_is(capsys):
-    place = Location("/tmp/[bold]/[/x]/s.zarr")
-    tables.print_plan(plan_of("trials=1000"), place, missing=1, threads=2)
-    assert str(place) in capsys.readouterr().out
+    place = "/tmp/[bold]/[/x]/s.zarr"
+    tables.print_plan(dataclasses.replace(pipeline.plan(trials=1000), store=place))
+    assert place in capsys.readouterr().out
 
 
 def test_a_screenful_of_curves_is_shown_whole_and_more_of_them_a_line_each(tmp_path, capsys):
