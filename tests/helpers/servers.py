@@ -4,6 +4,7 @@ Each keeps all of its state in a folder of its own and listens on loopback.  Wha
 installed, which takes a Debian machine and root.
 """
 
+import fcntl
 import os
 import shutil
 import socket
@@ -66,11 +67,16 @@ MaxStartups 100
 
 def install(program, *packages):
     """Install Debian packages where a program is missing."""
-    if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
-        quiet = {"check": True, "stdout": subprocess.DEVNULL}
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
-        subprocess.run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, **quiet)
+    # One test at a time: apt-get gives up where another one is running.
+    with open(__file__) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
+            quiet = {"check": True, "stdout": subprocess.DEVNULL}
+            subprocess.run(["apt-get", "update", "-qq"], **quiet)
+            command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+            subprocess.run(
+                command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, **quiet
+            )
 
 
 def run(*command, **options):
