@@ -31,13 +31,14 @@ class Threshold:
 class Crossing:
     """From which n on a curve is below something, and the ends of the 95 % interval of that.
 
-    `place` has the axis values that name the curve.
+    `place` has the axis values that name the curve; `trials` is how many it is of.
     """
 
     place: Mapping[str, Any]
     n: float
     low: float
     high: float
+    trials: int
 
 
 def of_curves(curves: Curves, below: float | None, share: float | None = None) -> list[Crossing]:
@@ -48,7 +49,8 @@ def of_curves(curves: Curves, below: float | None, share: float | None = None) -
             shown = in_range(curve, place["block_size"])
             mean, low, high = (shown[name] for name in ("mean_error", "ci_low", "ci_high"))
             threshold = threshold_of(mean, low, high, below, share)
-            found.append(Crossing(place, *crossing_of(shown[FREQ], mean, low, high, threshold)))
+            ends = crossing_of(shown[FREQ], mean, low, high, threshold)
+            found.append(Crossing(place, *ends, int(curve["measured"].max())))
     return found
 
 

@@ -46,8 +46,9 @@ def overtaking(difference: xr.Dataset) -> list[Crossing]:
     found = []
     for at in np.ndindex(*ends["crossing"].shape):
         place = dict(zip(ends["crossing"].dims, at, strict=True))
-        if difference["measured"].isel(place).any():
+        if trials := int(difference["measured"].isel(place).max()):
             one = ends.isel(place)
-            numbers = (float(one[name]) for name in ("crossing", "ci_low", "ci_high"))
-            found.append(Crossing({axis: one[axis].item() for axis in axes}, *numbers))
+            n, low, high = (float(one[name]) for name in ("crossing", "ci_low", "ci_high"))
+            name = {axis: one[axis].item() for axis in axes}
+            found.append(Crossing(name, n, low, high, trials))
     return found

@@ -1,5 +1,6 @@
 """The verbs as commands of Click: options, help, version, suggestions and completion."""
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from pipeline.errors import CONSOLE_SCRIPT, UserError, did_you_mean, program
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+# Options without a value that may stand before the verb too.
+_FLAGS = ("help", "cfg", "json", "quiet")
 # The environment variable in which a shell asks for completions, as Click names it for `asm-sweep`.
 COMPLETION_VARIABLE = "_ASM_SWEEP_COMPLETE"
 
@@ -72,12 +75,12 @@ class _Program(click.Group):
         if args[0] not in self.commands and not ctx.resilient_parsing:
             raise UserError(f"unknown verb {args[0]!r}: {did_you_mean(args[0], VERBS)}")
         verb, command, rest = super().resolve_command(ctx, args)
-        flags = [f"--{name}" for name in ("help", "cfg") if ctx.params[name]]
+        flags = [f"--{name}" for name in _FLAGS if ctx.params[name]]
         folders = [f"--config-dir={folder}" for folder in ctx.params["config_dir"]]
         return verb, command, [*flags, *folders, *rest]
 
 
-def _begin(help: bool, cfg: bool, config_dir: Sequence[str]) -> None:
+def _begin(help: bool, cfg: bool, config_dir: Sequence[str], json: bool, quiet: bool) -> None:
     """List the verbs if none is given; else `_run_verb` handles the options, passed on to it."""
     context = click.get_current_context()
     if context.invoked_subcommand is None:
@@ -88,13 +91,22 @@ def _begin(help: bool, cfg: bool, config_dir: Sequence[str]) -> None:
 
 
 def _run_verb(
-    verb: Verb, arguments: Sequence[str], help: bool, cfg: bool, config_dir: Sequence[str]
+    verb: Verb,
+    arguments: Sequence[str],
+    help: bool,
+    cfg: bool,
+    config_dir: Sequence[str],
+    json: bool,
+    quiet: bool,
 ) -> int:
     if help:
         rows = _option_rows(click.get_current_context())
         print(texts.of_verb(verb, rows, config_dir))
         return 0
+    if json and quiet:
+        raise UserError("--json and --quiet exclude each other: leave one out")
     request = words.parse(verb, arguments, config_dir)
+    request = dataclasses.replace(request, json=json, quiet=quiet)
     if cfg:
         print(verb.config(request), end="")
         return 0
@@ -139,6 +151,12 @@ def _common_options() -> list[click.Parameter]:
         click.Option(["--help", "-h"], is_flag=True, help="show this text"),
         click.Option(
             ["--cfg"], is_flag=True, help="print the composed configuration; nothing is run"
+        ),
+        click.Option(
+            ["--json"], is_flag=True, help="print for a program: an object a line, the result last"
+        ),
+        click.Option(
+            ["--quiet"], is_flag=True, help="print neither progress nor notes; of a sweep the store"
         ),
         click.Option(
             ["--config-dir"],

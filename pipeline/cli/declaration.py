@@ -49,6 +49,10 @@ class Request:
     config_dirs: tuple[str, ...] = ()
     places: "tuple[Location, ...]" = ()
     place_is_given: bool = False
+    json: bool = False
+    """Whether output is for a program, an object a line."""
+    quiet: bool = False
+    """Whether nothing is printed but results."""
 
     @property
     def location(self) -> "Location":

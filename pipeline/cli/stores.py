@@ -13,7 +13,9 @@ from pipeline.errors import UserError, are, command, count_of
 from pipeline.planning.axes import ALGORITHM
 
 if TYPE_CHECKING:
+    from pipeline.analysis.curves import Curves
     from pipeline.audit.problem import Problem
+    from pipeline.audit.verify import Report
     from pipeline.planning.axes import Labels
     from pipeline.store.location import Location
     from pipeline.store.store import Store
@@ -57,6 +59,11 @@ def ls(request: Request) -> int:
     from pipeline.show import tables
 
     listed = list(stores_in(request.location))
+    if request.json:
+        from pipeline.show import events
+
+        events.emit("result", stores=listed)
+        return 0
     tables.print_stores(listed)
     if not listed:
         print(f"No stores in {request.location}.")
@@ -72,6 +79,8 @@ def summary(request: Request) -> int:
     asked: Mapping[str, Any] = store.record.runs[-1].asked if store.record.runs else {}
     trials = asked.get("trials", "all")
     prefixes = [length] if isinstance(trials, str) else list(trials)
+    if request.json:
+        return _emit_summary(store, length, request.own["below"])
     print_table(store, [*prefixes[:-1], length], asked.get("precision"))
     if request.own["below"] is not None:
         _print_crossings(store, length, request.own["below"])
@@ -84,6 +93,23 @@ def summary(request: Request) -> int:
     return 0
 
 
+def _emit_summary(store: "Store", trials: int, below: float | None) -> int:
+    """Print what `summary` shows for a program."""
+    from pipeline.analysis import curves
+    from pipeline.audit.status import status_of
+    from pipeline.show import events
+
+    found = curves.of_store(store, trials)
+    said: dict[str, Any] = {"points": list(events.points_of(found))}
+    if below is not None:
+        said["below"] = below
+        for what, crossings in _crossings(store, found, below).items():
+            said[what] = [events.crossing_of(each) for each in crossings]
+    left = status_of(store, None).trials_left
+    events.emit("result", store=str(store), trials=trials, trials_left=left, **said)
+    return 0
+
+
 def threshold(key: str, value: str) -> float:
     """What an error is to be below; a number above 0."""
     number = notation.number(key, value)
@@ -92,19 +118,29 @@ def threshold(key: str, value: str) -> float:
     return number
 
 
+def _crossings(store: "Store", found: "Curves", below: float) -> dict[str, list[Any]]:
+    """From which n on each error is below a number, and ASM's below the others', by name."""
+    from pipeline.analysis import crossings, opening, pairs
+
+    differences = pairs.against_asm(opening.opened(store))
+    overtaken = {f"asm below {rival}": pairs.overtaking(d) for rival, d in differences.items()}
+    return {"crossings": crossings.of_curves(found, below), **overtaken}
+
+
 def _print_crossings(store: "Store", trials: int, below: float) -> None:
     """Print from which n on each error is below a number, and ASM's below the others'."""
-    from pipeline.analysis import crossings, curves, opening, pairs
+    from pipeline.analysis import curves
     from pipeline.show import tables
 
-    drawn = curves.of_store(store, trials)
-    what = f"the mean error is below {below:g}"
-    tables.print_crossings(crossings.of_curves(drawn, below), drawn.varying, what)
-    axes = [axis for axis in drawn.varying if axis != ALGORITHM]
-    for rival, difference in pairs.against_asm(opening.opened(store)).items():
-        blocks = count_of(int(difference["measured"].max()), "block")
+    found = curves.of_store(store, trials)
+    errors, *others = _crossings(store, found, below).items()
+    tables.print_crossings(errors[1], found.varying, f"the mean error is below {below:g}")
+    axes = [axis for axis in found.varying if axis != ALGORITHM]
+    for name, crossings in others:
+        blocks = count_of(max((each.trials for each in crossings), default=0), "block")
+        rival = name.removeprefix("asm below ")
         what = f"asm has a smaller mean error than {rival}, trial by trial on {blocks}"
-        tables.print_crossings(pairs.overtaking(difference), axes, what)
+        tables.print_crossings(crossings, axes, what)
 
 
 def plot(request: Request) -> int:
@@ -125,7 +161,8 @@ def plot(request: Request) -> int:
     keys = {key: request.own[key] for key in ("x", "lines", "columns", "log")}
     figure = plots.plot_curves(drawn, **keys)
     name_default_store(request)
-    return save_picture(figure, to or str(stores[0]).removesuffix(".zarr"))
+    path = to or str(stores[0]).removesuffix(".zarr")
+    return save_picture(figure, path, {} if request.json else None)
 
 
 def export(request: Request) -> int:
@@ -136,7 +173,13 @@ def export(request: Request) -> int:
     exports.check(to, request.own["what"])
     stores = [str(store) for store in open_stores(request)]
     name_default_store(request)
-    print(exports.export(stores[0] if len(stores) == 1 else stores, to, request.own["what"]))
+    path = exports.export(stores[0] if len(stores) == 1 else stores, to, request.own["what"])
+    if request.json:
+        from pipeline.show import events
+
+        events.emit("result", paths=[path])
+    else:
+        print(path)
     return 0
 
 
@@ -150,17 +193,35 @@ def compare(request: Request) -> int:
     if to:
         exports.check(to, exports.SUMMARY)
     one, two = _two_stores(request)
-    for words in _differences(one, two):
-        fitting.say(words)
+    differing = _differences(one, two)
     units, unlike = compare_stores(one, two)
     compared = comparison.compare_stores(one, two)
+    code = int(bool(compared["significant"].any()))
+    if request.json:
+        path = [exports.export(compared, to)] if to else []
+        _emit_comparison(compared, differing, bool(units and not unlike), path)
+        return code
+    for words in differing:
+        fitting.say(words)
     if units and not unlike:
         print("The same to the bit, wherever both have measured.")
     else:
         tables.print_comparison(compared)
     if to:
         print(exports.export(compared, to))
-    return int(bool(compared["significant"].any()))
+    return code
+
+
+def _emit_comparison(
+    compared: Any, differing: Sequence[str], bits_equal: bool, paths: Sequence[str]
+) -> None:
+    from pipeline.show import events, exports
+
+    points = exports.rows_of(compared)
+    events.emit(
+        "result", differences=differing, bits_equal=bits_equal, **compared.attrs, rows=points,
+        significant=int(compared["significant"].sum()), paths=paths,
+    )  # fmt: skip
 
 
 def _two_stores(request: Request) -> "tuple[Store, Store]":
@@ -175,6 +236,11 @@ def diff(request: Request) -> int:
     from pipeline.show import fitting
 
     differences = _differences(*_two_stores(request))
+    if request.json:
+        from pipeline.show import events
+
+        events.emit("result", differences=differences)
+        return int(bool(differences))
     for words in differences:
         fitting.say(words)
     if not differences:
@@ -228,12 +294,19 @@ def picture_path(to: str) -> str:
     return path
 
 
-def save_picture(figure: Any, to: str) -> int:
-    """Save a picture, or let a function of the path do so, and print where it is."""
-    from pipeline.show import figures
+def save_picture(figure: Any, to: str, said: Mapping[str, Any] | None = None) -> int:
+    """Save a picture, or let a function of the path do so, and print where it is.
+
+    `said` is what a program is told beside; None where a person reads.
+    """
+    from pipeline.show import events, figures
 
     try:
-        print("\n".join(figure(to) if callable(figure) else figures.save(figure, to)))
+        paths = figure(to) if callable(figure) else figures.save(figure, to)
+        if said is None:
+            print("\n".join(paths))
+        else:
+            events.emit("result", paths=paths, **said)
     except OSError as error:
         path = to if len(figures.formats_of(to)) == 1 else f"{to}.png"
         raise UserError(f"cannot write {path}: {error.strerror}: choose another to=...") from error
@@ -255,7 +328,16 @@ def status(request: Request) -> int:
     # First the lock, then the ledger: a unit that ends in between then counts as complete.
     holder: Mapping[str, Any] | None = lock.holder(request.location)
     store = open_store(request)
-    progress.print_status(status_of(store, holder))
+    found = status_of(store, holder)
+    if request.json:
+        from pipeline.show import events
+
+        left = found.trials_left
+        events.emit(
+            "result", store=str(store), **vars(found), trials=found.trials, trials_left=left
+        )
+        return 0
+    progress.print_status(found)
     print(f"Store: {store}")
     return 0
 
@@ -271,6 +353,8 @@ def share_of_units(key: str, value: str) -> float:
 def verify(request: Request) -> int:
     """`verify`: check a store for whatever is not as it was written."""
     repair = request.own["repair"]
+    if repair and request.json:
+        raise UserError("repair=true says what it does to a person: leave --json out")
     if repair and not request.location.folder:
         raise UserError(
             f"repair=true needs a folder, got {request.location}: copy the store to a disk first"
@@ -287,6 +371,8 @@ def verify(request: Request) -> int:
     name_default_store(request)
     with naming_damage(store.location), progress.CheckProgress() as check:
         report = verify.verify(store, request.own["sample"], check.observe)
+    if request.json:
+        return _emit_report(store, report, other)
     for problem in report.problems:
         label = "not checked" if problem.unread else "note" if problem.harmless else "bad"
         print(f"{label}: {problem.words}")
@@ -299,6 +385,30 @@ def verify(request: Request) -> int:
     if any(not problem.harmless for problem in report.problems):
         return _refuse(store, report.problems)
     return _print_soundness(store, other)
+
+
+def _emit_report(store: "Store", report: "Report", other: "Location | None") -> int:
+    """Print what `verify` found for a program; returns the exit code."""
+    from pipeline.audit.difference import compare_stores
+    from pipeline.show import events
+    from pipeline.store.store import Store
+
+    bad = [problem for problem in report.problems if not problem.harmless]
+    problems = [
+        {"words": each.words, "harmless": each.harmless, "unread": each.unread}
+        for each in report.problems
+    ]
+    said: dict[str, Any] = {}
+    compared = Store.find(other) if other and not bad else None
+    if compared is not None:
+        units, differences = compare_stores(store, compared)
+        said = {"against": str(other), "compared": units, "differences": differences}
+    events.emit(
+        "result", store=str(store), units=report.units, recomputed=report.recomputed,
+        problems=problems, sound=not bad, **said,
+    )  # fmt: skip
+    differs = bool(said) and bool(said["differences"] or not said["compared"])
+    return int(bool(bad) or differs)
 
 
 def _compared_store(against: str | None, store: "Store") -> "Location | None":
@@ -374,11 +484,19 @@ def _print_soundness(store: "Store", other: "Location | None") -> int:
     return print_differences(store, compared)
 
 
-def print_differences(store: "Store", other: "Store") -> int:
+def print_differences(store: "Store", other: "Store", *, json: bool = False) -> int:
     """Compare two stores by bits and print the result; returns the exit code."""
     from pipeline.audit.difference import compare_stores
 
     compared, differences = compare_stores(store, other)
+    if json:
+        from pipeline.show import events
+
+        events.emit(
+            "result", store=str(store), against=str(other), compared=compared,
+            differences=differences,
+        )  # fmt: skip
+        return int(bool(differences) or not compared)
     for words in differences:
         print(f"differs: {words}")
     if differences:

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,12 @@ from pipeline.planning.settings import TARGET
 from pipeline.run import stopping
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pipeline.analysis.example import Block
     from pipeline.planning.plan import Plan
     from pipeline.planning.settings import Settings
-    from pipeline.run.rounds import Outcome
-    from pipeline.show.progress import SweepProgress
+    from pipeline.run.rounds import Observer, Outcome
     from pipeline.store.record import Run
     from pipeline.store.store import Store
 
@@ -40,13 +42,21 @@ def sweep(request: Request) -> int:
     """`sweep`: run what a store lacks of a sweep, and show its table."""
     settings = load(request.words, request.config_dirs)
     plan = _planned(settings)
-    from pipeline.show import progress
-
-    with progress.SweepProgress() as observer:
+    with observing(request) as observer:
         outcome = _run(settings, plan, observer)
     if outcome.failures:
+        if request.json:
+            from pipeline.show import events
+
+            events.emit("result", store=str(outcome.store), failures=outcome.failures)
         return 3
     store = _store_of(outcome)
+    if request.json:
+        _emit_sweep(outcome)
+        return 0
+    if request.quiet:
+        print(store)
+        return 0
     _print_sweep(settings, outcome, observer)
     chosen = {"freqs", "experiment"} & request.sweep_keys.keys()
     last = outcome.plan.last_frequency
@@ -58,7 +68,30 @@ def sweep(request: Request) -> int:
     return 0
 
 
-def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "SweepProgress") -> None:
+def observing(request: Request) -> "AbstractContextManager[Observer]":
+    """What shows how a run goes: a bar or lines, events, or nothing."""
+    from pipeline.run.rounds import SilentObserver
+    from pipeline.show import events, progress
+
+    if request.json:
+        return events.EventProgress()
+    return nullcontext(SilentObserver()) if request.quiet else progress.SweepProgress()
+
+
+def _emit_sweep(outcome: "Outcome") -> None:
+    """Print the result of a sweep for a program."""
+    from pipeline.analysis import curves
+    from pipeline.show import events
+
+    store, plan = _store_of(outcome), outcome.plan
+    events.emit(
+        "result", store=str(store), trials=plan.trials, trials_computed=outcome.computed,
+        seconds=outcome.seconds,
+        points=list(events.points_of(curves.of_store(store, plan.trials, plan.labels))),
+    )  # fmt: skip
+
+
+def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "Observer") -> None:
     """Print the table of a sweep that is complete, and remarks on it."""
     plan, store = outcome.plan, _store_of(outcome)
     if plan.unit_trials != settings.unit_trials:
@@ -102,7 +135,7 @@ def _store_of(outcome: "Outcome") -> "Store":
     return outcome.store
 
 
-def _run(settings: "Settings", plan: "Plan", observer: "SweepProgress") -> "Outcome":
+def _run(settings: "Settings", plan: "Plan", observer: "Observer") -> "Outcome":
     """Run what the store of a plan lacks, and print which units failed."""
     from pipeline.errors import command
     from pipeline.run import rounds
@@ -167,7 +200,7 @@ def check(request: Request) -> int:
         # Named below, with all others.
         pass
     entries = _decoded_entries(settings)
-    if not entries:
+    if not entries and not request.json:
         print(f"Nothing to decode: no image files belong to source={','.join(settings.source)}.")
         return 0
     from pipeline.show import progress
@@ -184,6 +217,11 @@ def check(request: Request) -> int:
     except KeyboardInterrupt as error:
         print("Stopped: the same command decodes all files again.", file=sys.stderr)
         return stopping.exit_code(error)
+    if request.json:
+        from pipeline.show import events
+
+        events.emit("result", files=files, bad=bad)
+        return 2 if bad else 0
     for line in bad[:_BAD_SHOWN]:
         print(f"bad: {line}", file=sys.stderr)
     if bad:
@@ -222,7 +260,13 @@ def plan(request: Request) -> int:
     from pipeline.run.forecast import forecast
     from pipeline.show import fitting, tables
 
-    tables.print_plan(forecast(settings, plan))
+    found = forecast(settings, plan)
+    if request.json:
+        from pipeline.show import events
+
+        events.emit("result", **vars(found), fits=found.fits)
+        return 0
+    tables.print_plan(found)
     for line in _remainders(plan):
         fitting.say(line)
     if script := cluster.job_script(settings.cluster):
@@ -245,8 +289,9 @@ def rerun(request: Request) -> int:
             return 3
     again = _store_of(outcome)
     again.update(dataclasses.replace(again.record, rerun_of=str(store)))
-    print(f"Store: {again}")
-    return stores.print_differences(again, store)
+    if not request.json:
+        print(f"Store: {again}")
+    return stores.print_differences(again, store, json=request.json)
 
 
 def _run_again(
@@ -255,7 +300,6 @@ def _run_again(
     """Run a configuration that was run into one store into another one."""
     from pipeline.config import compose
     from pipeline.planning.identity import changed_sources
-    from pipeline.show import progress
 
     folders = request.config_dirs or run.config_dirs
     settings = compose.recorded(run.config, config_dirs=folders)
@@ -275,7 +319,7 @@ def _run_again(
             f"what lies at the path of source {', '.join(changed)} is not what {store} was made "
             "of: put it back, or sweep what is there now into a store of its own"
         )
-    with progress.SweepProgress() as observer:
+    with observing(request) as observer:
         observer.notify(" ".join(["sweep", *(f"{key}={text}" for key, text in run.given.items())]))
         if TARGET in made_with and not request.sweep_keys:
             observer.notify(
@@ -304,6 +348,8 @@ def example(request: Request) -> int:
         raise UserError(f"colours must be one of {known}, got {own['colours']}")
     block = _block_of_store(request) if request.places else _block_of_settings(request)
     shown = block.at(own["freqs"])
+    if request.json:
+        return _save_example(request, block, to)
     size = len(block.values)
     fitting.say(f"{block.title}, n = {shown.freq} ({shown.kept} of {size * size} coefficients)")
     if own["matrices"]:
@@ -321,13 +367,27 @@ def example(request: Request) -> int:
     print(f"mask:      {100 * shown.accuracy:.1f} % right")
     print(f"ASM error: {shown.asm_error:.6f} (RMSE)")
     print(f"APX error: {shown.apx_error:.6f} (RMSE)")
+    return _save_example(request, block, to)
+
+
+def _save_example(request: Request, block: "Block", to: str) -> int:
+    """Draw a block, and print where the picture is."""
+    from pipeline.show import blocks
+
+    own, colours = request.own, request.own["colours"]
+    picture: Any
     if blocks.is_animated(to):
-        return stores.save_picture(
-            partial(blocks.save_animation, block, colours=own["colours"]), to
-        )
-    if own["strip"]:
-        return stores.save_picture(blocks.plot_strip(block, own["colours"]), to)
-    return stores.save_picture(blocks.plot_example(block, own["freqs"], own["colours"]), to)
+        picture = partial(blocks.save_animation, block, colours=colours)
+    elif own["strip"]:
+        picture = blocks.plot_strip(block, colours)
+    else:
+        picture = blocks.plot_example(block, own["freqs"], colours)
+    if not request.json:
+        return stores.save_picture(picture, to)
+    shown = block.at(own["freqs"])
+    names = ("freq", "kept", "accuracy", "asm_error", "apx_error")
+    said = {name: getattr(shown, name) for name in names}
+    return stores.save_picture(picture, to, {"title": block.title, "trial": block.trial, **said})
 
 
 # Keys of a sweep that choose one of a store's curves.
@@ -365,7 +425,8 @@ def _block_of_store(request: Request) -> "Block":
     store = stores.open_store(request)
     freq = request.own["freqs"]
     block, errors = example.of_store(store, wanted, algorithm, freq, request.own["trial"])
-    fitting.say(tables.distribution(errors, f"{algorithm} at n = {freq}"))
+    if not request.json:
+        fitting.say(tables.distribution(errors, f"{algorithm} at n = {freq}"))
     return block
 
 
@@ -396,17 +457,15 @@ def claims(request: Request) -> int:
     # All experiments are checked before the first is started.
     plans = {name: _planned(settings) for name, settings in composed.items()}
     _check_places(request.own["to"], composed, plans)
-    from pipeline.show import progress
-
     outcomes = {}
     for name, settings in composed.items():
-        with progress.SweepProgress() as observer:
+        with observing(request) as observer:
             observer.notify(f"experiment={name}")
             outcome = _run(settings, plans[name], observer)
         if outcome.failures:
             return 3
         outcomes[name] = outcome
-    return _print_verdicts(outcomes, request.own["to"])
+    return _print_verdicts(outcomes, request)
 
 
 def _check_places(
@@ -424,18 +483,23 @@ def _check_places(
         find_for(location_of(composed[name], plan), plan, extend=False)
 
 
-def _print_verdicts(outcomes: dict[str, "Outcome"], folder: str | None) -> int:
+def _print_verdicts(outcomes: dict[str, "Outcome"], request: Request) -> int:
     """Settle the claims by the stores of their experiments, and print, or also write, the page."""
     from pipeline.analysis import claims, opening
-    from pipeline.show import figures, report
+    from pipeline.show import events, figures, report
 
+    folder = request.own["to"]
     settled = claims.settle(
         {
             name: opening.open_results(str(outcome.store)).isel(trial=slice(0, outcome.plan.trials))
             for name, outcome in outcomes.items()
         }
     )
-    print(report.claims_page(settled), end="")
+    if request.json:
+        verdicts = [{"title": claim.title, "verdict": claim.verdict} for claim in settled]
+        events.emit("result", claims=verdicts)
+    else:
+        print(report.claims_page(settled), end="")
     if folder is not None:
         for path in figures.save_claims(settled, path_of("to", folder)):
             print(path, file=sys.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -173,6 +173,12 @@ def _frame(dataset: xr.Dataset, measured: str) -> pd.DataFrame:
     rest = [name for name in map(str, dataset.data_vars)]
     frame = frame[[*order, *beside, *rest]]
     return frame[frame[measured].fillna(0) > 0 if measured != "error" else frame[measured].notna()]
+
+
+def rows_of(summary: xr.Dataset) -> list[dict[str, Any]]:
+    """Each point of a summary that was measured, by the names of the columns of a file."""
+    rows: list[dict[str, Any]] = _frame(summary, "measured").to_dict("records")
+    return rows
 
 
 def _table(summary: xr.Dataset) -> tuple[list[str], list[list[str]]]:
