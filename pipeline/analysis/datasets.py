@@ -306,13 +306,15 @@ def crossing(
     return xr.Dataset(dict(zip(said, found, strict=True)), attrs=summary.attrs)
 
 
-def convergence(source: xr.Dataset | Place) -> xr.Dataset:
+def convergence(source: xr.Dataset | Place, trials: Sequence[int] | None = None) -> xr.Dataset:
     """The estimate against the number of trials: all that there are, half of them, a quarter ...
 
     Parameters
     ----------
     source
         As in `summarize`.
+    trials
+        Other numbers of trials, ascending.
 
     Returns
     -------
@@ -331,7 +333,7 @@ def convergence(source: xr.Dataset | Place) -> xr.Dataset:
     >>> bool(abs(ratio.sel(trials=1000) - 1) < 0.1)
     True
     """
-    counts = _halves(source)
+    counts = halves(source) if trials is None else list(trials)
     summary = summarize(source, trials=counts)
     last = summary.isel(trials=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -344,7 +346,7 @@ def convergence(source: xr.Dataset | Place) -> xr.Dataset:
     return summary.assign(expected_standard_error=expected.transpose("trials", ...))
 
 
-def _halves(source: xr.Dataset | Place) -> list[int]:
+def halves(source: xr.Dataset | Place) -> list[int]:
     """All trials, half of them, a quarter and so on, as far as `summarize` can take them."""
     unit, kept = 1, np.inf
     if isinstance(source, xr.Dataset):

@@ -23,8 +23,6 @@ from pipeline.store.store import Store
 Array = NDArray[np.float64]
 # Axes of which one value is chosen.
 CHOSEN = (*CELL, "operation", "selection")
-# Trials of a store by their error; a number is one too.
-BY_ERROR = ("worst", "median", "best")
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def of_store(
     algorithm, freq
         Of the errors.
     trial
-        A number, or one of BY_ERROR.
+        A number, or "worst", "median" or "best".
 
     Returns
     -------

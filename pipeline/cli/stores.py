@@ -2,15 +2,15 @@
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.declaration import Request
 from pipeline.cli.words import path_of
 from pipeline.config import notation
-from pipeline.errors import UserError, are, command, count_of
-from pipeline.planning.axes import ALGORITHM
+from pipeline.errors import UserError, are, command, count_of, did_you_mean
+from pipeline.planning.axes import ALGORITHM, LINE_AXES, X_AXES
 
 if TYPE_CHECKING:
     from pipeline.analysis.curves import Curves
@@ -271,9 +271,20 @@ def _differences(one: "Store", two: "Store") -> list[str]:
     return words
 
 
-def axes_of(key: str, value: str) -> list[str]:
-    """The names of some axes, separated by commas."""
-    return notation.names(key, value)
+def x_axis(key: str, value: str) -> str:
+    """What points of a picture stand at."""
+    return _known(key, value, X_AXES)
+
+
+def line_axes(key: str, value: str) -> list[str]:
+    """Axes that tell lines or panels apart, separated by commas."""
+    return [_known(key, name, LINE_AXES) for name in notation.names(key, value)]
+
+
+def _known(key: str, name: str, known: Iterable[str]) -> str:
+    if name not in known:
+        raise UserError(f"{key} has no axis {name}: {did_you_mean(name, known)}")
+    return name
 
 
 def short_names(stores: "Sequence[Store]") -> "dict[str, Store]":

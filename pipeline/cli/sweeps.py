@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # Reasons why units failed, and files that are bad: a screen has room for so many lines.
 _FAILURES_SHOWN = 5
 _BAD_SHOWN = 10
+# Blocks of a store, by their error.
+_BY_ERROR = ("worst", "median", "best")
+_COLOURS = ("diverging", "notebook")
 
 
 def config(request: Request) -> str:
@@ -331,9 +334,14 @@ def _run_again(
 
 def which_trial(key: str, value: str) -> int | str:
     """A block: its number, or by its error in a store."""
-    from pipeline.analysis.example import BY_ERROR
+    return value if value in _BY_ERROR else notation.integer(key, value)
 
-    return value if value in BY_ERROR else notation.integer(key, value)
+
+def colours(key: str, value: str) -> str:
+    """The colours of a block."""
+    if value not in _COLOURS:
+        raise UserError(f"{key} must be one of {', '.join(_COLOURS)}, got {value}")
+    return value
 
 
 def example(request: Request) -> int:
@@ -343,9 +351,6 @@ def example(request: Request) -> int:
     own, to = request.own, request.own["to"]
     if not blocks.is_animated(to):
         to = stores.picture_path(to)
-    if own["colours"] not in blocks.COLOURS:
-        known = ", ".join(blocks.COLOURS)
-        raise UserError(f"colours must be one of {known}, got {own['colours']}")
     block = _block_of_store(request) if request.places else _block_of_settings(request)
     shown = block.at(own["freqs"])
     if request.json:

@@ -67,18 +67,19 @@ _DECLARED = (
                 "what it is drawn against: freq, phi, freq_share, coefficients_kept, share_kept or "
                 "block_size",
                 value="AXIS",
+                read=stores.x_axis,
             ),
             Key(
                 "lines",
                 "axes whose values are lines: block_size,algorithm or store",
                 value="AXES",
-                read=stores.axes_of,
+                read=stores.line_axes,
             ),
             Key(
                 "columns",
                 "axes whose values are panels (default: operation)",
                 value="AXES",
-                read=stores.axes_of,
+                read=stores.line_axes,
             ),
             Key(
                 "log",
@@ -154,7 +155,12 @@ _DECLARED = (
                 default="false",
                 read=notation.truth,
             ),
-            Key("colours", "diverging, or notebook: red, green and blue", default="diverging"),
+            Key(
+                "colours",
+                "diverging, or notebook: red, green and blue",
+                default="diverging",
+                read=sweeps.colours,
+            ),
             Key(
                 "matrices",
                 "print every matrix with three decimals",

@@ -59,6 +59,18 @@ TRIAL, UNIT, MOMENT = "trial", "unit", "moment"
 BATCH, BATCHES = "batch", "batches"
 # A mask is the same for every algorithm.
 MASK_CURVE = tuple(name for name in CURVE if name != ALGORITHM)
+# What points of a picture may stand at, and how that axis is called.
+X_AXES = {
+    FREQ: "spatial frequencies kept, n (0 = DC alone)",
+    "phi": "spatial frequencies kept, phi = n + 1",
+    "freq_share": "spatial frequencies kept, n / (2N - 2)",
+    "coefficients_kept": "number of coefficients kept",
+    "share_kept": "share of coefficients kept",
+    "block_size": "block size N",
+}
+# What may tell lines of a picture, or its panels, from each other.
+STORE = "store"
+LINE_AXES = (STORE, *NAMES)
 # How many coefficients n frequencies keep depends on these.
 COST = ("selection", "block_size", FREQ)
 # Positions of the curve's axes in a ledger array (source, block_size, unit, curve ...).

@@ -71,5 +71,25 @@ def counted_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Put back the handlers of signals that something replaces meanwhile.
+
+    As dask-jobqueue does when it is imported: with its own, Ctrl-C would end a process as if it had
+    done what it was asked.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # No other thread can set one.
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in NAMES}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(number)

@@ -18,7 +18,7 @@ import dask
 
 from pipeline.errors import ClusterUnfitError, did_you_mean
 from pipeline.planning.settings import TARGET
-from pipeline.run import calls, here
+from pipeline.run import calls, here, stopping
 from pipeline.run.connection import Connection, no_words, nothing, refilling
 
 if TYPE_CHECKING:
@@ -119,10 +119,11 @@ def _function_of(name: str) -> Any:
             f"cluster.{TARGET}={name}: there is no package {package} here: "
             f"pip install {package.replace('_', '-')}, or add its folder to PYTHONPATH"
         )
-    try:
-        found = get_object(name)
-    except Exception as error:
-        raise ClusterUnfitError(f"cluster.{TARGET}={name}: {_why_not_there(name)}") from error
+    with stopping.handlers_kept():
+        try:
+            found = get_object(name)
+        except Exception as error:
+            raise ClusterUnfitError(f"cluster.{TARGET}={name}: {_why_not_there(name)}") from error
     if not callable(found):
         raise ClusterUnfitError(f"cluster.{TARGET}={name} is no class and no function")
     return found

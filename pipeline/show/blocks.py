@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pipeline.analysis.example import Block
 
 DIVERGING, NOTEBOOK = "diverging", "notebook"
-COLOURS = (DIVERGING, NOTEBOOK)
 # From dark blue by grey to light orange: two hues that all readers tell apart, and each step is
 # lighter than the one before, so that it survives a printer without colours.
 _DIVERGING = LinearSegmentedColormap.from_list("block", ["#00204d", "#7c7b78", "#ffd58a"])

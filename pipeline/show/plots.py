@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.analysis.verdicts import Name
-from pipeline.errors import UserError, did_you_mean
-from pipeline.planning.axes import CURVE_NAMES, FREQ
+from pipeline.errors import UserError
+from pipeline.planning.axes import CURVE_NAMES, FREQ, LINE_AXES, STORE, X_AXES
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -23,18 +23,7 @@ _DASHES = ("-", "--", "-.", ":")
 _LINES_PER_AXES = 8
 _LINES_WITH_A_LEGEND_INSIDE = 6
 _MOST_COLUMNS = 3
-_STORE, _SIZE = "store", "block_size"
-# What points may stand at, and how the axis is called.
-X_AXES = {
-    FREQ: "spatial frequencies kept, n (0 = DC alone)",
-    "phi": "spatial frequencies kept, phi = n + 1",
-    "freq_share": "spatial frequencies kept, n / (2N - 2)",
-    "coefficients_kept": "number of coefficients kept",
-    "share_kept": "share of coefficients kept",
-    _SIZE: "block size N",
-}
-# Axes that may tell lines, or panels, from each other.
-LINE_AXES = (_STORE, *CURVE_NAMES, FREQ)
+_SIZE = "block_size"
 
 
 @dataclass(frozen=True)
@@ -74,15 +63,8 @@ def plot_curves(
     Raises
     ------
     UserError
-        For an axis that there is not, or that is given twice.
+        For an axis that is given twice.
     """
-    for axis in [*(lines or []), *(columns or [])]:
-        if axis not in LINE_AXES:
-            raise UserError(
-                f"lines and columns have no axis {axis}: {did_you_mean(axis, LINE_AXES)}"
-            )
-    if x is not None and x not in X_AXES:
-        raise UserError(f"x has no axis {x}: {did_you_mean(x, X_AXES)}")
     drawn = _lines(curves, by_size=x == _SIZE)
     varying = _varying(drawn)
     chosen = x or _default_x(drawn, varying)
@@ -95,7 +77,7 @@ def _lines(curves: Curves | Mapping[str, Curves], *, by_size: bool) -> list[_Lin
     """All curves that have trials, along n or along the block size."""
     given = {"": curves} if isinstance(curves, Curves) else curves
     found = [
-        _Line({_STORE: store, **place}, in_range(curve, place[_SIZE]), each)
+        _Line({STORE: store, **place}, in_range(curve, place[_SIZE]), each)
         for store, each in given.items()
         for place, curve in each
         if curve["measured"].max() > 0
@@ -126,7 +108,7 @@ def _along_sizes(lines: Sequence[_Line]) -> list[_Line]:
 def _varying(lines: Sequence[_Line]) -> list[str]:
     """Axes on which the lines differ; stores only where nothing else tells them apart."""
     axes = [axis for axis in LINE_AXES if len({line.place.get(axis) for line in lines}) > 1]
-    others = [axis for axis in axes if axis != _STORE]
+    others = [axis for axis in axes if axis != STORE]
     names = {_name(line, others) for line in lines}
     return others if len(names) == len(lines) else axes
 
@@ -237,7 +219,7 @@ def _title(drawn: Sequence[_Line], differing: Sequence[str], columns: int) -> st
     counts = list(dict.fromkeys(_counted(line) for line in ordered))
     trials = " to ".join(counts[:1] + counts[1:][-1:])
     title = f"{', '.join(shared)}\n{trials}, shaded: 95 % interval of the mean"
-    settings = {line.place[_STORE]: line.of.settings for line in drawn}
+    settings = {line.place[STORE]: line.of.settings for line in drawn}
     if len(set(settings.values())) > 1:
         told = "; ".join(f"{store}: {text or 'defaults'}" for store, text in settings.items())
     else:

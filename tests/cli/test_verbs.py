@@ -10,7 +10,16 @@ from pipeline.cli.verbs import VERBS
 from pipeline.config import compose
 from pipeline.errors import UserError
 
-VALUES = {"below": "0.05", "freqs": "3", "trial": "3", "trials": "50", "sample": "all"}
+VALUES = {
+    "below": "0.05",
+    "x": "phi",
+    "lines": "source",
+    "columns": "source",
+    "freqs": "3",
+    "trial": "3",
+    "trials": "50",
+    "sample": "all",
+}
 KEYS = [(verb, key) for verb in VERBS.values() for key in verb.keys]
 
 

@@ -196,13 +196,14 @@ def test_jobs_end_with_the_sweep_whatever_ends_it(slurm, path, undisturbed, numb
     assert_same_bits(path, undisturbed)
 
 
-def test_jobs_end_where_the_sweep_is_stopped_while_it_waits_for_them(slurm, path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_jobs_end_where_the_sweep_is_stopped_while_it_waits_for_them(slurm, path, number):
     words = ["cluster.job_extra_directives=[--begin=now+1hour]", f"out={path}"]
     process = started(*LONG, *JOBS, *words, variables=slurm.variables)
     until(lambda: len(slurm.jobs()) == 2)
-    process.terminate()
+    process.send_signal(number)
     code, said = ended(process, 30)
-    assert code == 128 + signal.SIGTERM, said
+    assert code == 128 + number, said
     until(lambda: slurm.jobs() == [], 10)
     assert os.listdir(path.parent) == ["started here"]
 

@@ -247,3 +247,17 @@ def test_a_class_that_a_store_names_is_not_run_by_a_rerun_but_shown(mine, tmp_pa
     assert main(["rerun", str(path), "cluster=mine", f"out={tmp_path}/third.zarr"]) == 0
     assert "Here on threads" not in capsys.readouterr().err
     assert clusters.GIVEN != {}
+
+
+def test_handlers_of_signals_that_a_package_replaces_are_put_back(tmp_path, monkeypatch):
+    # As dask-jobqueue does, whose Ctrl-C would be exit code 0.
+    (tmp_path / "replacing.py").write_text(
+        "import signal\n"
+        "for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "    signal.signal(number, lambda *arguments: exit())\n"
+        "from helpers.clusters import made\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    sweep(cluster={"_target_": "replacing.made"}, trials=10, freqs=2, out=tmp_path / "s.zarr")
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

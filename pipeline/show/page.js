@@ -1,0 +1,247 @@
+// Switches of the page: which curves are shown, against what, on which axis.  No library but Bokeh,
+// whose figures have a source for each of a few lines; here the sources get their numbers.
+(function () {
+  "use strict";
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const SLOTS = data.slots;
+  const COLOURS = data.colours;
+  const axes = Object.keys(data.axes).filter((axis) => data.axes[axis].length > 1);
+  const state = {};
+  const byName = (name) => Bokeh.documents.map((each) => each.get_model_by_name(name)).find((x) => x);
+
+  function option(select, value, text) {
+    const made = document.createElement("option");
+    made.value = value;
+    made.textContent = text;
+    select.append(made);
+  }
+
+  function addSwitch(key, title, values, chosen) {
+    const label = document.createElement("label");
+    label.textContent = title;
+    const select = document.createElement("select");
+    select.id = "switch-" + key;
+    values.forEach(([value, text]) => option(select, value, text));
+    select.value = chosen;
+    state[key] = chosen;
+    select.addEventListener("change", () => { state[key] = select.value; show(); });
+    label.append(select);
+    document.getElementById("switches").append(label);
+  }
+
+  function label(place, names) {
+    return names.map((axis) => (axis === "block_size" ? place[axis] + " x " + place[axis] : place[axis]))
+      .join(", ") || data.stores[0];
+  }
+
+  // Curves that fit the switches: those of the axis that is drawn as lines, at the chosen values of
+  // the others.
+  function chosen(list) {
+    return list.filter((each) => axes.every((axis) =>
+      axis === state.lines || each.place[axis] === undefined
+      || String(each.place[axis]) === state["axis-" + axis])).slice(0, SLOTS);
+  }
+
+  function x_of(curve) {
+    if (state.x === "share") return curve.kept.map((kept) => kept / curve.place.block_size ** 2);
+    return curve.n;
+  }
+
+  function put(name, k, columns) {
+    const source = byName(name + "-" + k);
+    if (source) source.data = columns;
+  }
+
+  function positive(values) { return values.map((value) => (value > 0 ? value : NaN)); }
+
+  function number(value) { return value === null || Number.isNaN(value) ? NaN : value; }
+
+  function columns_of(curve, metric) {
+    const x = x_of(curve);
+    const y = curve[metric].map(number);
+    const has_ends = metric === "mean_error";
+    const low = has_ends ? curve.ci_low.map(number) : y;
+    const high = has_ends ? curve.ci_high.map(number) : y;
+    const floor = y.map((value) => (value > 0 ? value / 1000 : NaN));
+    return {
+      x, y, low, high, n: curve.n, kept: curve.kept,
+      name: x.map(() => label(curve.place, named())),
+      log_y: positive(y), log_high: positive(high),
+      log_low: low.map((value, k) => (value > 0 ? value : floor[k])),
+      trials: curve.measured,
+    };
+  }
+
+  function named() { return state.lines === "" ? [] : [state.lines]; }
+
+  function legend(id, names) {
+    const list = document.getElementById(id);
+    if (!list) return;
+    list.replaceChildren(...names.map((name, k) => {
+      const item = document.createElement("li");
+      item.innerHTML = '<svg width="34" height="10" aria-hidden="true"><line x1="0" x2="34" y1="5" y2="5" '
+        + 'stroke-width="3" stroke="' + COLOURS[k][0] + '" stroke-dasharray="' + COLOURS[k][1] + '"/></svg>';
+      item.append(name);
+      return item;
+    }));
+  }
+
+  const EMPTY = {
+    curves: ["x", "y", "low", "high", "n", "kept", "name", "log_y", "log_high", "log_low", "trials"],
+    differences: ["x", "y", "low", "high", "name"],
+  };
+  function empty(name) {
+    return Object.fromEntries(EMPTY[name].map((column) => [column, []]));
+  }
+
+  const rows = { curves: [], histogram: [], differences: [], convergence: [] };
+
+  function show_curves() {
+    const list = chosen(data.curves);
+    const metric = state.metric;
+    rows.curves = [["name", "n", "coefficients_kept", metric, "ci_low", "ci_high", "trials"]];
+    for (let k = 0; k < SLOTS; k++) {
+      const columns = k < list.length ? columns_of(list[k], metric) : empty("curves");
+      put("curves", k, columns);
+      columns.x.forEach((_, i) => rows.curves.push([columns.name[i], columns.n[i], columns.kept[i],
+        columns.y[i], columns.low[i], columns.high[i], columns.trials[i]]));
+    }
+    legend("legend-curves", list.map((each) => label(each.place, named())));
+    byName("curves-linear").visible = state.scale === "linear";
+    byName("curves-log").visible = state.scale === "log";
+    for (const figure of ["curves-linear", "curves-log"]) {
+      byName(figure).xaxis[0].axis_label = data.x_labels[state.x];
+      byName(figure).yaxis[0].axis_label = data.metrics[metric];
+    }
+    document.getElementById("caption-curves").textContent = data.metrics[metric] + ", "
+      + axes.filter((axis) => axis !== state.lines).map((axis) => state["axis-" + axis]).join(", ");
+    show_table(list);
+    return list;
+  }
+
+  function show_table(list) {
+    const table = document.createElement("table");
+    const add = (cells, kind) => {
+      const row = table.insertRow();
+      cells.forEach((cell) => {
+        const made = document.createElement(kind);
+        made.textContent = cell;
+        row.append(made);
+      });
+    };
+    add(["", "n", "kept", "mean error", "95 % interval", "mask accuracy", "regret", "trials"], "th");
+    const text = (value) => (value === null ? "-" : Number(value).toPrecision(5));
+    list.forEach((curve) => curve.n.forEach((n, k) => add([
+      label(curve.place, named()), n, curve.kept[k], text(curve.mean_error[k]),
+      text(curve.ci_low[k]) + " .. " + text(curve.ci_high[k]), text(curve.mask_accuracy[k]),
+      text(curve.regret[k]), curve.measured[k].toLocaleString("en"),
+    ], "td")));
+    document.getElementById("table").replaceChildren(table);
+  }
+
+  function show_histogram(curve) {
+    const source = byName("histogram-0");
+    const at = curve && curve.histograms[state.freq];
+    rows.histogram = [["from", "to", "blocks"]];
+    const caption = document.getElementById("caption-histogram");
+    if (!at) {
+      source.data = { left: [], right: [], top: [] };
+      caption.textContent = "No trials are kept one by one.";
+      return;
+    }
+    const width = (at.high > at.low ? at.high - at.low : 1) / at.counts.length;
+    const left = at.counts.map((_, k) => at.low + k * width);
+    const right = left.map((value) => value + width);
+    source.data = { left, right, top: at.counts };
+    left.forEach((value, k) => rows.histogram.push([value, right[k], at.counts[k]]));
+    caption.textContent = label(curve.place, axes) + ", n = " + state.freq + ": half of the blocks are "
+      + "below " + at.median.toPrecision(4) + ", the largest error is " + at.largest.toPrecision(4) + ".";
+  }
+
+  function show_differences() {
+    if (!data.differences.length) return;
+    const list = chosen(data.differences);
+    rows.differences = [["name", "n", "difference", "ci_low", "ci_high"]];
+    const names = list.map((each) => ["asm - " + each.rival, label(each.place, named().filter(
+      (axis) => each.place[axis] !== undefined && axis !== "algorithm"))].filter((x) => x).join(", "));
+    for (let k = 0; k < SLOTS; k++) {
+      const each = list[k];
+      const columns = each ? {
+        x: each.n, y: each.mean_error.map(number), low: each.ci_low.map(number),
+        high: each.ci_high.map(number), name: each.n.map(() => names[k]),
+      } : empty("differences");
+      put("differences", k, columns);
+      columns.x.forEach((n, i) => rows.differences.push(
+        [columns.name[i], n, columns.y[i], columns.low[i], columns.high[i]]));
+    }
+    legend("legend-differences", names);
+    document.getElementById("caption-differences").textContent = list.map((each, k) => names[k] + ": "
+      + (each.crossing === null ? "asm is the smaller at no n for good" : "asm is the smaller from n = "
+        + each.crossing.n + " on (95 % interval " + each.crossing.low + " to "
+        + (each.crossing.high === null ? "later" : each.crossing.high) + ")")).join("; ") + ".";
+  }
+
+  function show_convergence(curve) {
+    const found = curve && data.convergences.find((each) => each.store === curve.store
+      && Object.keys(each.place).every((axis) => each.place[axis] === curve.place[axis]));
+    const caption = document.getElementById("caption-convergence");
+    rows.convergence = [["trials", "mean_error", "ci_low", "ci_high", "standard_error", "expected"]];
+    if (!found) {
+      put("convergence", 0, { x: [], y: [], low: [], high: [], error: [], expected: [] });
+      caption.textContent = "";
+      return;
+    }
+    const columns = {
+      x: found.trials, y: found.mean_error.map(number), low: found.ci_low.map(number),
+      high: found.ci_high.map(number), error: found.standard_error.map(number),
+      expected: found.expected_standard_error.map(number),
+    };
+    put("convergence", 0, columns);
+    columns.x.forEach((x, k) => rows.convergence.push([x, columns.y[k], columns.low[k], columns.high[k],
+      columns.error[k], columns.expected[k]]));
+    caption.textContent = label(curve.place, axes) + ", n = " + found.freq + ": the estimate after so many "
+      + "trials with its 95 % interval, and dashed how far it would reach by the law of 1 / sqrt(trials).";
+  }
+
+  function show() {
+    const list = show_curves();
+    show_histogram(list[0]);
+    show_differences();
+    show_convergence(list[0]);
+  }
+
+  function save(name) {
+    const text = rows[name].map((row) => row.map((cell) => (/[",\n]/.test(String(cell))
+      ? '"' + String(cell).replace(/"/g, '""') + '"' : String(cell))).join(",")).join("\n") + "\n";
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = name + ".csv";
+    link.click();
+    URL.revokeObjectURL(link.href);
+    return text;
+  }
+
+  function begin() {
+    const lines = axes.includes("algorithm") ? "algorithm" : axes[axes.length - 1] || "";
+    if (axes.length) {
+      addSwitch("lines", "lines", axes.map((axis) => [axis, axis.replace("_", " ")]), lines);
+    } else { state.lines = ""; }
+    axes.forEach((axis) => addSwitch("axis-" + axis, axis.replace("_", " "),
+      data.axes[axis].map((value) => [String(value), String(value)]), String(data.axes[axis][0])));
+    addSwitch("metric", "number", Object.entries(data.metrics), "mean_error");
+    addSwitch("x", "against", Object.entries(data.x_labels), "n");
+    addSwitch("scale", "scale", [["linear", "linear"], ["log", "logarithmic"]], "linear");
+    addSwitch("freq", "n of the distribution", data.freqs.map((n) => [String(n), String(n)]),
+      String(data.freqs[Math.floor(data.freqs.length / 2)]));
+    document.querySelectorAll("button[data-csv]").forEach((button) =>
+      button.addEventListener("click", () => save(button.dataset.csv)));
+    show();
+    document.body.dataset.ready = "true";
+  }
+
+  function wait() {
+    if (window.Bokeh && Bokeh.documents.length && byName("curves-0")) begin();
+    else setTimeout(wait, 20);
+  }
+  wait();
+})();
