@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         export,
         open_results,
         plan,
+        report,
         status,
         summarize,
         sweep,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UserError", "__version__", "compare", "compare_results", "convergence", "crossing", "export",
-    "open_results", "plan", "status", "summarize", "sweep", "verify",
+    "open_results", "plan", "report", "status", "summarize", "sweep", "verify",
 ]  # fmt: skip
 
 

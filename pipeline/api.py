@@ -20,6 +20,7 @@ from pipeline.run import rounds
 from pipeline.run.forecast import Forecast, forecast
 from pipeline.show import progress as shown
 from pipeline.show.exports import export
+from pipeline.show.page import report
 from pipeline.sources import kinds
 from pipeline.store import lock, recent
 from pipeline.store.damage import naming_damage
@@ -28,7 +29,7 @@ from pipeline.store.store import location_of
 
 __all__ = [
     "compare", "compare_results", "convergence", "crossing", "export", "open_results", "plan",
-    "status", "summarize", "sweep", "verify",
+    "report", "status", "summarize", "sweep", "verify",
 ]  # fmt: skip
 
 

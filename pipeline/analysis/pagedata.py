@@ -1,6 +1,7 @@
 """What a page about stores shows: numbers alone, of any number of stores."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.analysis.datasets import convergence, halves
 from pipeline.analysis.opening import in_words, opened
 from pipeline.errors import UserError, count_of
-from pipeline.planning.axes import CURVE_NAMES, FREQ, TRIAL
+from pipeline.planning.axes import CELL, CURVE, CURVE_NAMES, FREQ, TRIAL
 from pipeline.planning.identity import positions
 from pipeline.store.damage import naming_damage
 from pipeline.store.store import Store
@@ -22,6 +23,8 @@ from pipeline.store.store import Store
 SHARE = 0.1
 # So many errors are read for all histograms of a store, in a second; and bars of each.
 _MOST_ERRORS, _BARS = 1 << 24, 24
+# And so many for each number of trials, that is the end of no unit, of which an estimate is shown.
+_MOST_AT_ENDS = 1 << 22
 # Of so many trials of a source and block size at most.
 _MOST_TRIALS = 1 << 17
 
@@ -117,8 +120,12 @@ def collect(stores: Mapping[str, Store]) -> PageData:
             for place, curve in drawn
             if curve["measured"].any()
         ]  # fmt: skip
-        differences += _differences(name, store)
-        convergences += _convergences(name, store, drawn)
+        lasts = {
+            (each.place["selection"], each.place["block_size"]): int(each.curve[FREQ][-1])
+            for each in found
+        }
+        differences += _differences(name, store, lasts)
+        convergences += _convergences(name, store, drawn, lasts)
     if not found:
         raise UserError(f"{', '.join(map(str, stores.values()))} has no trials yet: sweep it first")
     return PageData(
@@ -166,22 +173,24 @@ def _histograms(
     store: Store, drawn: Curves
 ) -> Iterator[tuple[tuple[Any, ...], dict[int, Histogram]]]:
     """How the errors of a part of the trials are distributed, for each curve."""
-    points = sum(curve["measured"].size for _, curve in drawn)
-    count = min(store.kept_trials, _MOST_TRIALS, max(1, _MOST_ERRORS // max(points, 1)))
-    for place, _ in drawn:
-        wanted = {axis: [place[axis]] for axis in CURVE_NAMES} | {FREQ: drawn.labels[FREQ]}
-        at = positions(store.labels, wanted)
+    freqs, points = drawn.labels[FREQ], drawn.values["mean_error"].size
+    count = min(store.kept_trials, _MOST_TRIALS, max(1, _MOST_ERRORS // points))
+    # All curves of a cell lie in one chunk, which is read once.
+    for cell in itertools.product(*(drawn.labels[axis] for axis in CELL)):
+        wanted = {**drawn.labels, **{axis: [v] for axis, v in zip(CELL, cell, strict=True)}}
         with naming_damage(store.location):
-            errors = store.read_values("error", at, 0, count)
-        of_freq = errors.reshape(len(drawn.labels[FREQ]), -1).astype(np.float64)
-        yield (
-            _key(place),
-            {
-                n: _histogram(values)
-                for n, row in zip(drawn.labels[FREQ], of_freq, strict=True)
-                if (values := row[~np.isnan(row)]).size
-            },
-        )
+            errors = store.read_values("error", positions(store.labels, wanted), 0, count)
+        for index in np.ndindex(errors.shape[len(CELL) : -2]):
+            curve = errors[(0, 0, *index)].astype(np.float64)
+            names = (drawn.labels[axis][k] for axis, k in zip(CURVE[:-1], index, strict=True))
+            yield (
+                (*cell, *names),
+                {
+                    n: _histogram(values)
+                    for n, row in zip(freqs, curve, strict=True)
+                    if (values := row[~np.isnan(row)]).size
+                },
+            )
 
 
 def _histogram(values: Any) -> Histogram:
@@ -190,7 +199,10 @@ def _histogram(values: Any) -> Histogram:
     return Histogram(low, high, counts.tolist(), float(np.median(values)), high)
 
 
-def _differences(name: str, store: Store) -> Iterator[PageDifference]:
+def _differences(
+    name: str, store: Store, lasts: Mapping[tuple[str, int], int]
+) -> Iterator[PageDifference]:
+    """Of every rival; `lasts` are the last n by selection and block size: beyond it all is 0."""
     dataset = opened(store)
     if not dataset.sizes[TRIAL]:
         return
@@ -200,39 +212,45 @@ def _differences(name: str, store: Store) -> Iterator[PageDifference]:
             if numbers["measured"].any():
                 axes = [axis for axis in CURVE_NAMES if axis in place]
                 known = changes.get(tuple(place[axis] for axis in axes))
+                within = numbers[FREQ] <= lasts[place["selection"], place["block_size"]]
+                numbers = {key: values[within] for key, values in numbers.items()}
                 yield PageDifference(name, rival, place, numbers, known)
 
 
-def _convergences(name: str, store: Store, drawn: Curves) -> Iterator[PageConvergence]:
+def _convergences(
+    name: str, store: Store, drawn: Curves, lasts: Mapping[tuple[str, int], int]
+) -> Iterator[PageConvergence]:
     """At the n in the middle of each curve."""
     points, unit = sum(curve["measured"].size for _, curve in drawn), store.record.unit_trials
     # The others are read trial by trial.
     counts = [
-        count for count in halves(str(store)) if count % unit == 0 or count * points < _MOST_ERRORS
+        count for count in halves(str(store)) if count % unit == 0 or count * points < _MOST_AT_ENDS
     ]
     with contextlib.suppress(ValueError):
         grown = convergence(str(store), counts or [store.measured_trials()])
-        freqs = drawn.labels[FREQ]
-        for place, curve in drawn:
-            if not curve["measured"].any():
+        trials, freqs = grown["trials"].to_numpy(), drawn.labels[FREQ]
+        names = ("mean_error", "ci_low", "ci_high", "standard_error", "expected_standard_error")
+        arrays = {
+            each: grown[each].transpose(*CURVE_NAMES, FREQ, "trials").to_numpy() for each in names
+        }
+        for index in np.ndindex(drawn.values["mean_error"].shape[:-1]):
+            place = {a: drawn.labels[a][k] for a, k in zip(CURVE_NAMES, index, strict=True)}
+            last = lasts.get((place["selection"], place["block_size"]))
+            if last is None or not drawn.values["measured"][index].any():
                 continue
-            n = int(in_range(curve, place["block_size"])[FREQ][-1]) // 2
-            n = min(freqs, key=lambda freq: abs(freq - n))
-            point = grown.sel({**place, FREQ: n})
-            columns = (
-                "mean_error", "ci_low", "ci_high", "standard_error", "expected_standard_error"
-            )  # fmt: skip
-            numbers: Curve = {each: point[each].to_numpy() for each in columns}
-            numbers["trials"] = point["trials"].to_numpy()
-            yield PageConvergence(name, place, n, numbers)
+            k = min(range(len(freqs)), key=lambda k: abs(freqs[k] - last // 2))
+            numbers = {each: values[(*index, k)] for each, values in arrays.items()}
+            yield PageConvergence(name, place, freqs[k], {**numbers, "trials": trials})
 
 
 def _lines(dataset: xr.Dataset, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], Curve]]:
     """The curves of a dataset along n, with the axis values that name them."""
     axes = [axis for axis in CURVE_NAMES if axis in dataset.dims]
-    for index in np.ndindex(*(dataset.sizes[axis] for axis in axes)):
-        at = dict(zip(axes, index, strict=True))
-        one = dataset.isel(at)
-        place = {axis: one[axis].item() for axis in CURVE_NAMES if axis in one.coords}
-        numbers: Curve = {name: one[name].to_numpy() for name in (*names, "measured")}
-        yield place, numbers | {FREQ: one[FREQ].to_numpy()}
+    known = {axis: np.atleast_1d(dataset[axis]).tolist() for axis in axes}
+    arrays = {
+        each: dataset[each].transpose(*axes, FREQ).to_numpy() for each in (*names, "measured")
+    }
+    for index in np.ndindex(*(len(values) for values in known.values())):
+        place = {axis: known[axis][k] for axis, k in zip(axes, index, strict=True)}
+        numbers = {each: values[index] for each, values in arrays.items()}
+        yield place, {**numbers, FREQ: dataset[FREQ].to_numpy()}

@@ -7,7 +7,7 @@ import xarray as xr
 
 from pipeline.analysis.crossings import Crossing
 from pipeline.analysis.datasets import compare, crossing
-from pipeline.planning.axes import ALGORITHM, CURVE_NAMES, TRIAL
+from pipeline.planning.axes import ALGORITHM, CURVE_NAMES, FREQ, TRIAL
 
 # So many errors are read for a picture or a line, in a second; of more, a part says the same.
 _MOST_ERRORS = 1 << 26
@@ -43,12 +43,16 @@ def overtaking(difference: xr.Dataset) -> list[Crossing]:
     """From which n on a difference is below 0, for each of its curves that was measured."""
     ends = crossing(difference, below=0)
     axes = [axis for axis in CURVE_NAMES if axis in ends.coords]
+    # As arrays: one selection of xarray for each curve took most of the time.
+    numbers = [ends[name].to_numpy() for name in ("crossing", "ci_low", "ci_high")]
+    dims = [str(dim) for dim in ends["crossing"].dims]
+    counts = difference["measured"].max(FREQ).transpose(*dims).to_numpy()
+    known = {axis: np.atleast_1d(ends[axis]).tolist() for axis in axes}
     found = []
-    for at in np.ndindex(*ends["crossing"].shape):
-        place = dict(zip(ends["crossing"].dims, at, strict=True))
-        if trials := int(difference["measured"].isel(place).max()):
-            one = ends.isel(place)
-            n, low, high = (float(one[name]) for name in ("crossing", "ci_low", "ci_high"))
-            name = {axis: one[axis].item() for axis in axes}
+    for at in np.ndindex(*counts.shape):
+        if trials := int(counts[at]):
+            place = dict(zip(dims, at, strict=True))
+            name = {axis: known[axis][place.get(axis, 0)] for axis in axes}
+            n, low, high = (float(values[at]) for values in numbers)
             found.append(Crossing(name, n, low, high, trials))
     return found

@@ -165,6 +165,28 @@ def plot(request: Request) -> int:
     return save_picture(figure, path, {} if request.json else None)
 
 
+def report(request: Request) -> int:
+    """`report`: a page about stores."""
+    from pipeline.show import page
+
+    to = request.own["to"]
+    if to is None:
+        if len(request.places) > 1 or not request.location.folder:
+            raise UserError("where the page goes is not said: give to=FILE.html")
+        to = str(request.location).removesuffix(".zarr") + ".html"
+    path = page.check(path_of("to", to))
+    stores = [str(store) for store in open_stores(request)]
+    name_default_store(request)
+    page.report(stores, path)
+    if request.json:
+        from pipeline.show import events
+
+        events.emit("result", paths=[path])
+    else:
+        print(path)
+    return 0
+
+
 def export(request: Request) -> int:
     """`export`: results as a file for other programs and for papers."""
     from pipeline.show import exports

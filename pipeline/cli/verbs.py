@@ -215,6 +215,17 @@ _DECLARED = (
         places=TWO_STORES,
     ),
     Verb(
+        "report",
+        "write one page about stores, that opens from a disk and can be sent: curves, table ...",
+        run=stores.report,
+        config=stores.no_config,
+        places=STORES,
+        keys=(
+            Key("to", "where the page goes, page.html (default: beside the store)", value="FILE"),
+            _RESULTS,
+        ),
+    ),
+    Verb(
         "export",
         "write the table of a store, or its trials, to a file: CSV, Parquet, netCDF, LaTeX ...",
         run=stores.export,

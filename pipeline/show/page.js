@@ -30,8 +30,9 @@
   }
 
   function label(place, names) {
+    if (!names.length) return "";
     return names.map((axis) => (axis === "block_size" ? place[axis] + " x " + place[axis] : place[axis]))
-      .join(", ") || data.stores[0];
+      .join(", ");
   }
 
   // Curves that fit the switches: those of the axis that is drawn as lines, at the chosen values of
@@ -106,12 +107,16 @@
       columns.x.forEach((_, i) => rows.curves.push([columns.name[i], columns.n[i], columns.kept[i],
         columns.y[i], columns.low[i], columns.high[i], columns.trials[i]]));
     }
-    legend("legend-curves", list.map((each) => label(each.place, named())));
+    const above = list.flatMap((each) => each[metric]).filter((value) => value > 0);
+    const range = byName("curves-log-range");
+    range.start = Math.min(...above, 1) / 2;
+    range.end = Math.max(...above, range.start * 2) * 2;
+    legend("legend-curves", list.map((each) => label(each.place, named()) || each.place.algorithm));
     byName("curves-linear").visible = state.scale === "linear";
     byName("curves-log").visible = state.scale === "log";
     for (const figure of ["curves-linear", "curves-log"]) {
-      byName(figure).xaxis[0].axis_label = data.x_labels[state.x];
-      byName(figure).yaxis[0].axis_label = data.metrics[metric];
+      byName(figure + "-x").axis_label = data.x_labels[state.x];
+      byName(figure + "-y").axis_label = data.metrics[metric];
     }
     document.getElementById("caption-curves").textContent = data.metrics[metric] + ", "
       + axes.filter((axis) => axis !== state.lines).map((axis) => state["axis-" + axis]).join(", ");
@@ -187,7 +192,8 @@
     const caption = document.getElementById("caption-convergence");
     rows.convergence = [["trials", "mean_error", "ci_low", "ci_high", "standard_error", "expected"]];
     if (!found) {
-      put("convergence", 0, { x: [], y: [], low: [], high: [], error: [], expected: [] });
+      put("convergence", 0,
+        { x: [], y: [], low: [], high: [], error: [], expected: [], from: [], to: [] });
       caption.textContent = "";
       return;
     }
@@ -196,6 +202,9 @@
       high: found.ci_high.map(number), error: found.standard_error.map(number),
       expected: found.expected_standard_error.map(number),
     };
+    const last = columns.y[columns.y.length - 1];
+    columns.from = columns.expected.map((value) => last - 1.96 * value);
+    columns.to = columns.expected.map((value) => last + 1.96 * value);
     put("convergence", 0, columns);
     columns.x.forEach((x, k) => rows.convergence.push([x, columns.y[k], columns.low[k], columns.high[k],
       columns.error[k], columns.expected[k]]));
@@ -231,8 +240,9 @@
     addSwitch("metric", "number", Object.entries(data.metrics), "mean_error");
     addSwitch("x", "against", Object.entries(data.x_labels), "n");
     addSwitch("scale", "scale", [["linear", "linear"], ["log", "logarithmic"]], "linear");
+    const freqs = chosen(data.curves)[0].n;
     addSwitch("freq", "n of the distribution", data.freqs.map((n) => [String(n), String(n)]),
-      String(data.freqs[Math.floor(data.freqs.length / 2)]));
+      String(freqs[Math.floor(freqs.length / 2)]));
     document.querySelectorAll("button[data-csv]").forEach((button) =>
       button.addEventListener("click", () => save(button.dataset.csv)));
     show();

@@ -11,15 +11,9 @@ from pipeline.config import compose
 from pipeline.errors import UserError
 
 VALUES = {
-    "below": "0.05",
-    "x": "phi",
-    "lines": "source",
-    "columns": "source",
-    "freqs": "3",
-    "trial": "3",
-    "trials": "50",
-    "sample": "all",
-}
+    "below": "0.05", "x": "phi", "lines": "source", "columns": "source", "freqs": "3",
+    "trial": "3", "trials": "50", "sample": "all",
+}  # fmt: skip
 KEYS = [(verb, key) for verb in VERBS.values() for key in verb.keys]
 
 
