@@ -8,7 +8,7 @@ MACHINES ?=
 # Two tests at a time, those of a file after each other: most of them wait for processes.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-.PHONY: sweep test test-slow reliability lint claims bench clean
+.PHONY: sweep test test-slow reliability lint claims gallery bench clean
 
 sweep: .venv/.installed
 	@$(BIN)/python -m pipeline sweep $(ARGS)
@@ -32,6 +32,9 @@ lint: .venv/.tested
 
 claims: .venv/.installed
 	$(BIN)/python -m pipeline claims to=results
+
+gallery: .venv/.installed
+	$(BIN)/python docs/gallery.py
 
 bench: .venv/.installed
 	$(BIN)/python benchmarks/run.py $(BENCH)

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -83,17 +83,30 @@ def export(
         dataset = summarize(path)
     else:
         dataset = summarize(path if isinstance(path, xr.Dataset) else open_results(path))
+    with whole_file(target) as partial:
+        _write(dataset, partial, ending)
+    return target
+
+
+@contextmanager
+def whole_file(target: str) -> Iterator[str]:
+    """A path to write to, which becomes the file at the end, as a whole or not at all.
+
+    Raises
+    ------
+    UserError
+        Where the file, or its folder, cannot be written.
+    """
     partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
     try:
         os.makedirs(Path(target).absolute().parent, exist_ok=True)
-        _write(dataset, partial, ending)
+        yield partial
         os.replace(partial, target)
     except OSError as error:
         raise UserError(cannot("write", target, error, "choose another to=...")) from error
     finally:
         with suppress(OSError):
             os.remove(partial)
-    return target
 
 
 def check(to: str, what: str) -> None:

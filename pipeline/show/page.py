@@ -5,9 +5,7 @@ import io
 import json
 import math
 import os
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,10 @@ from markupsafe import Markup
 from pipeline.analysis.example import Block, of_store
 from pipeline.analysis.opening import Place, places_of, store_at
 from pipeline.analysis.pagedata import PageCurve, PageData, PageDifference, collect
-from pipeline.errors import UserError, cannot, count_of
+from pipeline.errors import UserError, count_of
 from pipeline.planning.axes import CURVE_NAMES, STORE
 from pipeline.show.blocks import plot_example
+from pipeline.show.exports import whole_file
 from pipeline.store.store import Store
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; black would vanish in the dark.
@@ -80,16 +79,8 @@ def report(paths: Place | Iterable[Place], to: str | os.PathLike[str]) -> str:
     short = [store.location.name.removesuffix(".zarr") for store in stores]
     names = short if len(set(short)) == len(short) else list(map(str, stores))
     text = page_of(dict(zip(names, stores, strict=True)))
-    partial = f"{target}.{uuid.uuid4().hex[:8]}.partial"
-    try:
-        os.makedirs(Path(target).absolute().parent, exist_ok=True)
+    with whole_file(target) as partial:
         Path(partial).write_text(text, encoding="utf-8")
-        os.replace(partial, target)
-    except OSError as error:
-        raise UserError(cannot("write", target, error, "choose another to=...")) from error
-    finally:
-        with suppress(OSError):
-            os.remove(partial)
     return target
 
 
