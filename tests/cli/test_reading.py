@@ -1,5 +1,7 @@
 """What the verbs say of results: lists of stores, thresholds, and the same number everywhere."""
 
+import csv
+import json
 import re
 import uuid
 
@@ -7,7 +9,9 @@ import pytest
 from helpers.stores import prepare, write
 
 import pipeline
+from pipeline.analysis import curves, opening
 from pipeline.cli.main import main
+from pipeline.show import plots
 
 
 def lines_of(capsys):
@@ -123,3 +127,34 @@ def test_a_threshold_is_a_number_above_0(elsewhere, capsys, value):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: below must be")
     assert value in line
+
+
+def test_a_number_is_the_same_wherever_it_is_shown(elsewhere, capsys):
+    dataset = pipeline.sweep(freqs=range(15), trials=1500, unit_trials=400, out="s.zarr")
+    summary = pipeline.summarize(dataset).squeeze()
+    by_ledger = pipeline.summarize("s.zarr").squeeze()
+    pipeline.export("s.zarr", "s.csv")
+    pipeline.report("s.zarr", to="s.html")
+    assert main(["summary", "s.zarr"]) == 0
+    table = [row for row in lines_of(capsys) if row[0].isdigit() and len(row) == 8]
+    assert main(["summary", "s.zarr", "--json"]) == 0
+    points = json.loads(capsys.readouterr().out)["points"]
+    with open("s.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    page = (elsewhere / "s.html").read_text()
+    (data,) = re.findall(r'id="data">(.*?)</script>', page)
+    (curve,) = json.loads(data)["curves"]
+    drawn = curves.of_store(opening.store_at("s.zarr"), 1500)
+    (axes,) = plots.plot_curves(drawn).axes
+    assert len(table) == len(points) == len(rows) == len(curve["n"]) == 15
+    for n in range(15):
+        for k, name in enumerate(("mean_error", "ci_low", "ci_high")):
+            number = float(summary[name].sel(freq=n))
+            assert float(by_ledger[name].sel(freq=n)) == number
+            assert points[n][name] == float(rows[n][name]) == curve[name][n] == number
+            shown = table[n][(2, 3, 5)[k]]
+            assert float(shown) == pytest.approx(number, abs=5.1e-6, rel=5e-4)
+        assert axes.lines[0].get_ydata()[n] == summary.mean_error.sel(freq=n)
+        for name in ("mask_accuracy", "regret"):
+            assert points[n][name] == float(rows[n][name]) == curve[name][n]
+            assert curve[name][n] == float(summary[name].sel(freq=n))
