@@ -212,16 +212,25 @@ def compare(request: Request) -> int:
     from pipeline.show import exports, fitting, tables
 
     to = request.own["to"] and path_of("to", request.own["to"])
-    if to:
+    is_page = bool(to) and Path(to).suffix.lower() in (".html", ".htm")
+    if to and not is_page:
         exports.check(to, exports.SUMMARY)
     one, two = _two_stores(request)
     differing = _differences(one, two)
     units, unlike = compare_stores(one, two)
     compared = comparison.compare_stores(one, two)
     code = int(bool(compared["significant"].any()))
+    if is_page:
+        from pipeline.show import static
+
+        with exports.whole_file(to) as partial:
+            text = static.page_of_comparison(compared, differing)
+            Path(partial).write_text(text, encoding="utf-8")
+    elif to:
+        exports.export(compared, to)
     if request.json:
-        path = [exports.export(compared, to)] if to else []
-        _emit_comparison(compared, differing, bool(units and not unlike), path)
+        bits_equal = bool(units and not unlike)
+        _emit_comparison(compared, differing, bits_equal, [to] if to else [])
         return code
     for words in differing:
         fitting.say(words)
@@ -230,7 +239,7 @@ def compare(request: Request) -> int:
     else:
         tables.print_comparison(compared)
     if to:
-        print(exports.export(compared, to))
+        print(to)
     return code
 
 

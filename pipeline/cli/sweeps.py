@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import stores
@@ -491,7 +492,7 @@ def _check_places(
 def _print_verdicts(outcomes: dict[str, "Outcome"], request: Request) -> int:
     """Settle the claims by the stores of their experiments, and print, or also write, the page."""
     from pipeline.analysis import claims, opening
-    from pipeline.show import events, figures, report
+    from pipeline.show import events, exports, figures, report, static
 
     folder = request.own["to"]
     settled = claims.settle(
@@ -506,6 +507,11 @@ def _print_verdicts(outcomes: dict[str, "Outcome"], request: Request) -> int:
     else:
         print(report.claims_page(settled), end="")
     if folder is not None:
-        for path in figures.save_claims(settled, path_of("to", folder)):
+        place = path_of("to", folder)
+        paths = figures.save_claims(settled, place)
+        page = os.path.join(place, "claims.html")
+        with exports.whole_file(page) as partial_page:
+            Path(partial_page).write_text(static.page_of_claims(settled), encoding="utf-8")
+        for path in [*paths, page]:
             print(path, file=sys.stderr)
     return 0

@@ -179,7 +179,11 @@ _DECLARED = (
         run=sweeps.claims,
         config=sweeps.claims_config,
         keys=(
-            Key("to", "write FOLDER/CLAIMS.md and pictures (default: print only)", value="FOLDER"),
+            Key(
+                "to",
+                "write CLAIMS.md, claims.html and pictures (default: print only)",
+                value="FOLDER",
+            ),
             Key(
                 "trials",
                 "of the blocks that are drawn (default: 1e5, and 1e7 of the paper's)",
@@ -204,7 +208,11 @@ _DECLARED = (
         config=stores.no_config,
         places=TWO_STORES,
         keys=(
-            Key("to", "write the table to a file too: .csv .parquet .nc .tex .md", value="FILE"),
+            Key(
+                "to",
+                "also write a page, .html, or the table: .csv .parquet .nc .tex .md",
+                value="FILE",
+            ),
         ),
     ),
     Verb(

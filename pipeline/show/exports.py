@@ -135,7 +135,7 @@ def _write(dataset: xr.Dataset, path: str, ending: str) -> None:
         _write_parquet(_frames(dataset), path)
     else:
         write = _markdown if ending == ".md" else _latex
-        Path(path).write_text(write(*_table(dataset)), encoding="utf-8")
+        Path(path).write_text(write(*table_of(dataset)), encoding="utf-8")
 
 
 def _write_netcdf(dataset: xr.Dataset, path: str) -> None:
@@ -194,7 +194,7 @@ def rows_of(summary: xr.Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def _table(summary: xr.Dataset) -> tuple[list[str], list[list[str]]]:
+def table_of(summary: xr.Dataset) -> tuple[list[str], list[list[str]]]:
     """Headings and rows for people: axes that vary, and numbers rounded as intervals allow."""
     frame = _frame(summary, "measured")
     # Beyond the first frequency that keeps everything nothing changes.

@@ -24,8 +24,9 @@ def plot_claim(claim: Claim) -> Figure:
     figure = Figure(figsize=(12, 5.2), layout="constrained")
     figure.suptitle(textwrap.fill(claim.title, 120), fontsize="medium")
     left, right = figure.subplots(1, 2)
+    # One look for one thing, on both sides.
+    look = styles(list(dict.fromkeys([*claim.curves, *claim.tests])))
     for axes, lines in ((left, claim.curves), (right, claim.tests)):
-        look = styles(list(lines))
         for name, line in lines.items():
             draw(axes, line["freq"].to_numpy(), line, look[name], name)
         axes.set_xlabel("spatial frequencies kept, n")

@@ -16,8 +16,9 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 from jinja2 import Environment, select_autoescape
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from pipeline.analysis.example import Block, of_store
+from pipeline.analysis.example import of_store
 from pipeline.analysis.opening import Place, places_of, store_at
 from pipeline.analysis.pagedata import PageCurve, PageData, PageDifference, collect
 from pipeline.errors import UserError, count_of
@@ -96,20 +97,29 @@ def page_of(stores: Mapping[str, Store]) -> str:
     data = collect(stores)
     plots = _plots()
     script, divs = components(plots)
-    template = Environment(autoescape=select_autoescape(default=True)).from_string(
-        files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-    )
     single = len(stores) == 1
     title = f"Approximated spatial masking: {', '.join(stores)}"
-    return template.render(
+    return filled(
+        "page.html",
         title=title if single else f"{title} ({len(stores)} stores)",
         answer=data.answer, stores=data.stores, alt=_ALT,
         bokeh=_safe(_bokeh().render()),
         plots={name: _safe(div) for name, div in divs.items()},
         has_differences=bool(data.differences), examples=_examples(stores, data),
         remark=_remark(data), data=_safe(_json(_numbers(data))),
-        script=_safe(files(__package__).joinpath("page.js").read_text(encoding="utf-8")),
+        script=_safe(_file("page.js")),
     ).replace("</main>", f"</main>{script}")  # fmt: skip
+
+
+def filled(name: str, **values: Any) -> str:
+    """A template of this folder with its values; text becomes HTML that shows it."""
+    template = Environment(autoescape=select_autoescape(default=True)).from_string(_file(name))
+    page: str = template.render(style=_safe(_file("page.css")), **values)
+    return page
+
+
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _safe(text: str) -> Any:
@@ -315,13 +325,13 @@ def _examples(stores: Mapping[str, Store], data: PageData) -> list[dict[str, str
         except UserError:
             # Not kept, or what lies at the source's path has changed: the page does without.
             return []
-        pictures.append(
-            {"png": _png(block, freq), "alt": f"The {which}: {block.title}, n = {freq}"}
-        )
+        said = f"The {which}: {block.title}, n = {freq}"
+        pictures.append({"png": png_of(plot_example(block, freq)), "alt": said})
     return pictures
 
 
-def _png(block: Block, freq: int) -> str:
+def png_of(picture: Figure) -> str:
+    """A picture as the text of a PNG file in base 64."""
     written = io.BytesIO()
-    plot_example(block, freq).savefig(written, format="png", dpi=70)
+    picture.savefig(written, format="png", dpi=70)
     return base64.b64encode(written.getvalue()).decode()

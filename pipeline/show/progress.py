@@ -1,26 +1,35 @@
 """Progress of a run and of a check, and a store's status, in a terminal or a notebook."""
 
 import importlib.util
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
+import numpy as np
 from rich.console import Console, RenderableType
 from rich.progress import Progress, Task, TaskID
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from asm_core.intervals import reach
+from pipeline.analysis import curves
 from pipeline.audit.status import Status
 from pipeline.errors import all_of, are, count_of
 from pipeline.planning.plan import Plan
 from pipeline.show.fitting import Output, console, packed, print_table, say
+from pipeline.store.store import Store
 
 # Between two lines of progress where there is no terminal.
 _SECONDS_PER_LINE = 10.0
 # A broken file may set a thousand units aside, all for the same reason.
 _QUARANTINED_SHOWN = 10
 _WORKERS_SHOWN = 20
+# How often the first few curves are drawn below the bar, in letters from 0 to the largest error.
+_SECONDS_PER_SKETCH, _CURVES_SKETCHED = 2.0, 3
+_LEVELS, _LEVELS_OF_ASCII = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588", "_.-~+*#"
 # Columns of a bar that is worth to be shown.
 _LEAST_BAR = 8
 
@@ -137,8 +146,11 @@ class SweepProgress:
             self._bar.refresh()
             self._bar.stop()
 
-    def begin(self, plan: Plan, todo: int, done: int) -> None:
-        """Start the bar of a round: `todo` trials to measure, `done` that the store already has."""
+    def begin(self, plan: Plan, todo: int, done: int, store: Store | None = None) -> None:
+        """Start the bar of a round: `todo` trials to measure, `done` that the store already has.
+
+        Below the bar are the first curves of the store, as far as they are known.
+        """
         if not todo:
             self.notify(f"Nothing to compute: {all_of(done, 'trial')} {are(done)} in the store.")
             return
@@ -151,6 +163,8 @@ class SweepProgress:
             for task in self._bar.task_ids:
                 self._bar.remove_task(task)
             self._task = self._bar.add_task("", total=todo)
+            self._shown = _Sketch(store, plan, self._console.encoding)
+            self._bar.below = self._shown.text
             self._bar.start()
 
     def advance(self, trials: int) -> None:
@@ -158,6 +172,7 @@ class SweepProgress:
         self._done += trials
         if self._bar:
             self._bar.advance(self._task, trials)
+            self._shown.update()
             return
         now = time.monotonic()
         if now - self._reported >= _SECONDS_PER_LINE and self._done < self._total:
@@ -170,6 +185,48 @@ class SweepProgress:
         say(line, self._console)
 
 
+class _Sketch:
+    """The first curves of a store that is being measured, a line each."""
+
+    def __init__(self, store: Store | None, plan: Plan, encoding: str) -> None:
+        self._store, self._plan = store, plan
+        self._levels = _LEVELS if "utf" in encoding else _LEVELS_OF_ASCII
+        self._lines: list[str] = []
+        self._next = time.monotonic() + _SECONDS_PER_SKETCH
+
+    def text(self) -> str:
+        """The lines; none before some units have ended."""
+        return "\n".join(self._lines)
+
+    def update(self) -> None:
+        """Read the ledger again, if that is due: never more than a twentieth of the time."""
+        began = time.monotonic()
+        if self._store is None or began < self._next:
+            return
+        # A picture beside the bar is not worth a sweep: whatever goes wrong here is said elsewhere.
+        with suppress(Exception):
+            drawn = curves.of_store(self._store, self._store.measured_trials(), self._plan.labels)
+            measured = ((place, curve) for place, curve in drawn if curve["measured"].any())
+            self._lines = [
+                _sketched(
+                    ", ".join(str(place[axis]) for axis in drawn.varying), curve, self._levels
+                )
+                for place, curve in itertools.islice(measured, _CURVES_SKETCHED)
+            ]
+        now = time.monotonic()
+        self._next = now + max(_SECONDS_PER_SKETCH, 20 * (now - began))
+
+
+def _sketched(name: str, curve: curves.Curve, levels: str) -> str:
+    """A curve of letters, from its first n to its last, and its widest interval."""
+    mean = np.nan_to_num(curve["mean_error"])
+    top = float(mean.max()) or 1.0
+    picture = "".join(levels[round((len(levels) - 1) * float(value) / top)] for value in mean)
+    widest = float(np.nanmax(reach(curve["mean_error"], curve["ci_low"], curve["ci_high"])))
+    ends = [f"n = {curve['freq'][k]}: {mean[k]:.4f}" for k in (0, -1)]
+    return f"{name or 'error'}  {ends[0]} {picture} {ends[1]}, 95 % within +-{widest:.2g}"
+
+
 class _Bar(Progress):
     """What is said of each task, with a bar where a line has room for one.
 
@@ -179,6 +236,7 @@ class _Bar(Progress):
 
     def __init__(self, parts: Callable[[Task], Sequence[str]], **options: Any) -> None:
         self._parts = parts
+        self.below: Callable[[], str] = str
         super().__init__(**options)
 
     def get_renderables(self) -> Iterator[RenderableType]:
@@ -195,6 +253,8 @@ class _Bar(Progress):
             bar = ProgressBar(total=task.total, completed=task.completed)
             row.add_row(Text(said[0]), bar, *map(Text, said[1:]))
             yield row
+        if below := self.below():
+            yield Text(below)
 
 
 def _of_sweep(task: Task) -> Sequence[str]:

@@ -52,19 +52,25 @@ def claims_page(claims: Iterable[Claim], figure: str | None = None) -> str:
 
 def _table(heading: str, columns: Mapping[Name, xr.Dataset]) -> str:
     """Markdown; a row for every n that any of the columns has."""
-    rows = sorted({int(n) for column in columns.values() for n in column["freq"].to_numpy()})
+    rows = rows_of_columns(columns)
     lines = [
         f"{heading}:\n",
         "| n | " + " | ".join(", ".join(name) for name in columns) + " |",
         "|--:|" + "--:|" * len(columns),
     ]
     for n in rows:
-        cells = [_cell(column, n) for column in columns.values()]
+        cells = [cell_of(column, n) for column in columns.values()]
         lines.append(f"| {n} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(column: xr.Dataset, n: int) -> str:
+def rows_of_columns(columns: Mapping[Name, xr.Dataset]) -> list[int]:
+    """Every n that any of some columns has."""
+    return sorted({int(n) for column in columns.values() for n in column["freq"].to_numpy()})
+
+
+def cell_of(column: xr.Dataset, n: int) -> str:
+    """A number of a column with its interval; empty where the column has not this n."""
     if n not in column["freq"]:
         return ""
     point = column.sel(freq=n)

@@ -9,8 +9,10 @@ import types
 import pytest
 import rich.console
 from helpers.stores import plan_of, prepare, write
+from helpers.sweeps import open_store
 from rich.console import Console
 
+from pipeline import summarize, sweep
 from pipeline.audit.verify import verify
 from pipeline.show import progress
 
@@ -84,6 +86,44 @@ def test_in_a_terminal_progress_is_a_bar_with_the_lines_above_it(terminal, capsy
     assert "250 of 1,000" in last
     assert "trials/s" in last
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_below_the_bar_are_the_first_curves_with_their_widest_interval(
+    terminal, monkeypatch, tmp_path, encoding
+):
+    monkeypatch.setattr(progress, "_SECONDS_PER_SKETCH", 0.0)
+    monkeypatch.setattr(Console, "encoding", encoding)
+    words = ["freqs=0..14", "algorithm=asm,apx", "trials=300", "unit_trials=100"]
+    dataset = sweep([*words, f"out={tmp_path}/s.zarr"])
+    with progress.SweepProgress() as observer:
+        plan = plan_of(*words)
+        observer.begin(plan, todo=4000, done=0, store=open_store(tmp_path / "s.zarr"))
+        observer.advance(1000)
+    summary = summarize(dataset).squeeze()
+    lines = [line for line in terminal.getvalue().splitlines() if "95 % within" in line]
+    for line, name in zip(lines[-2:], ("apx", "asm"), strict=True):
+        curve = summary.sel(algorithm=name)
+        first, last = (float(curve.mean_error.sel(freq=n)) for n in (0, 14))
+        low, high = (curve.mean_error - curve.ci_low, curve.ci_high - curve.mean_error)
+        widest = max(float(low.max()), float(high.max()))
+        assert line.startswith(f"{name}  n = 0: {first:.4f} ")
+        assert f"n = 14: {last:.4f}, 95 % within +-{widest:.2g}" in line
+        picture = line.split(f"n = 0: {first:.4f} ")[1].split(" ")[0]
+        levels = progress._LEVELS if encoding == "utf-8" else progress._LEVELS_OF_ASCII
+        heights = [levels.index(letter) for letter in picture]
+        assert len(heights) == 15
+        assert heights[0] == len(levels) - 1
+        assert heights[-1] == 0
+        assert heights == sorted(heights, reverse=True)
+
+
+def test_a_curve_that_cannot_be_read_costs_no_sweep(terminal, monkeypatch):
+    monkeypatch.setattr(progress, "_SECONDS_PER_SKETCH", 0.0)
+    with progress.SweepProgress() as observer:
+        observer.begin(plan_of(), todo=4000, done=0, store=object())
+        observer.advance(1000)
+    assert "25 %" in terminal.getvalue()
 
 
 def test_nothing_to_do_is_said_without_a_bar(terminal):

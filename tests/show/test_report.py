@@ -16,7 +16,7 @@ def curve(first, *points):
 
 
 def cell(*point):
-    return report._cell(curve(0, point), 0)
+    return report.cell_of(curve(0, point), 0)
 
 
 def test_a_rounded_zero_has_no_sign():
