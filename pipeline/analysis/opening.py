@@ -118,6 +118,13 @@ def store_at(path: Place) -> Store:
     return Store.open(location)
 
 
+def named(stores: Sequence[Store]) -> dict[str, Store]:
+    """Each store by the last part of its path, or by the whole path where that is not its own."""
+    short = [store.location.name.removesuffix(".zarr") for store in stores]
+    unique = len(set(short)) == len(stores)
+    return dict(zip(short if unique else map(str, stores), stores, strict=True))
+
+
 def opened(store: Store, chunks: Any = "auto") -> xr.Dataset:
     """A store as a dataset, lazily."""
     with naming_damage(store.location):

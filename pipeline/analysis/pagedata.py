@@ -123,6 +123,7 @@ def collect(stores: Mapping[str, Store]) -> PageData:
         lasts = {
             (each.place["selection"], each.place["block_size"]): int(each.curve[FREQ][-1])
             for each in found
+            if each.store == name
         }
         differences += _differences(name, store, lasts)
         convergences += _convergences(name, store, drawn, lasts)

@@ -145,7 +145,7 @@ def _print_crossings(store: "Store", trials: int, below: float) -> None:
 
 def plot(request: Request) -> int:
     """`plot`: the curves of a store, as pictures."""
-    from pipeline.analysis import curves
+    from pipeline.analysis import curves, opening
     from pipeline.show import plots
 
     to = None if request.own["to"] is None else picture_path(request.own["to"])
@@ -154,7 +154,7 @@ def plot(request: Request) -> int:
         raise UserError(f"where the picture of {len(stores)} stores goes is not said: give to=FILE")
     drawn = {
         name: curves.of_store(store, store.measured_trials())
-        for name, store in short_names(stores).items()
+        for name, store in opening.named(stores).items()
     }
     if to is None and not stores[0].location.folder:
         raise UserError(f"{stores[0]} is at a URL, beside which no picture is drawn: give to=FILE")
@@ -211,8 +211,8 @@ def compare(request: Request) -> int:
     from pipeline.audit.difference import compare_stores
     from pipeline.show import exports, fitting, tables
 
-    to = request.own["to"] and path_of("to", request.own["to"])
-    is_page = bool(to) and Path(to).suffix.lower() in (".html", ".htm")
+    to = "" if request.own["to"] is None else path_of("to", request.own["to"])
+    is_page = Path(to).suffix.lower() in (".html", ".htm")
     if to and not is_page:
         exports.check(to, exports.SUMMARY)
     one, two = _two_stores(request)
@@ -316,13 +316,6 @@ def _known(key: str, name: str, known: Iterable[str]) -> str:
     if name not in known:
         raise UserError(f"{key} has no axis {name}: {did_you_mean(name, known)}")
     return name
-
-
-def short_names(stores: "Sequence[Store]") -> "dict[str, Store]":
-    """Each store by the last part of its path, or by the whole path where that is not its own."""
-    short = [store.location.name.removesuffix(".zarr") for store in stores]
-    unique = len(set(short)) == len(stores)
-    return dict(zip(short if unique else map(str, stores), stores, strict=True))
 
 
 def picture_path(to: str) -> str:

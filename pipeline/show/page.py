@@ -19,7 +19,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pipeline.analysis.example import of_store
-from pipeline.analysis.opening import Place, places_of, store_at
+from pipeline.analysis.opening import Place, named, places_of, store_at
 from pipeline.analysis.pagedata import PageCurve, PageData, PageDifference, collect
 from pipeline.errors import UserError, count_of
 from pipeline.planning.axes import CURVE_NAMES, STORE
@@ -76,10 +76,7 @@ def report(paths: Place | Iterable[Place], to: str | os.PathLike[str]) -> str:
     'report.html'
     """
     target = check(os.fsdecode(to))
-    stores = [store_at(path) for path in places_of(paths)]
-    short = [store.location.name.removesuffix(".zarr") for store in stores]
-    names = short if len(set(short)) == len(short) else list(map(str, stores))
-    text = page_of(dict(zip(names, stores, strict=True)))
+    text = page_of(named([store_at(path) for path in places_of(paths)]))
     with whole_file(target) as partial:
         Path(partial).write_text(text, encoding="utf-8")
     return target

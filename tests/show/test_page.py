@@ -136,6 +136,7 @@ def test_a_path_in_a_page_cannot_be_code(tmp_path):
     ("words", "said"),
     [
         (["to=page.pdf"], "to=page.pdf must be a file that ends in .html"),
+        (["to="], "is no path"),
         (["to=file/page.html"], "cannot write "),
         (["s.zarr", "s2.zarr"], "where the page goes is not said: give to=FILE.html"),
         (["empty.zarr", "to=p.html"], "has no trials yet: sweep it first"),
