@@ -80,7 +80,7 @@ def sweep(
     """
     chosen = compose.load(overrides, values=settings)
     planned = make_plan(chosen, kinds.resolve)
-    with _observer(progress) as observer:
+    with _observer(progress, location_of(chosen, planned)) as observer:
         for line in kinds.notes(planned.sources):
             observer.notify(f"note: {line}")
         try:
@@ -205,9 +205,9 @@ def verify(path: Place, sample: float = 0.01) -> Report:
 
 
 @contextmanager
-def _observer(progress: bool | None) -> Iterator[rounds.Observer]:
+def _observer(progress: bool | None, place: Location) -> Iterator[rounds.Observer]:
     if progress if progress is not None else shown.is_watched():
-        with shown.SweepProgress() as observer:
+        with shown.SweepProgress(place) as observer:
             yield observer
     else:
         yield rounds.SilentObserver()

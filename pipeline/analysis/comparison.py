@@ -10,7 +10,7 @@ from pipeline.analysis.curves import of_differences
 from pipeline.analysis.datasets import moments_by_trial
 from pipeline.analysis.opening import Place, opened, store_at
 from pipeline.analysis.verdicts import apart
-from pipeline.errors import UserError
+from pipeline.errors import UserError, refuse_unreadable
 from pipeline.planning.axes import METRICS, NAMES, TRIAL, Labels
 from pipeline.planning.identity import same_blocks
 from pipeline.store.store import Store
@@ -72,13 +72,23 @@ def compare_stores(one: Store, two: Store) -> xr.Dataset:
                 f"{one} and {two} have no {axis} in common, {_listed(one, axis)} and "
                 f"{_listed(two, axis)}: there is nothing to compare"
             )
-    sides = [curves.of_store(each, each.measured_trials(), shared) for each in (one, two)]
-    means = [xr.Dataset(_variables(side.values), shared) for side in sides]
-    kept = min(one.kept_trials, two.kept_trials)
+    measured = [each.measured_trials() for each in (one, two)]
+    kept = min(one.kept_trials, two.kept_trials, *measured)
     paired = kept > 1 and same_blocks(one.record.identity, two.record.identity, shared)
+    # Of the trials that are compared.
+    counts = [kept, kept] if paired else measured
+    sides = [
+        curves.of_store(each, count, shared) for each, count in zip((one, two), counts, strict=True)
+    ]
+    means = [xr.Dataset(_variables(side.values), shared) for side in sides]
     found = _paired(one, two, shared, kept) if paired else _apart(one, two, shared, means)
     if not (found["measured"] > 0).any():
         raise UserError(f"{one} and {two} have measured no point both: there is nothing to compare")
+    if found["ci_low"].where(found["measured"] > 0).isnull().all():
+        raise UserError(
+            f"{one} and {two} have too few trials, or batches of neighbours, for an interval: "
+            "measure more"
+        )
     low, high = found["ci_low"], found["ci_high"]
     found = found.assign(
         first=means[0]["mean_error"], second=means[1]["mean_error"],
@@ -106,7 +116,13 @@ def _paired(one: Store, two: Store, shared: Labels, kept: int) -> xr.Dataset:
         opened(store)["error"].sel(shared).isel({TRIAL: slice(0, kept)}).astype(np.float64)
         for store in (one, two)
     )
-    moments, sums = moments_by_trial(ours - theirs)
+    try:
+        moments, sums = moments_by_trial(ours - theirs)
+    except Exception as error:  # zarr raises whatever it meets
+        refuse_unreadable(f"{one} or {two}", error)
+        raise UserError(
+            f"{one} or {two} is damaged ({' '.join(str(error).split())}): verify names what is bad"
+        ) from error
     numbers = moments.to_numpy()
     points = _points(numbers)
     statistics = of_differences(numbers, sums=sums, confidence=_each(points))

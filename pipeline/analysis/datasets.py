@@ -283,6 +283,8 @@ def crossing(
     along = next((name for name in (FREQ, "coefficients_kept") if name in summary.dims), None)
     if along is None:
         raise ValueError(f"crossing takes a curve along {FREQ}, got {list(summary.dims)}")
+    if along not in summary.coords:
+        raise ValueError(f"the curve does not say any more which {along} it has: keep {along}")
 
     def of_curve(mean: Array, low: Array, high: Array) -> tuple[float, float, float]:
         threshold = threshold_of(mean, low, high, below, share)

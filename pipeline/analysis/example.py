@@ -158,6 +158,11 @@ def of_store(
     if not known.size:
         raise UserError(f"{store} keeps no trials of this curve one by one: choose another")
     number = _by_error(errors, known, trial) if isinstance(trial, str) else trial
+    if number not in known:
+        raise UserError(
+            f"trial={number} is not among the {known.size:,} blocks of this curve that {store} "
+            f"keeps: use one of {known[0]} .. {known[-1]}"
+        )
     plan = _plan_of(store, chosen)
     return _block(plan, chosen, number), errors
 

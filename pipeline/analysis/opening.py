@@ -191,11 +191,7 @@ def _together(stores: Sequence[Store], chunks: Any) -> xr.Dataset:
     trials = max(part.sizes[TRIAL] for part in parts)
     shapes = [
         # Batches are found anew: they are not of the points that another store has.
-        part[list(METRICS)]
-        .reset_coords(drop=True)
-        .pad({TRIAL: (0, trials - part.sizes[TRIAL])})
-        .assign_coords({TRIAL: pd.RangeIndex(trials, name=TRIAL)})
-        .reindex(labels)
+        part[list(METRICS)].reset_coords(drop=True).pipe(_lengthened, trials).reindex(labels)
         for part in parts
     ]
     merged = functools.reduce(xr.Dataset.combine_first, shapes)
@@ -214,6 +210,15 @@ def _together(stores: Sequence[Store], chunks: Any) -> xr.Dataset:
     attributes["command"] = "\n".join(part.attrs["command"] for part in parts)
     merged = with_batches(merged.assign_attrs(attributes))
     return _labelled(merged, identity).assign_attrs(attributes)
+
+
+def _lengthened(part: xr.Dataset, trials: int) -> xr.Dataset:
+    """A dataset with so many trials, the others not measured."""
+    numbers = pd.RangeIndex(trials, name=TRIAL)
+    # Of none there is no chunk that could be continued.
+    if not part.sizes[TRIAL]:
+        return part.reindex({TRIAL: numbers})
+    return part.pad({TRIAL: (0, trials - part.sizes[TRIAL])}).assign_coords({TRIAL: numbers})
 
 
 def _joined(one: tuple[Store, Identity], other: tuple[Store, Identity]) -> tuple[Store, Identity]:

@@ -121,8 +121,10 @@ def threshold(key: str, value: str) -> float:
 def _crossings(store: "Store", found: "Curves", below: float) -> dict[str, list[Any]]:
     """From which n on each error is below a number, and ASM's below the others', by name."""
     from pipeline.analysis import crossings, opening, pairs
+    from pipeline.store.damage import naming_damage
 
-    differences = pairs.against_asm(opening.opened(store))
+    with naming_damage(store.location):
+        differences = pairs.against_asm(opening.opened(store))
     overtaken = {f"asm below {rival}": pairs.overtaking(d) for rival, d in differences.items()}
     return {"crossings": crossings.of_curves(found, below), **overtaken}
 
@@ -343,7 +345,8 @@ def save_picture(figure: Any, to: str, said: Mapping[str, Any] | None = None) ->
         else:
             events.emit("result", paths=paths, **said)
     except OSError as error:
-        path = to if len(figures.formats_of(to)) == 1 else f"{to}.png"
+        known = (*figures.FORMATS, "gif", "html")
+        path = to if Path(to).suffix[1:].lower() in known else f"{to}.png"
         raise UserError(f"cannot write {path}: {error.strerror}: choose another to=...") from error
     return 0
 

@@ -46,7 +46,7 @@ def sweep(request: Request) -> int:
     """`sweep`: run what a store lacks of a sweep, and show its table."""
     settings = load(request.words, request.config_dirs)
     plan = _planned(settings)
-    with observing(request) as observer:
+    with observing(request, settings, plan) as observer:
         outcome = _run(settings, plan, observer)
     if outcome.failures:
         if request.json:
@@ -72,14 +72,19 @@ def sweep(request: Request) -> int:
     return 0
 
 
-def observing(request: Request) -> "AbstractContextManager[Observer]":
+def observing(
+    request: Request, settings: "Settings", plan: "Plan"
+) -> "AbstractContextManager[Observer]":
     """What shows how a run goes: a bar or lines, events, or nothing."""
     from pipeline.run.rounds import SilentObserver
     from pipeline.show import events, progress
+    from pipeline.store.store import location_of
 
     if request.json:
         return events.EventProgress()
-    return nullcontext(SilentObserver()) if request.quiet else progress.SweepProgress()
+    if request.quiet:
+        return nullcontext(SilentObserver())
+    return progress.SweepProgress(location_of(settings, plan))
 
 
 def _emit_sweep(outcome: "Outcome") -> None:
@@ -323,7 +328,7 @@ def _run_again(
             f"what lies at the path of source {', '.join(changed)} is not what {store} was made "
             "of: put it back, or sweep what is there now into a store of its own"
         )
-    with observing(request) as observer:
+    with observing(request, settings, plan) as observer:
         observer.notify(" ".join(["sweep", *(f"{key}={text}" for key, text in run.given.items())]))
         if TARGET in made_with and not request.sweep_keys:
             observer.notify(
@@ -465,7 +470,7 @@ def claims(request: Request) -> int:
     _check_places(request.own["to"], composed, plans)
     outcomes = {}
     for name, settings in composed.items():
-        with observing(request) as observer:
+        with observing(request, settings, plans[name]) as observer:
             observer.notify(f"experiment={name}")
             outcome = _run(settings, plans[name], observer)
         if outcome.failures:

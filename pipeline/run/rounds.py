@@ -42,11 +42,8 @@ _ROWS_BETWEEN_PACKING = 1000
 class Observer(Protocol):
     """What is told how a run goes."""
 
-    def begin(self, plan: Plan, todo: int, done: int, store: Store | None = None) -> None:
-        """Before the first unit of a round: trials to do, and those that the store already has.
-
-        The store is where the units go, None where there are none.
-        """
+    def begin(self, plan: Plan, todo: int, done: int) -> None:
+        """Before the first unit of a round: trials to do, and those that the store already has."""
 
     def advance(self, trials: int) -> None:
         """A unit is stored, or has failed."""
@@ -58,7 +55,7 @@ class Observer(Protocol):
 class SilentObserver:
     """An observer that shows nothing."""
 
-    def begin(self, plan: Plan, todo: int, done: int, store: Store | None = None) -> None:
+    def begin(self, plan: Plan, todo: int, done: int) -> None:
         """Show nothing."""
 
     def advance(self, trials: int) -> None:
@@ -302,7 +299,7 @@ class _Sweep:
 
         plan, outcome = self.outcome.plan, self.outcome
         todo = sum(each.unit.trials for each in missing)
-        self.observer.begin(plan, todo, plan.grid.total_trials - todo, self.store)
+        self.observer.begin(plan, todo, plan.grid.total_trials - todo)
         store = self.store
         task = partial(run_unit, store.location.url, store.round, durable=store.durable)
         news = _News(self.held)

@@ -12,7 +12,6 @@ import numpy as np
 from pipeline.analysis.crossings import Crossing
 from pipeline.analysis.curves import Curves, in_range
 from pipeline.planning.plan import Plan
-from pipeline.store.store import Store
 
 # Between two lines of progress.
 _SECONDS_PER_EVENT = 1.0
@@ -69,7 +68,7 @@ class EventProgress:
     def __exit__(self, *error: object) -> None:
         """Nothing is open."""
 
-    def begin(self, plan: Plan, todo: int, done: int, store: Store | None = None) -> None:
+    def begin(self, plan: Plan, todo: int, done: int) -> None:
         """Before the first unit of a round."""
         self._total, self._done = todo, 0
         self._began = self._reported = time.monotonic()

@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from pipeline.errors import UserError, cannot
 from pipeline.planning.axes import BATCH, CURVE_NAMES, FREQ, METRICS, NAMES, TRIAL
 from pipeline.show.report import with_interval
 from pipeline.show.tables import rounded
+from pipeline.store.damage import naming_damage
+from pipeline.store.location import Location
 
 SUMMARY, TRIALS = "summary", "trials"
 WHATS = (SUMMARY, TRIALS)
@@ -83,6 +85,8 @@ def export(
         dataset = summarize(path)
     else:
         dataset = summarize(path if isinstance(path, xr.Dataset) else open_results(path))
+    if what == TRIALS and not dataset.sizes.get(TRIAL):
+        raise UserError("no trials are kept one by one here: export what=summary")
     with whole_file(target) as partial:
         _write(dataset, partial, ending)
     return target
@@ -103,7 +107,9 @@ def whole_file(target: str) -> Iterator[str]:
         yield partial
         os.replace(partial, target)
     except OSError as error:
-        raise UserError(cannot("write", target, error, "choose another to=...")) from error
+        # Without the name of the file that becomes it.
+        unnamed = OSError(error.errno, error.strerror or str(error))
+        raise UserError(cannot("write", target, unnamed, "choose another to=...")) from error
     finally:
         with suppress(OSError):
             os.remove(partial)
@@ -171,7 +177,16 @@ def _frames(dataset: xr.Dataset) -> Iterator[pd.DataFrame]:
     trials = dataset.sizes[TRIAL]
     step = max(1, _ROWS_AT_ONCE * trials // max(dataset["error"].size, 1))
     for start in range(0, max(trials, 1), step):
-        yield _frame(dataset.isel({TRIAL: slice(start, start + step)}).load(), "error")
+        yield _frame(_loaded(dataset.isel({TRIAL: slice(start, start + step)})), "error")
+
+
+def _loaded(part: xr.Dataset) -> xr.Dataset:
+    """A part of a dataset, read; a store that is damaged is named."""
+    store = part.attrs.get("store", "")
+    # Of several, nothing tells which one it is.
+    single = store and "\n" not in store
+    with naming_damage(Location.of(store)) if single else nullcontext():
+        return part.load()
 
 
 def _frame(dataset: xr.Dataset, measured: str) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from pipeline.audit.status import Status
 from pipeline.errors import all_of, are, count_of
 from pipeline.planning.plan import Plan
 from pipeline.show.fitting import Output, console, packed, print_table, say
+from pipeline.store.location import Location
 from pipeline.store.store import Store
 
 # Between two lines of progress where there is no terminal.
@@ -122,9 +123,13 @@ def is_watched() -> bool:
 
 
 class SweepProgress:
-    """Progress of a run: a bar in a terminal or notebook, now and then a line elsewhere."""
+    """Progress of a run: a bar in a terminal or notebook, now and then a line elsewhere.
 
-    def __init__(self) -> None:
+    Below the bar are the first curves of the store at `place`, as far as they are known.
+    """
+
+    def __init__(self, place: Location | None = None) -> None:
+        self._place = place
         # A notebook shows what is printed as output of its cell, and standard error in red.
         in_notebook = Output().is_jupyter
         self._console = Output(stderr=not in_notebook)
@@ -146,11 +151,8 @@ class SweepProgress:
             self._bar.refresh()
             self._bar.stop()
 
-    def begin(self, plan: Plan, todo: int, done: int, store: Store | None = None) -> None:
-        """Start the bar of a round: `todo` trials to measure, `done` that the store already has.
-
-        Below the bar are the first curves of the store, as far as they are known.
-        """
+    def begin(self, plan: Plan, todo: int, done: int) -> None:
+        """Start the bar of a round: `todo` trials to measure, `done` that the store already has."""
         if not todo:
             self.notify(f"Nothing to compute: {all_of(done, 'trial')} {are(done)} in the store.")
             return
@@ -163,7 +165,7 @@ class SweepProgress:
             for task in self._bar.task_ids:
                 self._bar.remove_task(task)
             self._task = self._bar.add_task("", total=todo)
-            self._shown = _Sketch(store, plan, self._console.encoding)
+            self._shown = _Sketch(self._place, plan, self._console.encoding)
             self._bar.below = self._shown.text
             self._bar.start()
 
@@ -188,8 +190,8 @@ class SweepProgress:
 class _Sketch:
     """The first curves of a store that is being measured, a line each."""
 
-    def __init__(self, store: Store | None, plan: Plan, encoding: str) -> None:
-        self._store, self._plan = store, plan
+    def __init__(self, place: Location | None, plan: Plan, encoding: str) -> None:
+        self._place, self._plan = place, plan
         self._levels = _LEVELS if "utf" in encoding else _LEVELS_OF_ASCII
         self._lines: list[str] = []
         self._next = time.monotonic() + _SECONDS_PER_SKETCH
@@ -201,11 +203,13 @@ class _Sketch:
     def update(self) -> None:
         """Read the ledger again, if that is due: never more than a twentieth of the time."""
         began = time.monotonic()
-        if self._store is None or began < self._next:
+        if self._place is None or began < self._next:
             return
         # A picture beside the bar is not worth a sweep: whatever goes wrong here is said elsewhere.
         with suppress(Exception):
-            drawn = curves.of_store(self._store, self._store.measured_trials(), self._plan.labels)
+            # As whoever asks for its status: the sweep's own handle is not for reading meanwhile.
+            store = Store.open(self._place)
+            drawn = curves.of_store(store, store.measured_trials(), self._plan.labels)
             measured = ((place, curve) for place, curve in drawn if curve["measured"].any())
             self._lines = [
                 _sketched(

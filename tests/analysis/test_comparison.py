@@ -55,9 +55,7 @@ def test_the_same_seed_is_compared_trial_by_trial(tmp_path):
         low, high = interval_by_hall(a - b, 1 - 0.05 / 14)
         assert float(point.ci_low) == pytest.approx(low, rel=1e-7)
         assert float(point.ci_high) == pytest.approx(high, rel=1e-7)
-        assert float(point["first"]) == pytest.approx(
-            float(open_results(one).error.sel(freq=n).astype(float).mean()), rel=1e-9
-        )
+        assert float(point["first"]) == pytest.approx(a.mean(), rel=1e-9)
     # A thousandth is seen, since the blocks are the same; independent ones would not tell.
     assert found.significant.sel(freq=range(12)).all()
     assert not bool(found.significant.sel(freq=14))
@@ -207,3 +205,29 @@ def test_diff_says_in_words_what_differs(stores, capsys):
         "seed: 0 -> 4",
         "trials: 1,500 -> 20",
     ]
+
+
+def test_too_few_trials_for_an_interval_are_no_equality(tmp_path):
+    one, two = (store(tmp_path, k, trials=1, seed=k) for k in (0, 1))
+    with pytest.raises(UserError, match=r"too few trials.* for an interval: measure more"):
+        compare_results(one, two)
+
+
+def test_both_means_are_of_the_trials_that_are_compared(tmp_path):
+    one, two = store(tmp_path, "one"), store(tmp_path, "two", trials=200, unit_trials=70)
+    found = compare_results(one, two)
+    assert found.attrs["paired"] == 1
+    assert (found.mean_error == 0).all()
+    xr.testing.assert_equal(found["first"], found["second"].rename("first"))
+
+
+def test_a_damaged_store_is_named_and_no_traceback(tmp_path, capsys):
+    one, two = store(tmp_path, "one"), store(tmp_path, "two")
+    scaled(two, 1.01)
+    for file in (tmp_path / "two.zarr/error/c").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"noise")
+    assert main(["compare", one, two]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert "damaged" in line

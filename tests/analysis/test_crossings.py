@@ -149,3 +149,8 @@ def test_convergence_of_what_is_not_kept_goes_by_units(tmp_path):
 def test_convergence_of_a_few_trials_is_one_estimate(tmp_path):
     dataset = sweep(["trials=3", "freqs=3", f"out={tmp_path}/s.zarr"])
     assert convergence(dataset).trials.values.tolist() == [3]
+
+
+def test_a_curve_that_has_lost_its_frequencies_is_refused(path):
+    with pytest.raises(ValueError, match="does not say any more which freq it has: keep freq"):
+        crossing(summarize(path).drop_vars(["freq", "phi"]), below=0.1)

@@ -242,3 +242,11 @@ def test_results_are_merged_and_joined_without_a_warning(path):
     xr.testing.assert_equal(merged[list(METRICS)], dataset[list(METRICS)])
     xr.testing.assert_equal(joined[list(METRICS)], dataset[list(METRICS)])
     xr.testing.assert_equal(summarize(joined), summarize(dataset))
+
+
+def test_a_store_that_keeps_no_trials_is_put_together_with_one_that_does(tmp_path):
+    none = sweep(["block_size=4", "trials=40", "store_trials=none", f"results={tmp_path}"])
+    some = sweep(["block_size=8", "trials=40", f"results={tmp_path}"])
+    both = open_results([none.attrs["store"], some.attrs["store"]])
+    assert both.error.sel(block_size=4).isnull().all()
+    assert np.array_equal(both.error.sel(block_size=8), some.error.sel(block_size=8))

@@ -165,6 +165,8 @@ def test_the_verb_names_the_worst_blocks_and_draws_one(elsewhere, capsys):
         (["s.zarr", "block_size=8", "algorithm=apx"], "the store has no algorithm=apx"),
         (["none.zarr", "trial=best", "freqs=3"], "none.zarr keeps no trials of this curve"),
         (["to=block.docx"], "to=block.docx: no picture is written as docx"),
+        (["s.zarr", "block_size=8", "trial=20"], "trial=20 is not among the 20 blocks of this"),
+        (["to=/proc/nowhere/n.gif"], "cannot write /proc/nowhere/n.gif"),
     ],
 )
 def test_an_example_that_cannot_be_shown_is_refused(elsewhere, capsys, words, said):

@@ -195,3 +195,30 @@ def test_netcdf_larger_than_the_old_format_says_what_to_install(path, tmp_path, 
     with pytest.raises(UserError, match=r"more than 2 GiB.*pip install h5netcdf"):
         export(path, tmp_path / "f.nc", what="trials")
     assert os.listdir(tmp_path) == []
+
+
+def test_trials_that_are_not_kept_are_no_empty_file(tmp_path):
+    path = sweep(trials=30, freqs=[1], store_trials="none", out=str(tmp_path / "s.zarr"))
+    with pytest.raises(UserError, match="no trials are kept one by one here: export what=summary"):
+        export(path.attrs["store"], tmp_path / "f.csv", what="trials")
+    assert os.listdir(tmp_path) == ["s.zarr"]
+
+
+def test_a_store_that_is_damaged_is_named(elsewhere, capsys):
+    sweep(trials=30, freqs=[1, 2], out="s.zarr")
+    for file in (elsewhere / "s.zarr/error/c").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"noise")
+    assert main(["export", "s.zarr", "to=f.csv", "what=trials"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "s.zarr is damaged" in line
+    assert os.listdir(elsewhere) == ["s.zarr"]
+
+
+def test_a_file_that_cannot_be_written_is_named_as_the_user_wrote_it(elsewhere, capsys):
+    sweep(trials=30, freqs=[1, 2], out="s.zarr")
+    (elsewhere / "folder.csv").mkdir()
+    assert main(["export", "s.zarr", "to=folder.csv"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: cannot write folder.csv: Is a directory")
+    assert "partial" not in said

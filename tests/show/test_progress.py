@@ -9,12 +9,12 @@ import types
 import pytest
 import rich.console
 from helpers.stores import plan_of, prepare, write
-from helpers.sweeps import open_store
 from rich.console import Console
 
 from pipeline import summarize, sweep
 from pipeline.audit.verify import verify
 from pipeline.show import progress
+from pipeline.store.location import Location
 
 
 @pytest.fixture
@@ -96,9 +96,8 @@ def test_below_the_bar_are_the_first_curves_with_their_widest_interval(
     monkeypatch.setattr(Console, "encoding", encoding)
     words = ["freqs=0..14", "algorithm=asm,apx", "trials=300", "unit_trials=100"]
     dataset = sweep([*words, f"out={tmp_path}/s.zarr"])
-    with progress.SweepProgress() as observer:
-        plan = plan_of(*words)
-        observer.begin(plan, todo=4000, done=0, store=open_store(tmp_path / "s.zarr"))
+    with progress.SweepProgress(Location.of(tmp_path / "s.zarr")) as observer:
+        observer.begin(plan_of(*words), todo=4000, done=0)
         observer.advance(1000)
     summary = summarize(dataset).squeeze()
     lines = [line for line in terminal.getvalue().splitlines() if "95 % within" in line]
@@ -120,8 +119,8 @@ def test_below_the_bar_are_the_first_curves_with_their_widest_interval(
 
 def test_a_curve_that_cannot_be_read_costs_no_sweep(terminal, monkeypatch):
     monkeypatch.setattr(progress, "_SECONDS_PER_SKETCH", 0.0)
-    with progress.SweepProgress() as observer:
-        observer.begin(plan_of(), todo=4000, done=0, store=object())
+    with progress.SweepProgress(Location.of("nowhere.zarr")) as observer:
+        observer.begin(plan_of(), todo=4000, done=0)
         observer.advance(1000)
     assert "25 %" in terminal.getvalue()
 
