@@ -31,13 +31,12 @@ _MOST_TRIALS = 1 << 17
 
 @dataclass(frozen=True)
 class Histogram:
-    """Errors of blocks at one n: counts between `low` and `high`, and quantiles."""
+    """Errors of blocks at one n: the smallest and the largest, counts between them, the median."""
 
     low: float
     high: float
     counts: list[int]
     median: float
-    largest: float
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ def _histograms(
 def _histogram(values: Any) -> Histogram:
     low, high = float(values.min()), float(values.max())
     counts, _ = np.histogram(values, _BARS, (low, high if high > low else low + 1.0))
-    return Histogram(low, high, counts.tolist(), float(np.median(values)), high)
+    return Histogram(low, high, counts.tolist(), float(np.median(values)))
 
 
 def _differences(

@@ -160,7 +160,7 @@
     source.data = { left, right, top: at.counts };
     left.forEach((value, k) => rows.histogram.push([value, right[k], at.counts[k]]));
     caption.textContent = label(curve.place, axes) + ", n = " + state.freq + ": half of the blocks are "
-      + "below " + at.median.toPrecision(4) + ", the largest error is " + at.largest.toPrecision(4) + ".";
+      + "below " + at.median.toPrecision(4) + ", the largest error is " + at.high.toPrecision(4) + ".";
   }
 
   function show_differences() {
@@ -187,8 +187,8 @@
   }
 
   function show_convergence(curve) {
-    const found = curve && data.convergences.find((each) => each.store === curve.store
-      && Object.keys(each.place).every((axis) => each.place[axis] === curve.place[axis]));
+    const found = curve && data.convergences.find((each) =>
+      Object.keys(each.place).every((axis) => each.place[axis] === curve.place[axis]));
     const caption = document.getElementById("caption-convergence");
     rows.convergence = [["trials", "mean_error", "ci_low", "ci_high", "standard_error", "expected"]];
     if (!found) {

@@ -100,28 +100,23 @@ def page_of(stores: Mapping[str, Store]) -> str:
         "page.html",
         title=title if single else f"{title} ({len(stores)} stores)",
         answer=data.answer, stores=data.stores, alt=_ALT,
-        bokeh=_safe(_bokeh().render()),
-        plots={name: _safe(div) for name, div in divs.items()},
+        bokeh=Markup(_bokeh().render()),
+        plots={name: Markup(div) for name, div in divs.items()},
         has_differences=bool(data.differences), examples=_examples(stores, data),
-        remark=_remark(data), data=_safe(_json(_numbers(data))),
-        script=_safe(_file("page.js")),
+        remark=_remark(data), data=Markup(_json(_numbers(data))),
+        script=Markup(_file("page.js")),
     ).replace("</main>", f"</main>{script}")  # fmt: skip
 
 
 def filled(name: str, **values: Any) -> str:
     """A template of this folder with its values; text becomes HTML that shows it."""
     template = Environment(autoescape=select_autoescape(default=True)).from_string(_file(name))
-    page: str = template.render(style=_safe(_file("page.css")), **values)
+    page: str = template.render(style=Markup(_file("page.css")), **values)
     return page
 
 
 def _file(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _safe(text: str) -> Any:
-    """Text that is HTML already."""
-    return Markup(text)
 
 
 def _bokeh() -> Resources:
@@ -157,13 +152,13 @@ def _numbers(data: PageData) -> dict[str, Any]:
     return {
         "slots": _SLOTS,
         "colours": [[c, _OF_SVG[d]] for c, d in zip(_COLOURS, _DASHES, strict=True)],
-        "stores": axes[STORE], "axes": axes, "freqs": freqs, "x_labels": _X_LABELS,
+        "axes": axes, "freqs": freqs, "x_labels": _X_LABELS,
         "metrics": _METRICS,
         "curves": [_of_curve(curve) for curve in shown],
         "differences": [_of_difference(each) for each in data.differences],
         "convergences": [
             {
-                "store": each.store, "freq": each.freq, "place": {STORE: each.store, **each.place},
+                "freq": each.freq, "place": {STORE: each.store, **each.place},
                 **{name: _list(values, 6) for name, values in each.numbers.items()},
             }
             for each in data.convergences
@@ -174,7 +169,6 @@ def _numbers(data: PageData) -> dict[str, Any]:
 def _of_curve(curve: PageCurve) -> dict[str, Any]:
     names = ("mean_error", "ci_low", "ci_high", "mask_accuracy", "regret", "measured")
     return {
-        "store": curve.store,
         "place": {STORE: curve.store, **curve.place},
         "n": curve.curve["freq"].tolist(),
         "kept": curve.curve["coefficients_kept"].tolist(),
