@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cli import stores
+from pipeline.cli import results, stores
 from pipeline.cli.declaration import Request
 from pipeline.cli.words import load, path_of
 from pipeline.config import notation
@@ -21,7 +21,6 @@ from pipeline.run import stopping
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from pipeline.analysis.example import Block
     from pipeline.planning.plan import Plan
     from pipeline.planning.settings import Settings
     from pipeline.run.rounds import Observer, Outcome
@@ -32,9 +31,6 @@ if TYPE_CHECKING:
 # Reasons why units failed, and files that are bad: a screen has room for so many lines.
 _FAILURES_SHOWN = 5
 _BAD_SHOWN = 10
-# Blocks of a store, by their error.
-_BY_ERROR = ("worst", "median", "best")
-_COLOURS = ("diverging", "notebook")
 
 
 def config(request: Request) -> str:
@@ -50,9 +46,7 @@ def sweep(request: Request) -> int:
         outcome = _run(settings, plan, observer)
     if outcome.failures:
         if request.json:
-            from pipeline.show import events
-
-            events.emit("result", store=str(outcome.store), failures=outcome.failures)
+            stores.emit_result(store=str(outcome.store), failures=outcome.failures)
         return 3
     store = _store_of(outcome)
     if request.json:
@@ -93,11 +87,13 @@ def _emit_sweep(outcome: "Outcome") -> None:
     from pipeline.show import events
 
     store, plan = _store_of(outcome), outcome.plan
-    events.emit(
-        "result", store=str(store), trials=plan.trials, trials_computed=outcome.computed,
+    stores.emit_result(
+        store=str(store),
+        trials=plan.trials,
+        trials_computed=outcome.computed,
         seconds=outcome.seconds,
         points=list(events.points_of(curves.of_store(store, plan.trials, plan.labels))),
-    )  # fmt: skip
+    )
 
 
 def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "Observer") -> None:
@@ -111,7 +107,7 @@ def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "Observer")
             f"The store has {count_of(measured, 'trial')}; the table is of the first "
             f"{plan.trials:,}."
         )
-    stores.print_table(store, plan.prefixes, settings.precision, plan.labels, short=True)
+    results.print_table(store, plan.prefixes, settings.precision, plan.labels, short=True)
     if outcome.computed:
         speed = outcome.computed / max(outcome.seconds, 1e-9)
         observer.notify(
@@ -227,9 +223,7 @@ def check(request: Request) -> int:
         print("Stopped: the same command decodes all files again.", file=sys.stderr)
         return stopping.exit_code(error)
     if request.json:
-        from pipeline.show import events
-
-        events.emit("result", files=files, bad=bad)
+        stores.emit_result(files=files, bad=bad)
         return 2 if bad else 0
     for line in bad[:_BAD_SHOWN]:
         print(f"bad: {line}", file=sys.stderr)
@@ -271,9 +265,7 @@ def plan(request: Request) -> int:
 
     found = forecast(settings, plan)
     if request.json:
-        from pipeline.show import events
-
-        events.emit("result", **vars(found), fits=found.fits)
+        stores.emit_result(**vars(found), fits=found.fits)
         return 0
     tables.print_plan(found)
     for line in _remainders(plan):
@@ -338,109 +330,6 @@ def _run_again(
         return _run(settings, plan, observer)
 
 
-def which_trial(key: str, value: str) -> int | str:
-    """A block: its number, or by its error in a store."""
-    return value if value in _BY_ERROR else notation.integer(key, value)
-
-
-def colours(key: str, value: str) -> str:
-    """The colours of a block."""
-    if value not in _COLOURS:
-        raise UserError(f"{key} must be one of {', '.join(_COLOURS)}, got {value}")
-    return value
-
-
-def example(request: Request) -> int:
-    """`example`: one block through masks, pooling and error."""
-    from pipeline.show import blocks, fitting, tables
-
-    own, to = request.own, request.own["to"]
-    if not blocks.is_animated(to):
-        to = stores.picture_path(to)
-    block = _block_of_store(request) if request.places else _block_of_settings(request)
-    shown = block.at(own["freqs"])
-    if request.json:
-        return _save_example(request, block, to)
-    size = len(block.values)
-    fitting.say(f"{block.title}, n = {shown.freq} ({shown.kept} of {size * size} coefficients)")
-    if own["matrices"]:
-        for name, matrix in {
-            "exact block": shown.exact,
-            "approximate block": shown.approximate,
-            "true mask": shown.true_mask,
-            "approximate mask": shown.mask,
-            f"true {block.operation}": shown.true,
-            f"approximate {block.operation} (ASM)": shown.asm,
-            f"{block.operation} of the approximate block (APX)": shown.apx,
-        }.items():
-            tables.print_matrix(name, matrix)
-        print()
-    print(f"mask:      {100 * shown.accuracy:.1f} % right")
-    print(f"ASM error: {shown.asm_error:.6f} (RMSE)")
-    print(f"APX error: {shown.apx_error:.6f} (RMSE)")
-    return _save_example(request, block, to)
-
-
-def _save_example(request: Request, block: "Block", to: str) -> int:
-    """Draw a block, and print where the picture is."""
-    from pipeline.show import blocks
-
-    own, colours = request.own, request.own["colours"]
-    picture: Any
-    if blocks.is_animated(to):
-        picture = partial(blocks.save_animation, block, colours=colours)
-    elif own["strip"]:
-        picture = blocks.plot_strip(block, colours)
-    else:
-        picture = blocks.plot_example(block, own["freqs"], colours)
-    if not request.json:
-        return stores.save_picture(picture, to)
-    shown = block.at(own["freqs"])
-    names = ("freq", "kept", "accuracy", "asm_error", "apx_error")
-    said = {name: getattr(shown, name) for name in names}
-    return stores.save_picture(picture, to, {"title": block.title, "trial": block.trial, **said})
-
-
-# Keys of a sweep that choose one of a store's curves.
-_OF_A_STORE = ("source", "block_size", "operation", "selection")
-
-
-def _block_of_settings(request: Request) -> "Block":
-    from pipeline.analysis import example
-
-    trial = request.own["trial"]
-    if isinstance(trial, str):
-        raise UserError(
-            f"trial={trial} is by the errors of a store: name it, example STORE trial={trial}"
-        )
-    if request.own["algorithm"]:
-        raise UserError(
-            "example shows all algorithms: leave algorithm out, or name a store, example STORE"
-        )
-    words = [*request.words, f"freqs={request.own['freqs']}"]
-    return example.of_settings(load(words, request.config_dirs), trial)
-
-
-def _block_of_store(request: Request) -> "Block":
-    from pipeline.analysis import example
-    from pipeline.show import fitting, tables
-
-    for key in request.sweep_keys:
-        if key not in _OF_A_STORE:
-            known = ", ".join(_OF_A_STORE)
-            raise UserError(
-                f"{key} is of the store, which has it already: leave it out; what chooses one of "
-                f"its curves is {known}"
-            )
-    wanted, algorithm = request.sweep_keys, request.own["algorithm"] or "asm"
-    store = stores.open_store(request)
-    freq = request.own["freqs"]
-    block, errors = example.of_store(store, wanted, algorithm, freq, request.own["trial"])
-    if not request.json:
-        fitting.say(tables.distribution(errors, f"{algorithm} at n = {freq}"))
-    return block
-
-
 def claims_config(request: Request) -> str:
     """The composed configurations of the sweeps that the claims need."""
     experiments = _words_of_claims(request).values()
@@ -497,7 +386,7 @@ def _check_places(
 def _print_verdicts(outcomes: dict[str, "Outcome"], request: Request) -> int:
     """Settle the claims by the stores of their experiments, and print, or also write, the page."""
     from pipeline.analysis import claims, opening
-    from pipeline.show import events, exports, figures, report, static
+    from pipeline.show import exports, figures, report, static
 
     folder = request.own["to"]
     settled = claims.settle(
@@ -508,7 +397,7 @@ def _print_verdicts(outcomes: dict[str, "Outcome"], request: Request) -> int:
     )
     if request.json:
         verdicts = [{"title": claim.title, "verdict": claim.verdict} for claim in settled]
-        events.emit("result", claims=verdicts)
+        stores.emit_result(claims=verdicts)
     else:
         print(report.claims_page(settled), end="")
     if folder is not None:

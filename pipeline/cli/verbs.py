@@ -1,6 +1,6 @@
 """The verbs, each declared once: help, checks and completion are derived from the declaration."""
 
-from pipeline.cli import stores, sweeps
+from pipeline.cli import examples, results, stores, sweeps
 from pipeline.cli.declaration import (
     FOLDER,
     ONE_STORE,
@@ -41,7 +41,7 @@ _DECLARED = (
     Verb(
         "summary",
         "show the table of a store: error, interval, mask accuracy",
-        run=stores.summary,
+        run=results.summary,
         config=stores.config,
         places=ONE_STORE,
         keys=(
@@ -49,7 +49,7 @@ _DECLARED = (
                 "below",
                 "also from which n on the error is below it, and ASM's below the others'",
                 value="NUMBER",
-                read=stores.threshold,
+                read=results.threshold,
             ),
             _RESULTS,
         ),
@@ -57,7 +57,7 @@ _DECLARED = (
     Verb(
         "plot",
         "draw mean error against frequencies: PNG and SVG, or PDF and others by to=",
-        run=stores.plot,
+        run=results.plot,
         config=stores.config,
         places=STORES,
         keys=(
@@ -67,19 +67,19 @@ _DECLARED = (
                 "what it is drawn against: freq, phi, freq_share, coefficients_kept, share_kept or "
                 "block_size",
                 value="AXIS",
-                read=stores.x_axis,
+                read=results.x_axis,
             ),
             Key(
                 "lines",
                 "axes whose values are lines: block_size,algorithm or store",
                 value="AXES",
-                read=stores.line_axes,
+                read=results.line_axes,
             ),
             Key(
                 "columns",
                 "axes whose values are panels (default: operation)",
                 value="AXES",
-                read=stores.line_axes,
+                read=results.line_axes,
             ),
             Key(
                 "log",
@@ -137,7 +137,7 @@ _DECLARED = (
     Verb(
         "example",
         "work one block through, drawn or of a store (trial=worst): masks, results, error",
-        run=sweeps.example,
+        run=examples.example,
         config=sweeps.config,
         places=OPTIONAL_STORE,
         keys=(
@@ -146,7 +146,7 @@ _DECLARED = (
                 "trial",
                 "which block: a number; of a STORE also worst, median or best, by its error",
                 default="0",
-                read=sweeps.which_trial,
+                read=examples.which_trial,
             ),
             Key("algorithm", "of a STORE: whose errors (default: asm)", value="NAME"),
             Key(
@@ -159,7 +159,7 @@ _DECLARED = (
                 "colours",
                 "diverging, or notebook: red, green and blue",
                 default="diverging",
-                read=sweeps.colours,
+                read=examples.colours,
             ),
             Key(
                 "matrices",
@@ -204,7 +204,7 @@ _DECLARED = (
     Verb(
         "compare",
         "say whether two stores have the same errors, but for chance: exit code 0, or 1",
-        run=stores.compare,
+        run=results.compare,
         config=stores.no_config,
         places=TWO_STORES,
         keys=(
@@ -218,14 +218,14 @@ _DECLARED = (
     Verb(
         "diff",
         "say in words what differs in how two stores were made: exit code 0 for nothing, or 1",
-        run=stores.diff,
+        run=results.diff,
         config=stores.no_config,
         places=TWO_STORES,
     ),
     Verb(
         "report",
         "write one page about stores, that opens from a disk and can be sent: curves, table ...",
-        run=stores.report,
+        run=results.report,
         config=stores.no_config,
         places=STORES,
         keys=(
@@ -236,7 +236,7 @@ _DECLARED = (
     Verb(
         "export",
         "write the table of a store, or its trials, to a file: CSV, Parquet, netCDF, LaTeX ...",
-        run=stores.export,
+        run=results.export,
         config=stores.config,
         places=STORES,
         keys=(

@@ -1,0 +1,118 @@
+"""The verb that works one block through."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pipeline.cli import results, stores
+from pipeline.cli.declaration import Request
+from pipeline.cli.words import load
+from pipeline.config import notation
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.analysis.example import Block
+
+# Blocks of a store, by their error.
+_BY_ERROR = ("worst", "median", "best")
+_COLOURS = ("diverging", "notebook")
+# Keys of a sweep that choose one of a store's curves.
+_OF_A_STORE = ("source", "block_size", "operation", "selection")
+
+
+def which_trial(key: str, value: str) -> int | str:
+    """A block: its number, or by its error in a store."""
+    return value if value in _BY_ERROR else notation.integer(key, value)
+
+
+def colours(key: str, value: str) -> str:
+    """The colours of a block."""
+    if value not in _COLOURS:
+        raise UserError(f"{key} must be one of {', '.join(_COLOURS)}, got {value}")
+    return value
+
+
+def example(request: Request) -> int:
+    """`example`: one block through masks, pooling and error."""
+    from pipeline.show import blocks, fitting, tables
+
+    own, to = request.own, request.own["to"]
+    if not blocks.is_animated(to):
+        to = results.picture_path(to)
+    block = _block_of_store(request) if request.places else _block_of_settings(request)
+    shown = block.at(own["freqs"])
+    if request.json:
+        return _save_example(request, block, to)
+    size = len(block.values)
+    fitting.say(f"{block.title}, n = {shown.freq} ({shown.kept} of {size * size} coefficients)")
+    if own["matrices"]:
+        for name, matrix in {
+            "exact block": shown.exact,
+            "approximate block": shown.approximate,
+            "true mask": shown.true_mask,
+            "approximate mask": shown.mask,
+            f"true {block.operation}": shown.true,
+            f"approximate {block.operation} (ASM)": shown.asm,
+            f"{block.operation} of the approximate block (APX)": shown.apx,
+        }.items():
+            tables.print_matrix(name, matrix)
+        print()
+    print(f"mask:      {100 * shown.accuracy:.1f} % right")
+    print(f"ASM error: {shown.asm_error:.6f} (RMSE)")
+    print(f"APX error: {shown.apx_error:.6f} (RMSE)")
+    return _save_example(request, block, to)
+
+
+def _save_example(request: Request, block: "Block", to: str) -> int:
+    """Draw a block, and print where the picture is."""
+    from pipeline.show import blocks
+
+    own, colours = request.own, request.own["colours"]
+    picture: Any
+    if blocks.is_animated(to):
+        picture = partial(blocks.save_animation, block, colours=colours)
+    elif own["strip"]:
+        picture = blocks.plot_strip(block, colours)
+    else:
+        picture = blocks.plot_example(block, own["freqs"], colours)
+    if not request.json:
+        return results.save_picture(picture, to)
+    shown = block.at(own["freqs"])
+    names = ("freq", "kept", "accuracy", "asm_error", "apx_error")
+    said = {name: getattr(shown, name) for name in names}
+    return results.save_picture(picture, to, {"title": block.title, "trial": block.trial, **said})
+
+
+def _block_of_settings(request: Request) -> "Block":
+    from pipeline.analysis import example
+
+    trial = request.own["trial"]
+    if isinstance(trial, str):
+        raise UserError(
+            f"trial={trial} is by the errors of a store: name it, example STORE trial={trial}"
+        )
+    if request.own["algorithm"]:
+        raise UserError(
+            "example shows all algorithms: leave algorithm out, or name a store, example STORE"
+        )
+    words = [*request.words, f"freqs={request.own['freqs']}"]
+    return example.of_settings(load(words, request.config_dirs), trial)
+
+
+def _block_of_store(request: Request) -> "Block":
+    from pipeline.analysis import example
+    from pipeline.show import fitting, tables
+
+    for key in request.sweep_keys:
+        if key not in _OF_A_STORE:
+            known = ", ".join(_OF_A_STORE)
+            raise UserError(
+                f"{key} is of the store, which has it already: leave it out; what chooses one of "
+                f"its curves is {known}"
+            )
+    wanted, algorithm = request.sweep_keys, request.own["algorithm"] or "asm"
+    store = stores.open_store(request)
+    freq = request.own["freqs"]
+    block, errors = example.of_store(store, wanted, algorithm, freq, request.own["trial"])
+    if not request.json:
+        fitting.say(tables.distribution(errors, f"{algorithm} at n = {freq}"))
+    return block
