@@ -215,10 +215,11 @@ def compare(request: Request) -> int:
     compared = comparison.compare_stores(one, two)
     code = int(bool(compared["significant"].any()))
     if is_page:
-        from pipeline.show import static
+        from pipeline.analysis.opening import named
+        from pipeline.show import page
 
+        text = page.page_of(named([one, two]), compared, differing)
         with exports.whole_file(to) as partial:
-            text = static.page_of_comparison(compared, differing)
             Path(partial).write_text(text, encoding="utf-8")
     elif to:
         exports.export(compared, to)

@@ -386,7 +386,8 @@ def _check_places(
 def _print_verdicts(outcomes: dict[str, "Outcome"], request: Request) -> int:
     """Settle the claims by the stores of their experiments, and print, or also write, the page."""
     from pipeline.analysis import claims, opening
-    from pipeline.show import exports, figures, report, static
+    from pipeline.show import claims as pages
+    from pipeline.show import claims_page, exports
 
     folder = request.own["to"]
     settled = claims.settle(
@@ -399,13 +400,13 @@ def _print_verdicts(outcomes: dict[str, "Outcome"], request: Request) -> int:
         verdicts = [{"title": claim.title, "verdict": claim.verdict} for claim in settled]
         stores.emit_result(claims=verdicts)
     else:
-        print(report.claims_page(settled), end="")
+        print(pages.claims_page(settled), end="")
     if folder is not None:
         place = path_of("to", folder)
-        paths = figures.save_claims(settled, place)
+        paths = pages.save_claims(settled, place)
         page = os.path.join(place, "claims.html")
         with exports.whole_file(page) as partial_page:
-            Path(partial_page).write_text(static.page_of_claims(settled), encoding="utf-8")
+            Path(partial_page).write_text(claims_page.page_of_claims(settled), encoding="utf-8")
         for path in [*paths, page]:
             print(path, file=sys.stderr)
     return 0

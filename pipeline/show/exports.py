@@ -16,7 +16,7 @@ from pipeline.analysis.datasets import summarize
 from pipeline.analysis.opening import Place, open_results
 from pipeline.errors import UserError, cannot
 from pipeline.planning.axes import BATCH, CURVE_NAMES, FREQ, METRICS, NAMES, TRIAL
-from pipeline.show.report import with_interval
+from pipeline.show.numbers import with_interval
 from pipeline.show.tables import rounded
 from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location

@@ -7,7 +7,6 @@
   const COLOURS = data.colours;
   const axes = Object.keys(data.axes).filter((axis) => data.axes[axis].length > 1);
   const state = {};
-  const byName = (name) => Bokeh.documents.map((each) => each.get_model_by_name(name)).find((x) => x);
 
   function option(select, value, text) {
     const made = document.createElement("option");
@@ -90,12 +89,13 @@
   const EMPTY = {
     curves: ["x", "y", "low", "high", "n", "kept", "name", "log_y", "log_high", "log_low", "trials"],
     differences: ["x", "y", "low", "high", "name"],
+    compared: ["x", "y", "low", "high", "name"],
   };
   function empty(name) {
     return Object.fromEntries(EMPTY[name].map((column) => [column, []]));
   }
 
-  const rows = { curves: [], histogram: [], differences: [], convergence: [] };
+  const rows = { curves: [], compared: [], histogram: [], differences: [], convergence: [] };
 
   function show_curves() {
     const list = chosen(data.curves);
@@ -124,7 +124,7 @@
     return list;
   }
 
-  function show_table(list) {
+  function fill_table(id, headings, rows) {
     const table = document.createElement("table");
     const add = (cells, kind) => {
       const row = table.insertRow();
@@ -134,14 +134,36 @@
         row.append(made);
       });
     };
-    add(["", "n", "kept", "mean error", "95 % interval", "mask accuracy", "regret", "trials"], "th");
-    const text = (value) => (value === null ? "-" : Number(value).toPrecision(5));
-    list.forEach((curve) => curve.n.forEach((n, k) => add([
-      label(curve.place, named()), n, curve.kept[k], text(curve.mean_error[k]),
-      text(curve.ci_low[k]) + " .. " + text(curve.ci_high[k]), text(curve.mask_accuracy[k]),
-      text(curve.regret[k]), curve.measured[k].toLocaleString("en"),
-    ], "td")));
-    document.getElementById("table").replaceChildren(table);
+    add(headings, "th");
+    rows.forEach((cells) => add(cells, "td"));
+    document.getElementById(id).replaceChildren(table);
+  }
+
+  function text(value) { return value === null ? "-" : Number(value).toPrecision(5); }
+
+  function ends(curve, k) { return text(curve.ci_low[k]) + " .. " + text(curve.ci_high[k]); }
+
+  function show_table(list) {
+    const headings = ["", "n", "kept", "mean error", "95 % interval", "mask accuracy", "regret", "trials"];
+    fill_table("table", headings, list.flatMap((curve) => curve.n.map((n, k) => [
+      label(curve.place, named()), n, curve.kept[k], text(curve.mean_error[k]), ends(curve, k),
+      text(curve.mask_accuracy[k]), text(curve.regret[k]), curve.measured[k].toLocaleString("en"),
+    ])));
+  }
+
+  // Curves of the two stores that are compared lie in one place: their difference has no store.
+  function show_compared() {
+    if (!data.compared.length) return;
+    const list = chosen(data.compared);
+    const names = list.map((each) => label(each.place, named().filter((axis) => axis in each.place))
+      || "difference");
+    fill_lines("compared", list, names);
+    const headings = ["", "n", "difference", "95 % interval, all together", "first", "second", "trials",
+      "more than chance"];
+    fill_table("table-compared", headings, list.flatMap((each, i) => each.n.map((n, k) => [
+      names[i], n, text(each.mean_error[k]), ends(each, k), text(each.first[k]), text(each.second[k]),
+      each.measured[k].toLocaleString("en"), each.significant[k] ? "yes" : "no",
+    ])));
   }
 
   function show_histogram(curve) {
@@ -163,23 +185,28 @@
       + "below " + at.median.toPrecision(4) + ", the largest error is " + at.high.toPrecision(4) + ".";
   }
 
-  function show_differences() {
-    if (!data.differences.length) return;
-    const list = chosen(data.differences);
-    rows.differences = [["name", "n", "difference", "ci_low", "ci_high"]];
-    const names = list.map((each) => ["asm - " + each.rival, label(each.place, named().filter(
-      (axis) => each.place[axis] !== undefined && axis !== "algorithm"))].filter((x) => x).join(", "));
+  // Lines of differences with their intervals, their legend, and what is saved of them.
+  function fill_lines(figure, list, names) {
+    rows[figure] = [["name", "n", "difference", "ci_low", "ci_high"]];
     for (let k = 0; k < SLOTS; k++) {
       const each = list[k];
       const columns = each ? {
         x: each.n, y: each.mean_error.map(number), low: each.ci_low.map(number),
         high: each.ci_high.map(number), name: each.n.map(() => names[k]),
-      } : empty("differences");
-      put("differences", k, columns);
-      columns.x.forEach((n, i) => rows.differences.push(
+      } : empty(figure);
+      put(figure, k, columns);
+      columns.x.forEach((n, i) => rows[figure].push(
         [columns.name[i], n, columns.y[i], columns.low[i], columns.high[i]]));
     }
-    legend("legend-differences", names);
+    legend("legend-" + figure, names);
+  }
+
+  function show_differences() {
+    if (!data.differences.length) return;
+    const list = chosen(data.differences);
+    const names = list.map((each) => ["asm - " + each.rival, label(each.place, named().filter(
+      (axis) => each.place[axis] !== undefined && axis !== "algorithm"))].filter((x) => x).join(", "));
+    fill_lines("differences", list, names);
     document.getElementById("caption-differences").textContent = list.map((each, k) => names[k] + ": "
       + (each.crossing === null ? "asm is the smaller at no n for good" : "asm is the smaller from n = "
         + each.crossing.n + " on (95 % interval " + each.crossing.low + " to "
@@ -214,24 +241,15 @@
 
   function show() {
     const list = show_curves();
+    show_compared();
     show_histogram(list[0]);
     show_differences();
     show_convergence(list[0]);
   }
 
-  function save(name) {
-    const text = rows[name].map((row) => row.map((cell) => (/[",\n]/.test(String(cell))
-      ? '"' + String(cell).replace(/"/g, '""') + '"' : String(cell))).join(",")).join("\n") + "\n";
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-    link.download = name + ".csv";
-    link.click();
-    URL.revokeObjectURL(link.href);
-    return text;
-  }
-
   function begin() {
-    const lines = axes.includes("algorithm") ? "algorithm" : axes[axes.length - 1] || "";
+    const lines = data.compared.length && axes.includes("store") ? "store"
+      : axes.includes("algorithm") ? "algorithm" : axes[axes.length - 1] || "";
     if (axes.length) {
       addSwitch("lines", "lines", axes.map((axis) => [axis, axis.replace("_", " ")]), lines);
     } else { state.lines = ""; }
@@ -244,14 +262,9 @@
     addSwitch("freq", "n of the distribution", data.freqs.map((n) => [String(n), String(n)]),
       String(freqs[Math.floor(freqs.length / 2)]));
     document.querySelectorAll("button[data-csv]").forEach((button) =>
-      button.addEventListener("click", () => save(button.dataset.csv)));
+      button.addEventListener("click", () => saveCsv(button.dataset.csv, rows[button.dataset.csv])));
     show();
-    document.body.dataset.ready = "true";
   }
 
-  function wait() {
-    if (window.Bokeh && Bokeh.documents.length && byName("curves-0")) begin();
-    else setTimeout(wait, 20);
-  }
-  wait();
+  whenReady("curves-0", begin);
 })();

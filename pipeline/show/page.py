@@ -1,30 +1,37 @@
 """A page about stores: one file of HTML that needs no network."""
 
-import base64
-import io
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import xarray as xr
 from bokeh.embed import components
 from bokeh.models import ColumnDataSource, HoverTool, HSpan, Range1d
-from bokeh.plotting import figure
-from bokeh.resources import Resources
-from jinja2 import Environment, select_autoescape
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
+from pipeline.analysis.curves import in_range
 from pipeline.analysis.example import of_store
 from pipeline.analysis.opening import Place, named, places_of, store_at
 from pipeline.analysis.pagedata import PageCurve, PageData, PageDifference, collect
 from pipeline.errors import UserError, count_of
-from pipeline.planning.axes import CURVE_NAMES, STORE
+from pipeline.planning.axes import CURVE_NAMES, FREQ, STORE
 from pipeline.show.blocks import plot_example
 from pipeline.show.exports import whole_file
+from pipeline.show.html import (
+    DASHES,
+    GREY,
+    X_LABELS,
+    axes_of,
+    filled,
+    json_of,
+    number_of,
+    numbers_of,
+    png_of,
+    script_of,
+)
 from pipeline.store.store import Store
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; black would vanish in the dark.
@@ -32,18 +39,13 @@ _COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a", "#9c7a00"
 )  # fmt: skip
 _DASHES = ("solid", "dashed", "dotdash", "dotted", "solid", "dashed", "dotdash", "dotted")
-# The same dashes as SVG has them, in legends.
-_OF_SVG = {"solid": "", "dashed": "9 5", "dotdash": "9 4 2 4", "dotted": "2 4"}
 _SLOTS = len(_COLOURS)
-# Legible on white and on black.
-_GREY = "#7d7d7d"
-_X_LABELS = {"n": "spatial frequencies kept, n", "share": "share of coefficients kept"}
 _METRICS = {"mean_error": "mean error", "mask_accuracy": "mask accuracy", "regret": "regret"}
-_TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
 _ALT = {
     "curves": "Curves of the chosen number against the frequencies kept; the table below has them",
     "histogram": "How many blocks have which error, at the chosen n",
     "differences": "Error of ASM minus that of others, with intervals, against n",
+    "compared": "Mean error of the first store minus that of the second, against n",
     "convergence": "The estimate against the number of trials, with its interval",
 }
 
@@ -89,44 +91,38 @@ def check(to: str) -> str:
     return to
 
 
-def page_of(stores: Mapping[str, Store]) -> str:
-    """The page about some stores, by a name for each."""
+def page_of(
+    stores: Mapping[str, Store],
+    compared: xr.Dataset | None = None,
+    differing: Sequence[str] = (),
+) -> str:
+    """The page about some stores, by a name for each.
+
+    Two stores may be `compared`, as `compare_stores` does; `differing` says in words how they were
+    made differently.
+    """
     data = collect(stores)
-    plots = _plots()
+    numbers, plots, answer, comparison = _numbers(data), _plots(), data.answer, None
+    if data.differences:
+        plots["differences"] = _differences(
+            "differences", "difference of mean errors; below 0 ASM is the better"
+        )
+    if compared is not None:
+        plots["compared"] = _differences("compared", "difference of mean errors")
+        numbers["compared"] = _compared(compared)
+        answer = _answer(compared)
+        comparison = {"differing": differing, "caption": _caption(compared)}
     script, divs = components(plots)
-    single = len(stores) == 1
-    title = f"Approximated spatial masking: {', '.join(stores)}"
+    what = "Approximated spatial masking" if compared is None else "Compared"
+    title = f"{what}: {', '.join(stores)}"
     return filled(
         "page.html",
-        title=title if single else f"{title} ({len(stores)} stores)",
-        answer=data.answer, stores=data.stores, alt=_ALT,
-        bokeh=Markup(_bokeh().render()),
+        title=title if len(stores) < 3 else f"{title} ({len(stores)} stores)",
+        answer=answer, comparison=comparison, stores=data.stores, alt=_ALT,
         plots={name: Markup(div) for name, div in divs.items()},
-        has_differences=bool(data.differences), examples=_examples(stores, data),
-        remark=_remark(data), data=Markup(_json(_numbers(data))),
-        script=Markup(_file("page.js")),
-    ).replace("</main>", f"</main>{script}")  # fmt: skip
-
-
-def filled(name: str, **values: Any) -> str:
-    """A template of this folder with its values; text becomes HTML that shows it."""
-    template = Environment(autoescape=select_autoescape(default=True)).from_string(_file(name))
-    page: str = template.render(style=Markup(_file("page.css")), **values)
-    return page
-
-
-def _file(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def _bokeh() -> Resources:
-    """Bokeh's own script, without its widgets, tables and WebGL, which are three times as large."""
-    return Resources(mode="inline", components=["bokeh"])
-
-
-def _json(value: Any) -> str:
-    # Inside a script a < could end it.
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+        examples=_examples(stores, data), remark=_remark(data), data=Markup(json_of(numbers)),
+        bokeh_script=Markup(script), script=script_of("page.js"),
+    )  # fmt: skip
 
 
 def _remark(data: PageData) -> str:
@@ -151,15 +147,16 @@ def _numbers(data: PageData) -> dict[str, Any]:
     freqs = sorted({n for curve in data.curves for n in curve.curve["freq"].tolist()})
     return {
         "slots": _SLOTS,
-        "colours": [[c, _OF_SVG[d]] for c, d in zip(_COLOURS, _DASHES, strict=True)],
-        "axes": axes, "freqs": freqs, "x_labels": _X_LABELS,
+        "colours": [[c, DASHES[d]] for c, d in zip(_COLOURS, _DASHES, strict=True)],
+        "axes": axes, "freqs": freqs, "x_labels": X_LABELS,
         "metrics": _METRICS,
         "curves": [_of_curve(curve) for curve in shown],
+        "compared": [],
         "differences": [_of_difference(each) for each in data.differences],
         "convergences": [
             {
                 "freq": each.freq, "place": {STORE: each.store, **each.place},
-                **{name: _list(values, 6) for name, values in each.numbers.items()},
+                **{name: numbers_of(values, 6) for name, values in each.numbers.items()},
             }
             for each in data.convergences
         ],
@@ -172,9 +169,9 @@ def _of_curve(curve: PageCurve) -> dict[str, Any]:
         "place": {STORE: curve.store, **curve.place},
         "n": curve.curve["freq"].tolist(),
         "kept": curve.curve["coefficients_kept"].tolist(),
-        **{name: _list(curve.curve[name]) for name in names},
+        **{name: numbers_of(curve.curve[name]) for name in names},
         "histograms": {
-            n: {name: _rounded(value, 6) for name, value in vars(each).items()}
+            n: {name: number_of(value, 6) for name, value in vars(each).items()}
             for n, each in curve.histograms.items()
         },
     }
@@ -187,28 +184,48 @@ def _of_difference(each: PageDifference) -> dict[str, Any]:
         "rival": each.rival,
         "place": {STORE: each.store, **each.place},
         "n": each.numbers["freq"].tolist(),
-        **{name: _list(each.numbers[name]) for name in ("mean_error", "ci_low", "ci_high")},
+        **{name: numbers_of(each.numbers[name]) for name in ("mean_error", "ci_low", "ci_high")},
         "crossing": {
             "n": crossing.n,
-            "low": _rounded(crossing.low, 6),
-            "high": _rounded(crossing.high, 6),
+            "low": number_of(crossing.low, 6),
+            "high": number_of(crossing.high, 6),
         }
         if crossing is not None and known
         else None,
     }
 
 
-def _list(values: Any, digits: int | None = None) -> list[Any]:
-    return [_rounded(value, digits) for value in values.tolist()]
+def _compared(compared: xr.Dataset) -> list[dict[str, Any]]:
+    """The differences of two stores, a curve each."""
+    names = ("mean_error", "ci_low", "ci_high", "first", "second", "significant", "measured")
+    numbers = xr.broadcast(compared.reset_coords("coefficients_kept"))[0]
+    numbers = numbers[[*names, "coefficients_kept"]].transpose(*CURVE_NAMES, FREQ)
+    found = []
+    for index in np.ndindex(numbers["measured"].shape[:-1]):
+        one = numbers.isel(dict(zip(CURVE_NAMES, index, strict=True)))
+        place = {axis: one[axis].item() for axis in CURVE_NAMES}
+        curve = {name: one[name].to_numpy() for name in (FREQ, *names, "coefficients_kept")}
+        curve = in_range(curve, place["block_size"])
+        at = curve["measured"] > 0
+        if at.any():
+            lines = {name: numbers_of(curve[name][at]) for name in names}
+            found.append({"place": place, "n": curve[FREQ][at].tolist(), **lines})
+    return sorted(found, key=lambda each: each["place"]["algorithm"] != "asm")
 
 
-def _rounded(value: Any, digits: int | None) -> Any:
-    """A number as JSON has it; not a number is null."""
-    if not isinstance(value, float):
-        return value
-    if not math.isfinite(value):
-        return None
-    return value if digits is None else float(f"{value:.{digits}g}")
+def _answer(compared: xr.Dataset) -> str:
+    count, points = int(compared["significant"].sum()), compared.attrs["points"]
+    if not count:
+        return "No point differs by more than chance."
+    return f"{count_of(count, 'point')} of {points:,} differ by more than chance."
+
+
+def _caption(compared: xr.Dataset) -> str:
+    how = "trial by trial" if compared.attrs["paired"] else "as independent samples"
+    return (
+        f"{compared.attrs['title']}, compared {how}. All intervals hold together with 95 %, "
+        "so that each is wider than those of the curves."
+    )
 
 
 def _plots() -> dict[str, Any]:
@@ -216,18 +233,21 @@ def _plots() -> dict[str, Any]:
     columns = ("x", "y", "low", "high", "n", "kept", "name", "log_y", "log_high", "log_low",
                "trials")  # fmt: skip
     slots = [_source("curves", k, columns) for k in range(_SLOTS)]
-    plots = {
+    return {
         "curves": _lines("curves-linear", slots, "y", "low", "high", "linear"),
         "curves_log": _lines("curves-log", slots, "log_y", "log_low", "log_high", "log"),
         "histogram": _histogram(),
         "convergence": _convergence(),
     }
-    slots = [_source("differences", k, ("x", "y", "low", "high", "name")) for k in range(_SLOTS)]
-    differences = _lines("differences", slots, "y", "low", "high", "linear")
-    differences.add_glyph(HSpan(y=0, line_color=_GREY, line_width=1))
-    differences.xaxis.axis_label = _X_LABELS["n"]
-    differences.yaxis.axis_label = "difference of mean errors; below 0 ASM is the better"
-    return {**plots, "differences": differences}
+
+
+def _differences(name: str, label: str) -> Any:
+    """A figure of differences, with a line at 0."""
+    slots = [_source(name, k, ("x", "y", "low", "high", "name")) for k in range(_SLOTS)]
+    made = _lines(name, slots, "y", "low", "high", "linear")
+    made.add_glyph(HSpan(y=0, line_color=GREY, line_width=1))
+    made.xaxis.axis_label, made.yaxis.axis_label = X_LABELS["n"], label
+    return made
 
 
 def _source(name: str, k: int, columns: Sequence[str]) -> ColumnDataSource:
@@ -235,28 +255,12 @@ def _source(name: str, k: int, columns: Sequence[str]) -> ColumnDataSource:
     return ColumnDataSource({column: [1.0, 2.0] for column in columns}, name=f"{name}-{k}")
 
 
-def _axes(name: str, **options: Any) -> Any:
-    """Axes without a colour of their own, so that they are legible on white and on black."""
-    made = figure(
-        name=name, height=380, sizing_mode="stretch_width", tools=_TOOLS,
-        background_fill_alpha=0, border_fill_alpha=0, outline_line_color=_GREY, **options,
-    )  # fmt: skip
-    made.xaxis[0].name, made.yaxis[0].name = f"{name}-x", f"{name}-y"
-    for axis in made.axis:
-        axis.axis_label_text_color = axis.major_label_text_color = _GREY
-        axis.axis_line_color = axis.major_tick_line_color = _GREY
-        axis.minor_tick_line_color = None
-    made.grid.grid_line_color, made.grid.grid_line_alpha = _GREY, 0.25
-    made.toolbar.logo = None
-    return made
-
-
 def _lines(
     name: str, slots: Sequence[ColumnDataSource], y: str, low: str, high: str, scale: str
 ) -> Any:
     # Of a logarithmic axis the page says the range, since it has no values of 0.
     ends = {"y_range": Range1d(start=0.001, end=1.0)} if scale == "log" else {}
-    made = _axes(name, y_axis_type=scale, **ends)
+    made = axes_of(name, y_axis_type=scale, **ends)
     made.y_range.name = f"{name}-range"
     points = []
     for source, colour, dash in zip(slots, _COLOURS, _DASHES, strict=True):
@@ -273,7 +277,7 @@ def _lines(
 
 
 def _histogram() -> Any:
-    made = _axes("histogram")
+    made = axes_of("histogram")
     source = _source("histogram", 0, ("left", "right", "top"))
     bars = made.quad(
         left="left", right="right", top="top", bottom=0, source=source,
@@ -286,14 +290,14 @@ def _histogram() -> Any:
 
 
 def _convergence() -> Any:
-    made = _axes("convergence", x_axis_type="log")
+    made = axes_of("convergence", x_axis_type="log")
     columns = ("x", "y", "low", "high", "error", "expected", "from", "to")
     source = _source("convergence", 0, columns)
     made.varea("x", "low", "high", source=source, fill_color=_COLOURS[0], fill_alpha=0.25)
     made.line("x", "y", source=source, line_color=_COLOURS[0], line_width=2)
     points = made.scatter("x", "y", source=source, color=_COLOURS[0], size=6)
     for end in ("from", "to"):
-        made.line("x", end, source=source, line_color=_GREY, line_dash="dashed")
+        made.line("x", end, source=source, line_color=GREY, line_dash="dashed")
     said = [("trials", "@x{0,0}"), ("mean error", "@y{0.000000}"),
             ("standard error", "@error, expected @expected")]  # fmt: skip
     made.add_tools(HoverTool(renderers=[points], tooltips=said))
@@ -319,10 +323,3 @@ def _examples(stores: Mapping[str, Store], data: PageData) -> list[dict[str, str
         said = f"The {which}: {block.title}, n = {freq}"
         pictures.append({"png": png_of(plot_example(block, freq)), "alt": said})
     return pictures
-
-
-def png_of(picture: Figure) -> str:
-    """A picture as the text of a PNG file in base 64."""
-    written = io.BytesIO()
-    picture.savefig(written, format="png", dpi=70)
-    return base64.b64encode(written.getvalue()).decode()

@@ -9,7 +9,7 @@ from pipeline.analysis.datasets import compare
 from pipeline.analysis.opening import open_results
 from pipeline.cli.main import main
 from pipeline.config import compose, entries
-from pipeline.show import figures
+from pipeline.show.claims import plot_claim
 
 
 @pytest.fixture(scope="module")
@@ -287,14 +287,14 @@ def test_what_claims_cannot_take_is_refused_before_anything_runs(elsewhere, caps
 
 
 def test_the_picture_of_a_claim_shows_what_was_measured_and_what_decides(settled):
-    left, right = figures.plot_claim(settled[0]).axes
+    left, right = plot_claim(settled[0]).axes
     assert len(left.lines) == 12
     # The tests, and the line at zero.
     assert len(right.lines) == 9
     expected = settled[0].tests["ReLU", "upsampled", "APX"]["mean_error"].values
     assert right.lines[3].get_ydata() == pytest.approx(expected)
     # The level that divides high from not high.
-    assert figures.plot_claim(settled[1]).axes[0].lines[-1].get_ydata() == pytest.approx([0.1, 0.1])
+    assert plot_claim(settled[1]).axes[0].lines[-1].get_ydata() == pytest.approx([0.1, 0.1])
 
 
 def test_no_interval_of_an_error_reaches_below_zero(settled):

@@ -17,6 +17,8 @@ class Page:
 
     def __init__(self, driver, path):
         self.driver = driver
+        # What is there is of the page before.
+        self.log(), self.requests()
         driver.get(f"file://{path}")
         deadline = time.monotonic() + 60
         while driver.execute_script("return document.body.dataset.ready") != "true":

@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 import pipeline
-from pipeline import UserError, open_results, summarize, sweep
+from pipeline import UserError, compare_results, open_results, summarize, sweep
 from pipeline.cli.main import main
 from pipeline.planning.axes import CURVE_NAMES
 
@@ -318,3 +318,55 @@ def test_the_printed_page_has_its_figures_and_no_switches(stored, driver):
     finally:
         driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert open_results(stored[0].attrs["store"]).sizes["trial"] == 3000
+
+
+@pytest.fixture
+def compared(elsewhere):
+    for name, high in (("a", 1), ("b", 1.3)):
+        sweep(
+            source={"uniform": {"high": high}}, freqs=range(15), block_size=[4, 8],
+            algorithm=["asm", "apx"], trials=800, out=f"{name}.zarr",
+        )  # fmt: skip
+    assert main(["compare", "a.zarr", "b.zarr", "to=page.html"]) == 1
+    return elsewhere / "page.html", compare_results("a.zarr", "b.zarr")
+
+
+def test_compare_writes_a_page_with_the_answer_and_every_difference(capsys, compared):
+    path, found = compared
+    assert capsys.readouterr().out.splitlines()[-1] == "page.html"
+    data, text = numbers_of(path)
+    count = int(found.significant.sum())
+    assert f"{count} points of {found.attrs['points']} differ by more than chance." in text
+    assert "compared as independent samples" in text
+    assert "source.uniform.high: 1.0 -&gt; 1.3" in text
+    assert len(data["compared"]) == 4
+    for curve in data["compared"]:
+        assert curve["n"] == list(range(2 * curve["place"]["block_size"] - 1))
+        at = found.sel(curve["place"])
+        for name in ("mean_error", "ci_low", "ci_high", "first", "second", "significant"):
+            values = at[name].sel(freq=curve["n"]).to_numpy()
+            assert all(map(same, curve[name], values.tolist())), name
+    # The page of either store alone has none of it.
+    alone, text = numbers_of(pipeline.report("a.zarr", to="alone.html"))
+    assert alone["compared"] == []
+    assert "The difference, point by point" not in text
+
+
+@pytest.mark.slow
+def test_chromium_shows_the_differences_of_the_chosen_curves(compared, driver):
+    path, found = compared
+    page = Page(driver, path)
+    # The two stores are lines of the upper figure; the lower has their difference.
+    assert [page.columns(f"curves-{k}")["name"][:1] for k in range(3)] == [["a"], ["b"], []]
+    page.choose("axis-block_size", "8")
+    page.choose("lines", "algorithm")
+    for k, algorithm in enumerate(["asm", "apx"]):
+        line = found.sel(block_size=8, algorithm=algorithm).squeeze()
+        columns = page.columns(f"compared-{k}")
+        assert columns["y"] == line.mean_error.to_numpy().tolist()
+        assert columns["low"] == line.ci_low.to_numpy().tolist()
+    cells = driver.find_elements(By.CSS_SELECTOR, "#table-compared tr:nth-child(2) td")
+    line = found.sel(block_size=8, algorithm="asm", freq=0).squeeze()
+    assert [cell.text for cell in cells][-2:] == ["800", "yes" if line.significant else "no"]
+    assert page.log() == []
+    assert page.requests() == [f"file://{path}"]

@@ -1,12 +1,17 @@
-"""The claims as a page of Markdown."""
+"""The claims as Markdown, with a picture of each."""
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.analysis.claim import Claim
 from pipeline.analysis.verdicts import Name
+from pipeline.show.numbers import with_interval
+from pipeline.show.plots import draw, styles
 
 _PREFACE = """\
 `python -m pipeline claims` runs what it needs and prints this; `make claims` also writes it here.
@@ -50,6 +55,43 @@ def claims_page(claims: Iterable[Claim], figure: str | None = None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def plot_claim(claim: Claim) -> Figure:
+    """What was measured for a claim, and beside it what decides it, each with its 95 % interval."""
+    figure = Figure(figsize=(12, 5.2), layout="constrained")
+    figure.suptitle(textwrap.fill(claim.title, 120), fontsize="medium")
+    left, right = figure.subplots(1, 2)
+    # One look for one thing, on both sides.
+    look = styles(list(dict.fromkeys([*claim.curves, *claim.tests])))
+    for axes, lines in ((left, claim.curves), (right, claim.tests)):
+        for name, line in lines.items():
+            draw(axes, line["freq"].to_numpy(), line, look[name], name)
+        axes.set_xlabel("spatial frequencies kept, n")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(
+            loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize="small",
+            frameon=False,
+        )  # fmt: skip
+    left.set_ylabel(claim.unit)
+    left.set_ylim(bottom=min(0, left.get_ylim()[0]))
+    if claim.level is not None:
+        left.axhline(claim.level, color="grey", linewidth=0.8)
+    right.axhline(0, color="black", linewidth=0.8)
+    right.set_ylabel("test: positive where the claim holds")
+    return figure
+
+
+def save_claims(claims: Sequence[Claim], folder: str) -> list[str]:
+    """Write FOLDER/CLAIMS.md and a picture of each claim; returns the paths."""
+    place = "figures/claim-{k}.png"
+    Path(folder, "figures").mkdir(parents=True, exist_ok=True)
+    paths = [str(Path(folder, place.format(k=k))) for k in range(1, len(claims) + 1)]
+    for claim, path in zip(claims, paths, strict=True):
+        plot_claim(claim).savefig(path, dpi=110)
+    page = Path(folder, "CLAIMS.md")
+    page.write_text(claims_page(claims, place), encoding="utf-8")
+    return [*paths, str(page)]
+
+
 def _table(heading: str, columns: Mapping[Name, xr.Dataset]) -> str:
     """Markdown; a row for every n that any of the columns has."""
     rows = rows_of_columns(columns)
@@ -75,20 +117,3 @@ def cell_of(column: xr.Dataset, n: int) -> str:
         return ""
     point = column.sel(freq=n)
     return with_interval(*(float(point[name]) for name in ("mean_error", "ci_low", "ci_high")))
-
-
-def with_interval(mean: float, low: float, high: float) -> str:
-    """A number and its interval, with as many digits as the interval lets stand."""
-    width = high - low
-    if not width > 1e-12 * max(abs(mean), 1.0):
-        # The interval is empty, rounding error alone, or NaN, as that of a single trial.
-        return f"{_rounded(mean, 12):g}"
-    # And two of the interval.
-    digits = min(8, max(0, 1 - int(np.floor(np.log10(width)))))
-    shown = [f"{_rounded(value, digits):.{digits}f}" for value in (mean, low, high)]
-    return f"{shown[0]} ({shown[1]} to {shown[2]})"
-
-
-def _rounded(value: float, digits: int) -> float:
-    # Adding 0 makes a negative zero positive.
-    return round(value, digits) + 0.0

@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 
 from pipeline.analysis.claims import Claim
-from pipeline.show import report
+from pipeline.show import claims
 
 
 def curve(first, *points):
@@ -16,7 +16,7 @@ def curve(first, *points):
 
 
 def cell(*point):
-    return report.cell_of(curve(0, point), 0)
+    return claims.cell_of(curve(0, point), 0)
 
 
 def test_a_rounded_zero_has_no_sign():
@@ -46,7 +46,7 @@ def test_the_page_has_a_row_for_every_n_and_links_a_picture_where_there_is_one()
         },
         tests={("one minus other",): curve(1, (-1, -1, -1))}, verdict="refuted", remark="A remark.",
     )  # fmt: skip
-    page = report.claims_page([claim], "figures/claim-{k}.png")
+    page = claims.claims_page([claim], "figures/claim-{k}.png")
     for line in ("## 1. It is so", "**Verdict: refuted.**", "Said by: somebody. Blocks.",
                  "A remark.", "![Claim 1](figures/claim-1.png)"):  # fmt: skip
         assert f"\n{line}\n" in page
@@ -55,4 +55,4 @@ def test_the_page_has_a_row_for_every_n_and_links_a_picture_where_there_is_one()
         in page
     )
     assert page.endswith("Tested:\n\n| n | one minus other |\n|--:|--:|\n| 1 | -1 |\n")
-    assert "![" not in report.claims_page([claim])
+    assert "![" not in claims.claims_page([claim])
