@@ -51,6 +51,8 @@ class Curves:
     """Settings of the sweep that no axis shows, as parameters and the seed: key=value words."""
     tiles: TilesBySource = field(default_factory=dict)
     """The tiles of stored sources."""
+    units: str = "1"
+    """The unit of the samples, and so of errors and regrets."""
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], Curve]]:
         """Each curve, along `freq`, with the axis values that name it."""
@@ -72,6 +74,11 @@ class Curves:
         """How many trials a curve has, in words: of a stored source, out of how many tiles."""
         measured = int(curve["measured"].max())
         return counted(self.tiles, place["source"], place["block_size"], measured)
+
+    @property
+    def unit_shown(self) -> str:
+        """The unit as it follows the name of a number: nothing where there is none."""
+        return "" if self.units == "1" else f", {self.units}"
 
     @property
     def varying(self) -> list[str]:
@@ -113,7 +120,8 @@ def of_store(
     runs = store.record.runs
     settings = settings_shown(runs[-1].given) if runs else ""
     kept, tiles = store.coefficients_kept(at), store.record.tiles
-    return Curves(ordered, kept, statistics(moments, sums, confidence), settings, tiles)
+    values = statistics(moments, sums, confidence)
+    return Curves(ordered, kept, values, settings, tiles, store.record.unit_of_samples)
 
 
 def _moments(

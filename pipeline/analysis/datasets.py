@@ -414,6 +414,7 @@ def curves_of(summary: xr.Dataset) -> Curves:
         whole(summary["coefficients_kept"], COST),
         {str(name): whole(summary[name], _axes_of(str(name))) for name in summary.data_vars},
         *_told(summary.attrs),
+        units=summary["mean_error"].attrs.get("units", "1"),
     )
 
 

@@ -145,7 +145,7 @@ def opened(store: Store, chunks: Any = "auto") -> xr.Dataset:
         attributes = provenance(store.record, dataset.attrs, str(store))
         # Codecs of Zarr, which no other file has: whoever writes it again chooses for himself.
         dataset = dataset.drop_encoding()
-        return _labelled(dataset, store.record.identity).assign_attrs(attributes)
+        return _labelled(dataset, store.record).assign_attrs(attributes)
 
 
 def provenance(record: Record, attributes: Mapping[str, Any], store: str) -> dict[str, Any]:
@@ -205,11 +205,12 @@ def _together(stores: Sequence[Store], chunks: Any) -> xr.Dataset:
             name: functools.reduce(operator.or_, (s.record.tiles.get(name, {}) for s in stores))
             for store in stores for name in store.record.tiles
         },
+        units=functools.reduce(operator.or_, (dict(s.record.units) for s in stores)),
     )  # fmt: skip
     attributes = provenance(record, record.attributes(), "\n".join(map(str, stores)))
     attributes["command"] = "\n".join(part.attrs["command"] for part in parts)
     merged = with_batches(merged.assign_attrs(attributes))
-    return _labelled(merged, identity).assign_attrs(attributes)
+    return _labelled(merged, record).assign_attrs(attributes)
 
 
 def _lengthened(part: xr.Dataset, trials: int) -> xr.Dataset:
@@ -232,8 +233,9 @@ def _joined(one: tuple[Store, Identity], other: tuple[Store, Identity]) -> tuple
     return first, both
 
 
-def _labelled(dataset: xr.Dataset, identity: Identity) -> xr.Dataset:
+def _labelled(dataset: xr.Dataset, record: Record) -> xr.Dataset:
     """A dataset with coordinates beside the axes, and with labels on all that it has."""
+    identity = record.identity
     kept = layout.coordinates(identity)["coefficients_kept"]
     at = positions(identity.labels, {axis: dataset[axis].to_numpy().tolist() for axis in NAMES})
     chosen = kept[np.ix_(*(at[axis] for axis in COST))]
@@ -241,17 +243,14 @@ def _labelled(dataset: xr.Dataset, identity: Identity) -> xr.Dataset:
     sizes = dataset["block_size"].astype(np.float64)
     share = dataset["coefficients_kept"] / sizes**2
     dataset = dataset.assign_coords(share_kept=share, phi=dataset["freq"] + 1).drop_attrs()
-    for name, attributes in _attributes(identity).items():
+    for name, attributes in _attributes(record).items():
         if name in dataset.variables:
             dataset[name].attrs.update(attributes)
     return dataset
 
 
-def _attributes(identity: Identity) -> dict[str, dict[str, str]]:
+def _attributes(record: Record) -> dict[str, dict[str, str]]:
     """`long_name`, `description` and `units` of everything that a dataset may have."""
-    # Values of an array are taken as they are, and all others scaled to 0 .. 1.
-    as_they_are = any(entry["kind"] == "array" for entry in identity.axes["source"].values())
-    of_samples = "unit of the samples" if as_they_are else "1"
     return {
         **{
             axis.name: {"long_name": axis.long_name, "description": axis.description}
@@ -262,7 +261,7 @@ def _attributes(identity: Identity) -> dict[str, dict[str, str]]:
             name: {
                 "long_name": metric.long_name,
                 "description": metric.description,
-                "units": metric.units or of_samples,
+                "units": metric.units or record.unit_of_samples,
             }
             for name, metric in METRICS.items()
         },

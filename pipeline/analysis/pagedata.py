@@ -83,6 +83,7 @@ class PageStore:
     made_with: Mapping[str, str]
     created: str
     trials: int
+    units: str
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _in_words(name: str, store: Store) -> PageStore:
     record = store.record
     return PageStore(
         name, str(store), in_words(record), record.commands(str(store)), record.made_with,
-        record.created, store.measured_trials(),
+        record.created, store.measured_trials(), record.unit_of_samples,
     )  # fmt: skip
 
 

@@ -45,6 +45,11 @@ class Source:
     content: Any = None
 
     @property
+    def units(self) -> str:
+        """The unit of its samples, empty where nothing says so."""
+        return "1" if self.content is None else str(self.content.units)
+
+    @property
     def available(self) -> dict[int, int] | None:
         """The number of blocks by block size, None where they are drawn without end."""
         if self.tiles is None:

@@ -87,6 +87,11 @@ class Plan:
         return {source.name: source.tiles for source in self.sources if source.tiles}
 
     @property
+    def units_of_samples(self) -> dict[str, str]:
+        """The unit of the samples of each source that says one."""
+        return {source.name: source.units for source in self.sources if source.units}
+
+    @property
     def trials(self) -> int:
         """Trials of the largest cell."""
         return self.grid.trials

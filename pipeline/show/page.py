@@ -149,7 +149,7 @@ def _numbers(data: PageData) -> dict[str, Any]:
         "slots": _SLOTS,
         "colours": [[c, DASHES[d]] for c, d in zip(_COLOURS, _DASHES, strict=True)],
         "axes": axes, "freqs": freqs, "x_labels": X_LABELS,
-        "metrics": _METRICS,
+        "metrics": {**_METRICS, **_with_unit(data)},
         "curves": [_of_curve(curve) for curve in shown],
         "compared": [],
         "differences": [_of_difference(each) for each in data.differences],
@@ -161,6 +161,15 @@ def _numbers(data: PageData) -> dict[str, Any]:
             for each in data.convergences
         ],
     }  # fmt: skip
+
+
+def _with_unit(data: PageData) -> dict[str, str]:
+    """Numbers that have the unit of the samples, where it is one."""
+    units = {store.units for store in data.stores}
+    if len(units) > 1 or "1" in units:
+        return {}
+    (unit,) = units
+    return {name: f"{_METRICS[name]}, {unit}" for name in ("mean_error", "regret")}
 
 
 def _of_curve(curve: PageCurve) -> dict[str, Any]:

@@ -180,13 +180,14 @@ def _figure(
     fit = len(all_names) <= len(_COLOURS) * len(_DASHES)
     # Many lines leave no free corner for a legend, which then goes beside the axes.
     beside = len(names[0]) > _LINES_WITH_A_LEGEND_INSIDE
+    units = list({line.of.unit_shown for line in drawn})
     figure = Figure(figsize=(2 + 5 * columns + 2.5 * beside, 4.5 * rows), layout="constrained")
     all_axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for k, (axes, (title, lines)) in enumerate(zip(all_axes, panels, strict=False)):
         look = styles(all_names if fit else names[k])
         for name, line in zip(names[k], lines, strict=True):
             draw(axes, _positions(line, x), line.points, look[name], name, log=log)
-        _finish(axes, x, log)
+        _finish(axes, x, log, units[0] if len(units) == 1 else "")
         axes.set_title(", ".join(title), fontsize="medium")
         if within and len(all_names) > 1 and (not shared or k == columns - 1):
             place: dict[str, Any] = (
@@ -199,10 +200,10 @@ def _figure(
     return figure
 
 
-def _finish(axes: Axes, x: str, log: bool) -> None:
+def _finish(axes: Axes, x: str, log: bool, unit: str) -> None:
     """What the axes of a panel are called, and how they are divided."""
     axes.set_xlabel(X_AXES[x])
-    axes.set_ylabel("mean error (RMSE per block)")
+    axes.set_ylabel(f"mean error (RMSE per block){unit}")
     if x in (FREQ, "phi", _SIZE):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if log:

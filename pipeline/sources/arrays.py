@@ -53,7 +53,8 @@ class StoredArray:
     `shape` is (images, height, width), `dtype` in NumPy's notation.  `stamp` changes when a file of
     the array is written (at a URL, only when the array's metadata change); each process compares it
     before it draws.  `slab` is how many images, and how many rows of each, are read at a time;
-    `sha256` is that of the stored numbers, of which `packing` makes the values.
+    `sha256` is that of the stored numbers, of which `packing` makes the values; `units` is the unit
+    of these that the array's attributes name, empty where they name none.
     """
 
     location: Location
@@ -63,6 +64,7 @@ class StoredArray:
     slab: tuple[int, int]
     packing: Packing
     sha256: str = ""
+    units: str = ""
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "StoredArray":
@@ -172,7 +174,8 @@ def inspect(*, path: str) -> StoredArray:
     _check_form(location, values)
     packed, missing = _packing(location, values)
     array = StoredArray(location, values.shape, values.dtype.str, stamp, slab_shape(values), packed)
-    return dataclasses.replace(array, sha256=_sha256(array, values, missing))
+    digest = _sha256(array, values, missing)
+    return dataclasses.replace(array, sha256=digest, units=_units(values))
 
 
 def tiles(array: StoredArray, block_size: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -241,6 +244,12 @@ def _packing(location: Location, values: Any) -> tuple[Packing, Missing]:
     return packing.read(
         location, values.dtype, attributes, values.fill_value if of_xarray else None
     )
+
+
+def _units(values: Any) -> str:
+    """The unit that the attributes of a Zarr array name, as the CF conventions have it."""
+    units = None if isinstance(values, np.ndarray) else values.attrs.asdict().get("units")
+    return units.strip() if isinstance(units, str) else ""
 
 
 def _sha256(array: StoredArray, values: Any, missing: Missing) -> str:

@@ -100,6 +100,11 @@ class Files:
         digest = self.digests[:_DIGEST_BYTES]
         return Files.of(self.paths[:1], self.heights[:1].tolist(), self.widths[:1].tolist(), digest)
 
+    @property
+    def units(self) -> str:
+        """Samples are scaled to 0 .. 1."""
+        return "1"
+
     def __len__(self) -> int:
         """How many files."""
         return len(self.paths)

@@ -37,6 +37,10 @@ class Content(Protocol):
         """How many images there are."""
 
     @property
+    def units(self) -> str:
+        """The unit of the samples, empty where nothing says so."""
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What decides the numbers, plain JSON."""
 

@@ -32,6 +32,8 @@ CHECKSUM = "checksum"
 # A user may change the one, and xarray takes the other away when it copies a store.
 _UNCHECKED = ("title", "coordinates")
 _REMEDY = "restore zarr.json from a copy, or delete the store and run the sweep again"
+# Where nothing says which, or not all sources have the same.
+_SOME_UNIT = "unit of the samples"
 # Keys of a configuration that say where it runs, and not what.
 _PLACES = ("results", "out", "cluster", "extend", "durable")
 # Keys of a command that say into which store it runs.
@@ -101,13 +103,15 @@ class Record:
 
     `growing` is the identity that the store is being extended to, None if it is not; `store_trials`
     is how many trials are kept one by one, None for all; `tiles` are those of stored sources;
-    `computed` (trials) and `seconds` are those of the last run.
+    `units` is the unit of the samples of each source that says one; `computed` (trials) and
+    `seconds` are those of the last run.
     """
 
     identity: Identity
     unit_trials: int
     store_trials: int | None
     tiles: TilesBySource = dataclasses.field(default_factory=dict)
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     growing: Identity | None = None
@@ -128,6 +132,16 @@ class Record:
     def batched(self) -> bool:
         """Whether a source has batches of neighbouring tiles."""
         return any(each.ends for by_size in self.tiles.values() for each in by_size.values())
+
+    @property
+    def unit_of_samples(self) -> str:
+        """The unit that the samples of every source have, and so their errors."""
+        # Values of an array are taken as they are, and all others scaled to 0 .. 1.
+        units = {
+            self.units.get(name, _SOME_UNIT if entry["kind"] == "array" else "1")
+            for name, entry in self.identity.axes["source"].items()
+        }
+        return units.pop() if len(units) == 1 else _SOME_UNIT
 
     def tiles_of(self, source: str, size: int) -> Tiles:
         """The tiles of a cell; of a source that is drawn, none."""
@@ -162,6 +176,7 @@ class Record:
             "unit_trials": self.unit_trials,
             "store_trials": ALL if self.store_trials is None else self.store_trials,
             "tiles": json.dumps(tiles.to_json(self.tiles)),
+            "units_of_samples": json.dumps(self.units),
             "config": last.config if last else "",
             "overrides": shlex.join(words),
             "created": self.created,
@@ -259,6 +274,9 @@ def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
         tiles=_decoded(
             store, "tiles", lambda: tiles.from_json(json.loads(attributes.get("tiles", "{}")))
         ),
+        units=_decoded(
+            store, "units_of_samples", lambda: _units(attributes.get("units_of_samples", "{}"))
+        ),
         runs=_decoded(store, "runs", lambda: _runs(attributes.get("runs", "[]"), unit_trials)),
         quarantined=_decoded(
             store, "quarantined", lambda: _quarantined(attributes.get("quarantined", "[]"))
@@ -293,7 +311,8 @@ def of_sweep(plan: Plan, settings: Settings, before: Record | None) -> Record:
     else:
         runs = (*runs, run)
     return dataclasses.replace(
-        record, tiles=both, runs=runs, last_run=began, ended="",
+        record, tiles=both, units={**record.units, **plan.units_of_samples}, runs=runs,
+        last_run=began, ended="",
         made_with=provenance.of_this_program(),
     )  # fmt: skip
 
@@ -346,6 +365,10 @@ def _grid(wanted: Mapping[str, Any], unit_trials: int) -> Grid:
 
 def _quarantined(text: str) -> tuple[Quarantined, ...]:
     return tuple(Quarantined(**{**data, "unit": Unit(**data["unit"])}) for data in json.loads(text))
+
+
+def _units(text: str) -> dict[str, str]:
+    return {str(source): str(unit) for source, unit in json.loads(text).items()}
 
 
 def _positive(value: Any) -> int:

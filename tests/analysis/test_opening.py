@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 import xarray as xr
 
 import asm_core
+import pipeline
 from pipeline import UserError, compare, open_results, summarize, sweep
+from pipeline.analysis.datasets import curves_of
 from pipeline.planning.axes import METRICS, NAMES
+from pipeline.show.plots import plot_curves
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +81,46 @@ def test_an_array_s_values_are_as_they_are_and_so_is_their_unit(tmp_path):
         "error": "unit of the samples", "mask_accuracy": "1", "regret": "unit of the samples"
     }  # fmt: skip
     assert summarize(dataset)["mean_error"].attrs["units"] == "unit of the samples"
+
+
+def array_of(path, unit):
+    """A source of a Zarr array whose attributes name a unit, as xarray writes it."""
+    values = np.random.default_rng(0).random((20, 8, 8))
+    attributes = {} if unit is None else {"units": unit}
+    xr.DataArray(values, dims=("image", "y", "x"), name="a", attrs=attributes).to_zarr(
+        path, consolidated=False
+    )
+    return {"kind": "array", "path": f"{path}/a"}
+
+
+@pytest.mark.parametrize(
+    ("units", "shown"),
+    [
+        (["K"], "K"),
+        (["W m-2", "W m-2"], "W m-2"),
+        (["K", "Pa"], "unit of the samples"),
+        (["K", None], "unit of the samples"),
+        ([5], "unit of the samples"),
+    ],
+)
+def test_the_unit_that_an_array_names_is_that_of_its_errors(tmp_path, units, shown):
+    sources = {f"s{k}": array_of(tmp_path / f"{k}.zarr", unit) for k, unit in enumerate(units)}
+    dataset = sweep(source=sources, out=str(tmp_path / "s.zarr"))
+    for name in ("error", "regret"):
+        assert dataset[name].attrs["units"] == shown
+    assert dataset["mask_accuracy"].attrs["units"] == "1"
+    for summary in (summarize(dataset), summarize(tmp_path / "s.zarr")):
+        assert summary["mean_error"].attrs["units"] == shown
+        axes = plot_curves(curves_of(summary)).axes[0]
+        assert axes.get_ylabel() == f"mean error (RMSE per block), {shown}"
+    page = pipeline.report(tmp_path / "s.zarr", to=tmp_path / "p.html")
+    assert f'"mean_error":"mean error, {shown}"' in Path(page).read_text()
+    if len(units) == 1:
+        # Another source that has no unit of its own: the values of the two cannot be one's.
+        sweep(out=str(tmp_path / "drawn.zarr"), trials=20)
+        both = open_results([tmp_path / "drawn.zarr", tmp_path / "s.zarr"])
+        assert both.error.attrs["units"] == "unit of the samples"
+        assert both.sel(source="s0").error.notnull().any()
 
 
 def test_the_cost_of_n_is_a_coordinate(path):
