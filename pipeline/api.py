@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from typing import Any
 
 import xarray as xr
@@ -197,8 +198,8 @@ def verify(path: Place, sample: float = 0.01) -> Report:
     >>> found.units, found.recomputed, found.problems
     (1, 1, [])
     """
-    if not 0 <= sample <= 1:
-        raise ValueError(f"sample must be within 0..1, got {sample}: try 0.01")
+    if not (isinstance(sample, Real) and 0 <= sample <= 1):
+        raise ValueError(f"sample must be within 0..1, got {sample!r}: try 0.01")
     store = store_at(path)
     with naming_damage(store.location):
         return audit.verify(store, sample)

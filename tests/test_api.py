@@ -186,3 +186,45 @@ def test_status_and_verify_are_what_the_verbs_print(elsewhere):
     for call in (pipeline.status, pipeline.verify):
         with pytest.raises(UserError, match="is not a store of this program"):
             call(elsewhere / "nowhere.zarr")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda path, dataset: pipeline.open_results(None),
+        lambda path, dataset: pipeline.open_results([path, 3]),
+        lambda path, dataset: pipeline.open_results(dataset),
+        lambda path, dataset: pipeline.status([path]),
+        lambda path, dataset: pipeline.status(dataset),
+        lambda path, dataset: pipeline.verify(7),
+        lambda path, dataset: pipeline.compare_results(dataset, path),
+        lambda path, dataset: pipeline.compare_results(path, None),
+        lambda path, dataset: pipeline.report(dataset, "page.html"),
+        lambda path, dataset: pipeline.report(path, None),
+        lambda path, dataset: pipeline.export(path, None),
+        lambda path, dataset: pipeline.export(None, "file.csv"),
+        lambda path, dataset: pipeline.summarize(None),
+        lambda path, dataset: pipeline.sweep(out=dataset),
+    ],
+)
+def test_what_is_no_path_is_refused_in_one_line(elsewhere, call):
+    dataset = pipeline.sweep(freqs=[0, 1], trials=20, out="s.zarr")
+    with pytest.raises(pipeline.UserError) as refused:
+        call("s.zarr", dataset)
+    (line,) = str(refused.value).splitlines()
+    assert "Dataset" in line or "NoneType" in line or "int" in line or "list" in line
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["s.zarr"]
+
+
+@pytest.mark.parametrize("sample", ["x", None, 2, float("nan")])
+def test_a_share_that_is_none_is_refused(elsewhere, sample):
+    pipeline.sweep(freqs=[0, 1], trials=20, out="s.zarr")
+    with pytest.raises(ValueError, match=r"sample must be within 0..1, got "):
+        pipeline.verify("s.zarr", sample)
+
+
+@pytest.mark.parametrize("chunks", ["large", {"trial": "x"}, -5, object()])
+def test_chunks_that_are_none_are_not_called_damage(elsewhere, chunks):
+    pipeline.sweep(freqs=[0, 1], trials=20, out="s.zarr")
+    with pytest.raises(pipeline.UserError, match="are none as xarray takes them"):
+        pipeline.open_results("s.zarr", chunks=chunks)

@@ -280,6 +280,10 @@ def crossing(
         summary = source
     else:
         summary = summarize(source)
+    if "measured" in summary and not (summary["measured"] > 0).any():
+        raise ValueError(
+            "no trial of these is measured, or none kept one by one: give the path of the store"
+        )
     along = next((name for name in (FREQ, "coefficients_kept") if name in summary.dims), None)
     if along is None:
         raise ValueError(f"crossing takes a curve along {FREQ}, got {list(summary.dims)}")

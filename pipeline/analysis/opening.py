@@ -19,7 +19,7 @@ from pipeline.planning.axes import AXES, BATCH, COST, METRICS, NAMES, TRIAL
 from pipeline.planning.identity import Identity, conflicts, joined, positions
 from pipeline.store import layout
 from pipeline.store.damage import naming_damage
-from pipeline.store.location import Location
+from pipeline.store.location import Location, path_text
 from pipeline.store.record import CHECKSUM, Record, as_stored
 from pipeline.store.store import Store
 
@@ -95,9 +95,12 @@ def places_of(path: Place | Iterable[Place]) -> list[str]:
     UserError
         For a pattern that nothing matches, or no path at all.
     """
-    given = [path] if isinstance(path, str | os.PathLike) else list(path)
+    # A dataset is none, though it iterates, over its names.
+    several = isinstance(path, Iterable) and not isinstance(path, str | os.PathLike | Mapping)
+    given: list[Any] = list(path) if several else [path]  # type: ignore[arg-type]
     places = []
-    for each in map(os.fsdecode, given):
+    for one in given:
+        each = path_text(one)
         text = os.path.expanduser(each)
         if "://" in text or os.path.lexists(text) or not glob.has_magic(text):
             places.append(each)
@@ -127,6 +130,20 @@ def named(stores: Sequence[Store]) -> dict[str, Store]:
 
 def opened(store: Store, chunks: Any = "auto") -> xr.Dataset:
     """A store as a dataset, lazily."""
+    try:
+        return _opened(store, chunks)
+    except UserError as error:
+        if isinstance(chunks, str) and chunks == "auto":
+            raise
+        # Where the store is damaged, this fails as well.
+        _opened(store, "auto")
+        raise UserError(
+            f'chunks={chunks!r} are none as xarray takes them: give "auto", None, a number, or a '
+            'number for an axis, as {"trial": 100000}'
+        ) from error
+
+
+def _opened(store: Store, chunks: Any) -> xr.Dataset:
     with naming_damage(store.location):
         # xarray would read a million trial numbers to build an index; a range is the same.
         dataset: xr.Dataset = xr.open_zarr(store.location.url, drop_variables=TRIAL, chunks=chunks)

@@ -7,6 +7,7 @@ from pipeline.audit.status import Status, status_of
 from pipeline.errors import NOT_THERE, UnreadableError, UserError, cannot
 from pipeline.planning.axes import Labels
 from pipeline.store import lock
+from pipeline.store.damage import what_is_wrong
 from pipeline.store.location import Location
 from pipeline.store.store import Store
 
@@ -28,6 +29,8 @@ class Listed:
 def stores_in(folder: Location) -> Iterator[Listed]:
     """The stores of a folder or a URL, by name; what is none of this program's is left out.
 
+    A store that is given as the folder is the only one.
+
     Raises
     ------
     UserError
@@ -39,6 +42,9 @@ def stores_in(folder: Location) -> Iterator[Listed]:
         raise UserError(f"there is no folder {folder}: give one that has stores") from error
     except OSError as error:
         raise UnreadableError(cannot("read", folder, error)) from error
+    if itself := _listed(folder.name, folder):
+        yield itself
+        return
     for name in names:
         place = folder.child(name)
         # Half of a store that is being made, or was.
@@ -53,7 +59,8 @@ def _listed(name: str, place: Location) -> Listed | None:
         holder = lock.holder(place)
         store = Store.find(place)
         if store is None:
-            return None
+            problem = what_is_wrong(place)
+            return Listed(name, problem=problem) if problem else None
         record, status = store.record, status_of(store, holder)
         when = record.ended or record.last_run or record.created
         return Listed(name, store.labels, status, place.size(), when)

@@ -108,10 +108,26 @@ def _run_verb(
     request = words.parse(verb, arguments, config_dir)
     request = dataclasses.replace(request, json=json, quiet=quiet)
     if cfg:
-        print(verb.config(request), end="")
+        _print_config(verb.config(request), json)
         return 0
     words.check_needed(verb, request)
-    return verb.run(request)
+    try:
+        return verb.run(request)
+    except KeyboardInterrupt as error:
+        if verb.goes_on:
+            error.add_note("The same command goes on where this one stopped.")
+        raise
+
+
+def _print_config(config: str, json: bool) -> None:
+    if json:
+        import yaml
+
+        from pipeline.show import events
+
+        events.emit("result", config=yaml.safe_load(config))
+    else:
+        print(config, end="")
 
 
 def _option_rows(context: click.Context) -> list[tuple[str, str]]:

@@ -102,6 +102,8 @@ class Verb:
     """Keys of a sweep that the verb takes too, each with the dotted keys below it."""
     not_taken: tuple[str, ...] = ()
     """Keys of a sweep that it does not take, where `sweep_keys` is "all"."""
+    goes_on: bool = False
+    """Whether the same command goes on where it was stopped."""
     refusal: str = ""
     """Message for a key that is not taken; {key}, {value} and {taken} are filled in."""
 

@@ -10,7 +10,7 @@ from pipeline.config import notation
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.analysis.example import Block
+    from pipeline.analysis.example import Block, Example
 
 # Blocks of a store, by their error.
 _BY_ERROR = ("worst", "median", "best")
@@ -38,48 +38,58 @@ def example(request: Request) -> int:
     own, to = request.own, request.own["to"]
     if not blocks.is_animated(to):
         to = results.picture_path(to)
-    block = _block_of_store(request) if request.places else _block_of_settings(request)
+    said: dict[str, Any] = {}
+    if request.places:
+        block, errors = _block_of_store(request)
+        said = tables.distribution(errors)
+        if not request.json:
+            what = f"{own['algorithm'] or 'asm'} at n = {own['freqs']}"
+            fitting.say(tables.distribution_in_words(said, what))
+    else:
+        block = _block_of_settings(request)
     shown = block.at(own["freqs"])
+    matrices = _matrices(block, shown) if own["matrices"] else {}
     if request.json:
-        return _save_example(request, block, to)
+        names = ("freq", "kept", "accuracy", "asm_error", "apx_error")
+        said |= {"title": block.title, "trial": block.trial}
+        said |= {name: getattr(shown, name) for name in names}
+        if matrices:
+            said["matrices"] = matrices
+        return results.save_picture(_picture(request, block, to), to, said)
     size = len(block.values)
     fitting.say(f"{block.title}, n = {shown.freq} ({shown.kept} of {size * size} coefficients)")
-    if own["matrices"]:
-        for name, matrix in {
-            "exact block": shown.exact,
-            "approximate block": shown.approximate,
-            "true mask": shown.true_mask,
-            "approximate mask": shown.mask,
-            f"true {block.operation}": shown.true,
-            f"approximate {block.operation} (ASM)": shown.asm,
-            f"{block.operation} of the approximate block (APX)": shown.apx,
-        }.items():
-            tables.print_matrix(name, matrix)
+    for name, matrix in matrices.items():
+        tables.print_matrix(name, matrix)
+    if matrices:
         print()
     print(f"mask:      {100 * shown.accuracy:.1f} % right")
     print(f"ASM error: {shown.asm_error:.6f} (RMSE)")
     print(f"APX error: {shown.apx_error:.6f} (RMSE)")
-    return _save_example(request, block, to)
+    return results.save_picture(_picture(request, block, to), to)
 
 
-def _save_example(request: Request, block: "Block", to: str) -> int:
-    """Draw a block, and print where the picture is."""
+def _matrices(block: "Block", shown: "Example") -> dict[str, Any]:
+    return {
+        "exact block": shown.exact,
+        "approximate block": shown.approximate,
+        "true mask": shown.true_mask,
+        "approximate mask": shown.mask,
+        f"true {block.operation}": shown.true,
+        f"approximate {block.operation} (ASM)": shown.asm,
+        f"{block.operation} of the approximate block (APX)": shown.apx,
+    }
+
+
+def _picture(request: Request, block: "Block", to: str) -> Any:
+    """What `save_picture` saves: a figure, or a function that writes one after the other."""
     from pipeline.show import blocks
 
     own, colours = request.own, request.own["colours"]
-    picture: Any
     if blocks.is_animated(to):
-        picture = partial(blocks.save_animation, block, colours=colours)
-    elif own["strip"]:
-        picture = blocks.plot_strip(block, colours)
-    else:
-        picture = blocks.plot_example(block, own["freqs"], colours)
-    if not request.json:
-        return results.save_picture(picture, to)
-    shown = block.at(own["freqs"])
-    names = ("freq", "kept", "accuracy", "asm_error", "apx_error")
-    said = {name: getattr(shown, name) for name in names}
-    return results.save_picture(picture, to, {"title": block.title, "trial": block.trial, **said})
+        return partial(blocks.save_animation, block, colours=colours)
+    if own["strip"]:
+        return blocks.plot_strip(block, colours)
+    return blocks.plot_example(block, own["freqs"], colours)
 
 
 def _block_of_settings(request: Request) -> "Block":
@@ -90,7 +100,7 @@ def _block_of_settings(request: Request) -> "Block":
         raise UserError(
             f"trial={trial} is by the errors of a store: name it, example STORE trial={trial}"
         )
-    if request.own["algorithm"]:
+    if request.own["algorithm"] is not None:
         raise UserError(
             "example shows all algorithms: leave algorithm out, or name a store, example STORE"
         )
@@ -98,9 +108,9 @@ def _block_of_settings(request: Request) -> "Block":
     return example.of_settings(load(words, request.config_dirs), trial)
 
 
-def _block_of_store(request: Request) -> "Block":
+def _block_of_store(request: Request) -> "tuple[Block, Any]":
+    """The block, and the errors of all blocks of its curve."""
     from pipeline.analysis import example
-    from pipeline.show import fitting, tables
 
     for key in request.sweep_keys:
         if key not in _OF_A_STORE:
@@ -109,10 +119,7 @@ def _block_of_store(request: Request) -> "Block":
                 f"{key} is of the store, which has it already: leave it out; what chooses one of "
                 f"its curves is {known}"
             )
-    wanted, algorithm = request.sweep_keys, request.own["algorithm"] or "asm"
+    own = request.own
+    algorithm = "asm" if own["algorithm"] is None else own["algorithm"]
     store = stores.open_store(request)
-    freq = request.own["freqs"]
-    block, errors = example.of_store(store, wanted, algorithm, freq, request.own["trial"])
-    if not request.json:
-        fitting.say(tables.distribution(errors, f"{algorithm} at n = {freq}"))
-    return block
+    return example.of_store(store, request.sweep_keys, algorithm, own["freqs"], own["trial"])

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A folder or file of the user's that cannot be read or written.
         return _refuse(cannot("read or write", "input or output", error))
     except KeyboardInterrupt as error:
-        print("Stopped. The same command goes on where this one stopped.", file=sys.stderr)
+        print("Stopped.", *getattr(error, "__notes__", ()), file=sys.stderr)
         if not isinstance(error, Stopped):
             # A second one: an ordinary exit would wait for units in flight.
             sys.stderr.flush()

@@ -71,7 +71,7 @@ def ls(request: Request) -> int:
 
 def name_default_store(request: Request) -> None:
     """Print, on standard error, which store was taken where none was given."""
-    if not request.place_is_given:
+    if not (request.place_is_given or request.quiet):
         print(f"Store: {request.location}", file=sys.stderr)
 
 

@@ -3,6 +3,7 @@
 import codecs
 import errno
 import io
+import os
 import sys
 from typing import Any
 
@@ -39,7 +40,10 @@ def make_forgiving() -> None:
     codecs.register_error(_ESCAPED, _escaped)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        # Whoever replaced a stream, or started this process without it, has other plans.
+        if stream is None:
+            # This process was started with it closed: what is printed goes nowhere.
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        # Whoever replaced a stream has other plans.
         if not isinstance(stream, io.TextIOWrapper):
             continue
         stream.flush()

@@ -23,6 +23,7 @@ _DECLARED = (
         run=sweeps.sweep,
         config=sweeps.config,
         sweep_keys="all",
+        goes_on=True,
     ),
     Verb(
         "plan",
@@ -133,6 +134,7 @@ _DECLARED = (
         places=ONE_STORE,
         keys=(Key("out", "a new store", value="STORE", needed=True), _RESULTS),
         sweep_keys=("cluster",),
+        goes_on=True,
     ),
     Verb(
         "example",
@@ -192,6 +194,7 @@ _DECLARED = (
         ),
         sweep_keys=("seed", "unit_trials", "results", "cluster"),
         refusal="claims decides on its own experiments: leave {key}={value} out; it takes {taken}",
+        goes_on=True,
     ),
     Verb(
         "ls",

@@ -1,12 +1,13 @@
 """Parsing the words of a command line, once, into what they ask of a verb."""
 
+import errno
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.declaration import FOLDER, OPTIONAL_STORE, Request, Verb
 from pipeline.config import notation
-from pipeline.errors import UserError, did_you_mean
+from pipeline.errors import UserError, cannot, did_you_mean
 
 if TYPE_CHECKING:
     from pipeline.planning.settings import Settings
@@ -29,6 +30,8 @@ def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> 
     for key, value in sweep_keys.items():
         _check_taken(verb, key, value)
     own = _own_values(verb, given)
+    if places and verb.places is FOLDER and "results" in given:
+        raise UserError(f"{verb.name} lists one folder: give {places[0]} or results=, not both")
     return Request(
         own=own,
         sweep_keys=sweep_keys,
@@ -52,7 +55,8 @@ def _check_taken(verb: Verb, key: str, value: str) -> None:
         taken = ", ".join([*names, *verb.sweep_keys])
         raise UserError(verb.refusal.format(key=key, value=value, taken=taken))
     known = [*names, *verb.sweep_keys]
-    raise UserError(f"unknown key {key!r}: {did_you_mean(key, known)}")
+    remedy = did_you_mean(key, known) if known else f"{verb.name} takes no key"
+    raise UserError(f"unknown key {key!r}: {remedy}")
 
 
 def _own_values(verb: Verb, given: dict[str, str]) -> dict[str, Any]:
@@ -107,4 +111,17 @@ def path_of(key: str, text: str) -> str:
     folder = Location.of(text).folder
     if folder is None:
         raise UserError(f"{key}={text} is a URL: pictures and pages are written to a disk only")
-    return str(folder) if "://" in text else os.path.expanduser(text)
+    path = str(folder) if "://" in text else os.path.expanduser(text)
+    _check_writable(path)
+    return path
+
+
+def _check_writable(path: str) -> None:
+    """Refuse a place that cannot be written, before anything is computed for it."""
+    above = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    number = errno.EACCES if os.path.isdir(above) else errno.ENOTDIR
+    if number == errno.ENOTDIR or not os.access(above, os.W_OK | os.X_OK):
+        error = OSError(number, os.strerror(number))
+        raise UserError(cannot("write", path, error, "choose another to=..."))

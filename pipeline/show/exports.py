@@ -19,7 +19,7 @@ from pipeline.planning.axes import BATCH, CURVE_NAMES, FREQ, METRICS, NAMES, TRI
 from pipeline.show.numbers import with_interval
 from pipeline.show.tables import rounded
 from pipeline.store.damage import naming_damage
-from pipeline.store.location import Location
+from pipeline.store.location import Location, path_text
 
 SUMMARY, TRIALS = "summary", "trials"
 WHATS = (SUMMARY, TRIALS)
@@ -27,6 +27,10 @@ _ENDINGS = (".csv", ".parquet", ".nc", ".tex", ".md")
 _FOR_PEOPLE = (".tex", ".md")
 # Columns beside the axes, before the statistics.
 _COST = ("phi", "coefficients_kept", "share_kept")
+_NOT_RESULTS = (
+    "this dataset has neither the errors of a store nor a summary of them: give the path of a "
+    "store, or write it with its own to_netcdf or to_dataframe"
+)
 # So many rows are made at a time, in 50 MB.
 _ROWS_AT_ONCE = 1 << 18
 # netCDF 3, which SciPy writes, has no larger variable, and integers of 32 bits.
@@ -73,14 +77,18 @@ def export(
     >>> pandas.read_csv("curve.csv")["freq"].tolist()
     [0, 1, 2]
     """
-    target = os.fsdecode(to)
+    target = path_text(to)
     check(target, what)
     ending = Path(target).suffix.lower()
     if what == TRIALS:
+        if isinstance(path, xr.Dataset) and not {*METRICS} <= {*path}:
+            raise UserError(_NOT_RESULTS)
         dataset = path if isinstance(path, xr.Dataset) else open_results(path)
         dataset = dataset[list(METRICS)].drop_vars(BATCH, errors="ignore")
     elif isinstance(path, xr.Dataset) and "mean_error" in path:
         dataset = path
+    elif isinstance(path, xr.Dataset) and "error" not in path:
+        raise UserError(_NOT_RESULTS)
     elif isinstance(path, str | os.PathLike):
         dataset = summarize(path)
     else:
@@ -212,11 +220,16 @@ def rows_of(summary: xr.Dataset) -> list[dict[str, Any]]:
 def table_of(summary: xr.Dataset) -> tuple[list[str], list[list[str]]]:
     """Headings and rows for people: axes that vary, and numbers rounded as intervals allow."""
     frame = _frame(summary, "measured")
-    # Beyond the first frequency that keeps everything nothing changes.
-    whole = frame[FREQ].where(frame["share_kept"] == 1)
-    last = whole.groupby([frame["selection"], frame["block_size"]]).transform("min")
-    frame = frame[~(frame[FREQ] > last)]
+    if {*CURVE_NAMES, FREQ, "share_kept"} <= {*frame}:
+        # Beyond the first frequency that keeps everything nothing changes.
+        whole = frame[FREQ].where(frame["share_kept"] == 1)
+        last = whole.groupby([frame["selection"], frame["block_size"]]).transform("min")
+        frame = frame[~(frame[FREQ] > last)]
     axes = [axis for axis in CURVE_NAMES if axis in frame and frame[axis].nunique() > 1]
+    # As the numbers of trials of a convergence.
+    axes += [str(axis) for axis in summary.dims if axis not in NAMES]
+    along = {FREQ: "n", "coefficients_kept": "kept"}
+    along = {name: heading for name, heading in along.items() if name in frame and name not in axes}
     # Of a comparison, both means and what they come to.
     columns = {name: name for name in ("first", "second") if name in frame}
     error = "difference" if columns else "mean error"
@@ -224,12 +237,11 @@ def table_of(summary: xr.Dataset) -> tuple[list[str], list[list[str]]]:
         if name in frame and frame[name].notna().any():
             columns[heading] = name
     said = ["significant"] if "significant" in frame else []
-    headings = [*axes, "n", "kept", f"{error} (95 % interval)", *columns, *said]
+    headings = [*axes, *along.values(), f"{error} (95 % interval)", *columns, *said]
     rows = [
         [
             *(str(row[axis]) for axis in axes),
-            str(row[FREQ]),
-            str(row["coefficients_kept"]),
+            *(str(row[name]) for name in along),
             with_interval(row["mean_error"], row["ci_low"], row["ci_high"]),
             *(rounded(row[name]) for name in columns.values()),
             *("yes" if row[name] else "no" for name in said),

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from pipeline.errors import UserError
 
-# Endings of the pictures that can be written, and what is drawn where none is given.
-FORMATS = ("png", "svg", "pdf", "eps", "jpg", "tif", "webp")
+# Endings of the pictures that can be written, and what is drawn where none is given.  EPS has no
+# transparency, and its intervals would hide each other.
+FORMATS = ("png", "svg", "pdf", "jpg", "tif", "webp")
 _DEFAULT = ("png", "svg")
 
 

@@ -32,6 +32,7 @@ from pipeline.show.html import (
     png_of,
     script_of,
 )
+from pipeline.store.location import path_text
 from pipeline.store.store import Store
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; black would vanish in the dark.
@@ -77,7 +78,7 @@ def report(paths: Place | Iterable[Place], to: str | os.PathLike[str]) -> str:
     >>> pipeline.report(dataset.attrs["store"], to="report.html")
     'report.html'
     """
-    target = check(os.fsdecode(to))
+    target = check(path_text(to))
     text = page_of(named([store_at(path) for path in places_of(paths)]))
     with whole_file(target) as partial:
         Path(partial).write_text(text, encoding="utf-8")

@@ -65,12 +65,28 @@ def plot_curves(
     UserError
         For an axis that is given twice.
     """
+    _check_axes(x, lines or [], columns or [])
     drawn = _lines(curves, by_size=x == _SIZE)
     varying = _varying(drawn)
     chosen = x or _default_x(drawn, varying)
     within, across = _division(drawn, varying, lines, columns)
     panels = _panels(drawn, within, across)
     return _figure(panels, drawn, within, across, chosen, log)
+
+
+def _check_axes(x: str | None, lines: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse an axis that is given twice, or that points already stand along."""
+    given = [*lines, *columns]
+    for axis in given:
+        if given.count(axis) > 1:
+            raise UserError(f"{axis} is given twice in lines and columns: leave it out once")
+    along = _SIZE if x == _SIZE else FREQ
+    if along in given:
+        other = FREQ if along == _SIZE else _SIZE
+        raise UserError(
+            f"{along} is the axis along which lines are drawn: leave it out of lines and columns, "
+            f"or give x={other}"
+        )
 
 
 def _lines(curves: Curves | Mapping[str, Curves], *, by_size: bool) -> list[_Line]:
@@ -129,8 +145,6 @@ def _division(
     columns: Sequence[str] | None,
 ) -> tuple[list[str], list[str]]:
     """The axes that tell lines apart, and those that tell panels apart."""
-    if twice := {*(lines or [])} & {*(columns or [])}:
-        raise UserError(f"{min(twice)} is in lines and in columns: leave it out of one")
     if lines is not None:
         rest = [axis for axis in varying if axis not in lines]
         # What neither has would be lines with the same name.

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -222,14 +222,24 @@ def _how_far(status: Status) -> str:
     return f"{share}, {count_of(failed, 'unit')} failed" if failed else share
 
 
-def distribution(errors: NDArray[Any], of: str) -> str:
-    """How errors of blocks are distributed, and which blocks have the largest, as lines."""
+def distribution(errors: NDArray[Any]) -> dict[str, Any]:
+    """How errors of blocks are distributed, and which blocks have the largest."""
     known = errors[~np.isnan(errors)].astype(np.float64)
-    at = " ".join(f"{share:.0%}: {rounded(np.quantile(known, share))}" for share in QUANTILES)
     order = np.argsort(np.where(np.isnan(errors), -np.inf, errors), kind="stable")[::-1]
-    worst = ", ".join(f"{t} ({rounded(errors[t])})" for t in order[:_WORST_SHOWN].tolist())
+    worst = order[: min(_WORST_SHOWN, len(known))].tolist()
+    return {
+        "blocks": len(known),
+        "quantiles": {share: float(np.quantile(known, share)) for share in QUANTILES},
+        "worst": [{"trial": trial, "error": float(errors[trial])} for trial in worst],
+    }
+
+
+def distribution_in_words(found: Mapping[str, Any], of: str) -> str:
+    """What `distribution` found, as lines."""
+    at = " ".join(f"{share:.0%}: {rounded(value)}" for share, value in found["quantiles"].items())
+    worst = ", ".join(f"{each['trial']} ({rounded(each['error'])})" for each in found["worst"])
     return (
-        f"Errors of {of}, {count_of(len(known), 'block')}, quantiles: {at}\n"
+        f"Errors of {of}, {count_of(found['blocks'], 'block')}, quantiles: {at}\n"
         f"The worst blocks: {worst}"
     )
 

@@ -75,9 +75,14 @@ def damage(location: Location, error: Exception) -> UserError:
 
 def advice_on(location: Location, otherwise: str) -> str:
     """What to do about a place that is no store: `otherwise`, unless it is a damaged one."""
+    return f": {what_is_wrong(location) or otherwise}"
+
+
+def what_is_wrong(location: Location) -> str:
+    """What is wrong with a place that was a store once, and what to do; empty where it was none."""
     if location.folder and (location.folder / "error").is_dir():
-        return f": {location.child('zarr.json')} is damaged or missing: {remedy_for(location)}"
-    return f": {otherwise}"
+        return f"{location.child('zarr.json')} is damaged or missing: {remedy_for(location)}"
+    return ""
 
 
 def remedy_for(location: Location) -> str:

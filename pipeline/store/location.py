@@ -35,7 +35,7 @@ class Location:
         UserError
             For what would be taken for something else when it is written again.
         """
-        text = os.fsdecode(place)
+        text = path_text(place)
         if not text or "\0" in text:
             raise UserError(f"{text!r} is no path: give a folder, a file or a URL")
         scheme = _URL.match(text)
@@ -267,3 +267,19 @@ def _expanded(text: str) -> str:
     if meant != path and not os.path.lexists(path):
         raise UserError(f"{text} has a variable, which only a shell replaces: write {meant}")
     return path
+
+
+def path_text(place: str | os.PathLike[str]) -> str:
+    """A path or URL as text.
+
+    Raises
+    ------
+    UserError
+        For anything else.
+    """
+    if not isinstance(place, str | os.PathLike):
+        raise UserError(
+            f"a path or a URL is needed, got a {type(place).__name__}: a dataset has that of its "
+            'store in attrs["store"]'
+        )
+    return os.fsdecode(place)

@@ -156,3 +156,23 @@ def test_json_and_quiet_exclude_each_other(elsewhere, capsys, verb):
 def test_repair_is_for_a_person(stores, capsys):
     assert main(["verify", "results/a.zarr", "repair=true", "--json"]) == 2
     assert "leave --json out" in capsys.readouterr().err
+
+
+def test_the_configuration_is_an_object(capsys):
+    found, _ = said(capsys, "sweep", "freqs=0,3", "--cfg")
+    assert found["config"]["freqs"] == [0, 3]
+
+
+def test_a_block_of_a_store_comes_with_the_distribution_of_errors(stores, capsys):
+    words = ["example", "results/a.zarr", "block_size=4", "freqs=2", "trial=worst"]
+    found, _ = said(capsys, *words, "matrices=true", f"to={stores}/e")
+    errors = pipeline.open_results("results/a.zarr").error.sel(
+        block_size=4, freq=2, algorithm="asm"
+    ).to_numpy().ravel()  # fmt: skip
+    assert found["blocks"] == 400
+    assert found["quantiles"]["0.5"] == np.quantile(errors.astype(float), 0.5)
+    assert found["worst"][0] == {"trial": found["trial"], "error": float(errors.max())}
+    matrices = found["matrices"]
+    assert np.shape(matrices["exact block"]) == (4, 4)
+    difference = np.subtract(matrices["approximate max_pool (ASM)"], matrices["true max_pool"])
+    assert np.float32(np.sqrt(np.mean(difference**2))) == errors.max()

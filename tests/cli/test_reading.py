@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 import uuid
 
 import pytest
@@ -11,7 +15,8 @@ from helpers.stores import prepare, write
 import pipeline
 from pipeline.analysis import curves, opening
 from pipeline.cli.main import main
-from pipeline.show import plots
+from pipeline.errors import Stopped
+from pipeline.show import page, plots
 
 
 def lines_of(capsys):
@@ -57,8 +62,23 @@ def test_ls_shows_what_each_store_has_and_how_far_it_is(stores, capsys):
         r"b.zarr +gaussian,uniform +4,8 +relu +triangle +apx,asm +0..2 +120 +([\d.]+) kiB +complete"
     )
     assert float(re.match(f" *{two}", b)[1]) == pytest.approx(size / 1024, abs=0.01)
-    assert [line.partition(":")[0] for line in others if line.strip()] == ["d.zarr"]
-    assert "is damaged" in others[-1]
+    named = [line.partition(":") for line in others if line.strip()]
+    assert [name for name, _, _ in named] == ["c.zarr", "d.zarr"]
+    assert all("is damaged" in why for _, _, why in named)
+
+
+def test_ls_of_a_store_shows_that_store(stores, capsys):
+    assert main(["ls", "results/b.zarr"]) == 0
+    assert [row[0] for row in lines_of(capsys)[2:]] == ["b.zarr"]
+    assert main(["ls", "results/c.zarr"]) == 0
+    assert "c.zarr: " in capsys.readouterr().out
+
+
+def test_ls_takes_one_folder(stores, capsys):
+    assert main(["ls", "results", "results=elsewhere"]) == 2
+    assert capsys.readouterr().err == (
+        "error: ls lists one folder: give results or results=, not both\n"
+    )
 
 
 def test_ls_of_a_folder_without_stores_says_so(elsewhere, capsys):
@@ -141,8 +161,8 @@ def test_a_number_is_the_same_wherever_it_is_shown(elsewhere, capsys):
     points = json.loads(capsys.readouterr().out)["points"]
     with open("s.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    page = (elsewhere / "s.html").read_text()
-    (data,) = re.findall(r'id="data">(.*?)</script>', page)
+    text = (elsewhere / "s.html").read_text()
+    (data,) = re.findall(r'id="data">(.*?)</script>', text)
     (curve,) = json.loads(data)["curves"]
     drawn = curves.of_store(opening.store_at("s.zarr"), 1500)
     (axes,) = plots.plot_curves(drawn).axes
@@ -158,3 +178,50 @@ def test_a_number_is_the_same_wherever_it_is_shown(elsewhere, capsys):
         for name in ("mask_accuracy", "regret"):
             assert points[n][name] == float(rows[n][name]) == curve[name][n]
             assert curve[name][n] == float(summary[name].sel(freq=n))
+
+
+@pytest.mark.parametrize(
+    "verb", [["summary"], ["ls"], ["status"], ["verify"], ["compare", "s.zarr"]]
+)
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_takes_nothing_and_fails_nothing(elsewhere, verb, closed):
+    pipeline.sweep(freqs=[0, 1], trials=30, out="s.zarr")
+    words = shlex.join([sys.executable, "-m", "pipeline", *verb, "s.zarr"])
+    done = subprocess.run(
+        f"{words} {closed}", shell=True, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_in_a_verb_that_begins_again_promises_nothing(elsewhere, capsys, monkeypatch):
+    pipeline.sweep(freqs=[0, 1], trials=30, out="s.zarr")
+
+    def stopped(*_):
+        raise Stopped(2)
+
+    monkeypatch.setattr(page, "page_of", stopped)
+    assert main(["report", "s.zarr", "to=p.html"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"
+    assert not (elsewhere / "p.html").exists()
+
+
+@pytest.mark.parametrize("verb", ["plot", "report", "export", "example"])
+@pytest.mark.parametrize("place", ["file/below", "locked"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_done(
+    elsewhere, capsys, monkeypatch, verb, place
+):
+    pipeline.sweep(freqs=[0, 1], trials=30, out="s.zarr")
+    (elsewhere / "file").write_text("")
+    (elsewhere / "locked").mkdir()
+    # Whoever runs the tests as root may write everywhere.
+    access = os.access
+    monkeypatch.setattr(
+        "os.access", lambda path, mode: not str(path).endswith("locked") and access(path, mode)
+    )
+    to = f"{place}/a.{'csv' if verb == 'export' else 'html' if verb == 'report' else 'png'}"
+    assert main([verb, *([] if verb == "example" else ["s.zarr"]), f"to={to}"]) == 2
+    printed, said = capsys.readouterr()
+    assert printed == ""
+    assert said.startswith(f"error: cannot write {to}: ")
+    assert said.endswith(": choose another to=...\n")

@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 import xarray as xr
 
+import pipeline
 from pipeline import UserError, export, open_results, summarize, sweep
 from pipeline.cli.main import main
 from pipeline.planning.axes import METRICS, NAMES, WHOLE
@@ -222,3 +223,31 @@ def test_a_file_that_cannot_be_written_is_named_as_the_user_wrote_it(elsewhere, 
     said = capsys.readouterr().err
     assert said.startswith("error: cannot write folder.csv: Is a directory")
     assert "partial" not in said
+
+
+def test_a_convergence_and_numbers_without_their_cost_are_tables_too(path, tmp_path):
+    grown = pipeline.convergence(path)
+    pipeline.export(grown, tmp_path / "grown.md")
+    heading, _, *rows = (tmp_path / "grown.md").read_text().splitlines()
+    names = [name.strip() for name in heading.split("|")]
+    assert names.index("trials") < names.index("n")
+    column = [int(row.split("|")[names.index("trials")]) for row in rows]
+    assert set(column) == set(grown.trials.to_numpy().tolist())
+    summary = summarize(path)
+    bare = summary.drop_vars(["phi", "share_kept", "coefficients_kept"])
+    pipeline.export(bare, tmp_path / "bare.md")
+    heading, _, *rows = (tmp_path / "bare.md").read_text().splitlines()
+    assert "kept" not in heading
+    assert len(rows) == int((summary.measured > 0).sum())
+
+
+@pytest.mark.parametrize("what", ["summary", "trials"])
+@pytest.mark.parametrize("ending", [".csv", ".nc"])
+def test_what_has_no_results_is_refused(path, tmp_path, what, ending):
+    ends = pipeline.crossing(path, below=0.05)
+    with pytest.raises(UserError, match="neither the errors of a store nor a summary of them"):
+        pipeline.export(ends, tmp_path / f"x{ending}", what=what)
+    if what == "trials":
+        with pytest.raises(UserError, match="neither the errors"):
+            pipeline.export(summarize(path), tmp_path / f"x{ending}", what=what)
+    assert not list(tmp_path.iterdir())
