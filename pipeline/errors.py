@@ -128,7 +128,9 @@ def cannot(do: str, place: object, error: BaseException, remedy: str = "") -> st
     name = getattr(error, "filename", None)
     named = isinstance(name, str | os.PathLike) and os.fspath(name)
     number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
-    remedy = _EXHAUSTED.get(number or 0) or remedy or _REMEDIES.get(number or 0, "")
+    # An object store knows what helps, and a machine that has run out of something.
+    known = getattr(error, "remedy", "") or _EXHAUSTED.get(number or 0)
+    remedy = known or remedy or _REMEDIES.get(number or 0, "")
     text = " ".join(str(error).split())
     reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {text}".rstrip(": ")
     return f"cannot {do} {named or place}: {reason}: {remedy or 'see that it can be reached'}"

@@ -19,6 +19,7 @@ from pipeline.planning.axes import AXES, BATCH, COST, METRICS, NAMES, TRIAL
 from pipeline.planning.identity import Identity, conflicts, joined, positions
 from pipeline.store import layout
 from pipeline.store.damage import naming_damage
+from pipeline.store.files import reading
 from pipeline.store.location import Location, path_text
 from pipeline.store.record import CHECKSUM, Record, as_stored
 from pipeline.store.store import Store
@@ -146,7 +147,9 @@ def opened(store: Store, chunks: Any = "auto") -> xr.Dataset:
 def _opened(store: Store, chunks: Any) -> xr.Dataset:
     with naming_damage(store.location):
         # xarray would read a million trial numbers to build an index; a range is the same.
-        dataset: xr.Dataset = xr.open_zarr(store.location.url, drop_variables=TRIAL, chunks=chunks)
+        dataset: xr.Dataset = xr.open_zarr(
+            reading(store.location), drop_variables=TRIAL, chunks=chunks
+        )
         # A growth that was cut short may have made the axes longer than their labels.
         lengths = {axis: len(values) for axis, values in store.labels.items()}
         if any(dataset.sizes[axis] > length for axis, length in lengths.items()):

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,7 @@ from pipeline.planning.plan import Plan
 from pipeline.planning.settings import Settings
 from pipeline.run import cluster, here, preflight, stopping, todo
 from pipeline.run.connection import Connection
-from pipeline.run.worker import load_kernels, plan_to_text, run_unit
+from pipeline.run.worker import load_kernels, plan_to_text, returns_rows, run_unit
 from pipeline.sources import memory
 from pipeline.store import lock, record
 from pipeline.store.damage import damage, losing, naming_damage
@@ -126,7 +126,7 @@ def execute(
     ours = client is None and cluster.is_here(settings.cluster)
     logs = location.beside(".logs.partial").folder
     with ExitStack() as stack:
-        held = _take_lock(stack, location)
+        held = _take_lock(stack, location, observer.notify)
         for name in remove_leftovers(location):
             observer.notify(f"Removed {name}, which a process that died left half written.")
         if _has_changed(to_do.store, Store.find(location)):
@@ -157,13 +157,15 @@ def _mend_journal(location: Location) -> None:
             store.close_journal()
 
 
-def _take_lock(stack: ExitStack, location: Location) -> lock.Lock:
+def _take_lock(
+    stack: ExitStack, location: Location, notify: Callable[[str], None] = lambda line: None
+) -> lock.Lock:
     """Hold the lock of a store until a stack ends, whenever a signal comes.
 
     One that comes while the lock is taken is raised once the stack would give it back.
     """
     with stopping.counted_signals() as received:
-        held = stack.enter_context(lock.held(location))
+        held = stack.enter_context(lock.held(location, notify))
     if received:
         raise KeyboardInterrupt(received[0])
     return held
@@ -303,7 +305,8 @@ class _Sweep:
         store = self.store
         task = partial(run_unit, store.location.url, store.round, durable=store.durable)
         news = _News(self.held)
-        ended = map_units(connection, task, missing, self.observer.notify, news.publish)
+        keep = store.note_row if returns_rows(store.location.url) else None
+        ended = map_units(connection, task, missing, self.observer.notify, news.publish, keep)
         with closing(ended):
             for count, (unit, failure) in enumerate(ended, start=1):
                 if failure:

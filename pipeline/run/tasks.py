@@ -43,6 +43,8 @@ DIED = "every worker that ran it died, even where it ran alone"
 _SECONDS_TO_COMPLETE = 30.0
 # How soon a signal is noticed while units run.
 _POLL_SECONDS = 0.2
+# How long is waited for what a task returned; nothing is lost where it does not come.
+_SECONDS_TO_SEND = 10.0
 # A worker says in milliseconds which units it is computing; after that it is taken for frozen.
 _SECONDS_TO_SAY = 3.0
 # While a sweep stops, how often it is asked whether the units that it waits for are being computed.
@@ -60,10 +62,11 @@ class Work(NamedTuple):
 
 def map_units(
     connection: Connection,
-    task: Callable[[Missing], None],
+    task: Callable[[Missing], Any],
     units: Iterable[Missing],
     notify: Callable[[str], None],
     publish: Callable[[Iterable[Unit], Iterable[Work]], None] = lambda running, workers: None,
+    keep: Callable[[Unit, Any], None] | None = None,
 ) -> Generator[tuple[Unit, str | None]]:
     """Run `task` for every unit; yields each as it ends, with the reason if it failed, else None.
 
@@ -87,6 +90,8 @@ def map_units(
         Is called with a line for the user when something unusual happens.
     publish
         Is called from time to time with the units that are in flight, and with the workers.
+    keep
+        Is called with each unit that was stored and what its task returned; None: that is not sent.
 
     Raises
     ------
@@ -100,7 +105,7 @@ def map_units(
         Where a unit met a store that nothing can be written to, or no unit can be stored.
     """
     queue, workers = _Queue(units), Workers(connection, notify)
-    flight = _Flight(connection.client, task)
+    flight = _Flight(connection.client, task, keep)
     stop: _Stop | None = None
     with stopping.counted_signals() as signals, flight:
         while True:
@@ -242,13 +247,18 @@ class _Flight:
     would write their rows while the journal is packed and removed.
     """
 
-    def __init__(self, client: Client, task: Callable[[Missing], None]) -> None:
-        self._client, self._task = client, task
+    def __init__(
+        self,
+        client: Client,
+        task: Callable[[Missing], Any],
+        keep: Callable[[Unit, Any], None] | None,
+    ) -> None:
+        self._client, self._task, self._keep = client, task, keep
         self._name, self._serial = f"unit-{uuid.uuid4().hex}", itertools.count()
-        self._ended: SimpleQueue[Future[None]] = SimpleQueue()
-        self.running: dict[Future[None], Missing] = {}
+        self._ended: SimpleQueue[Future[Any]] = SimpleQueue()
+        self.running: dict[Future[Any], Missing] = {}
         # The workers that a task names, once one was refused; others may run anywhere.
-        self._named: dict[Future[None], frozenset[str]] = {}
+        self._named: dict[Future[Any], frozenset[str]] = {}
         self._has_cancelled = False
 
     def __enter__(self) -> Self:
@@ -315,10 +325,14 @@ class _Flight:
         if missing is None:
             return None
         error = _error(future)
+        if error is None and self._keep:
+            # Where its worker has died since, it is measured again; its row is there anyway.
+            with suppress(Exception):
+                self._keep(missing.unit, future.result(timeout=_SECONDS_TO_SEND))
         future.release()
         return missing, error
 
-    def _taken(self, future: Future[None]) -> Missing | None:
+    def _taken(self, future: Future[Any]) -> Missing | None:
         """The unit of a task that is no longer waited for; None if it was not."""
         self._named.pop(future, None)
         return self.running.pop(future, None)
@@ -334,7 +348,7 @@ class _Flight:
             self._taken(future)
         self._cancel(waiting)
 
-    def _cancel(self, futures: list[Future[None]]) -> None:
+    def _cancel(self, futures: list[Future[Any]]) -> None:
         if futures:
             calls.within(self._client, calls.SCHEDULER_SECONDS, self._client.cancel, futures)
 
@@ -350,7 +364,7 @@ def _keys_computed(dask_worker: Any) -> list[str]:
         return [str(key) for key in dask_worker.active_threads.values()]
 
 
-def _error(future: Future[None]) -> BaseException | None:
+def _error(future: Future[Any]) -> BaseException | None:
     if future.status == "finished":
         return None
     # distributed gives no exception for a future that was cancelled or lost.

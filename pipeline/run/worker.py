@@ -69,7 +69,9 @@ SHARE_RESULTS = "results must be a folder that all share, or a URL"
 _reading = threading.Lock()
 
 
-def run_unit(store: str, round_name: str, missing: Missing, *, durable: bool = False) -> None:
+def run_unit(
+    store: str, round_name: str, missing: Missing, *, durable: bool = False
+) -> NDArray[np.float64] | None:
     """Measure what is missing of a unit, and store it.
 
     Parameters
@@ -82,6 +84,11 @@ def run_unit(store: str, round_name: str, missing: Missing, *, durable: bool = F
         The unit, and the parts of its curves.
     durable
         Have its files on the disk, and not in its cache alone, before its row is written.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        The row of the unit, of a store at a URL, where it is not quickly read.
 
     Raises
     ------
@@ -99,7 +106,8 @@ def run_unit(store: str, round_name: str, missing: Missing, *, durable: bool = F
     unit = missing.unit
     try:
         plan, writer = _round_of(store, round_name, durable)
-        writer.write(unit, _measured(plan, missing))
+        row = writer.write(unit, _measured(plan, missing))
+        return row if returns_rows(store) else None
     except (MisfitError, StoreLostError, UnitError):
         raise
     except Exception as error:
@@ -110,6 +118,11 @@ def run_unit(store: str, round_name: str, missing: Missing, *, durable: bool = F
             reason = cannot("read or write", store, found)
             raise UnstoredError(f"{unit}: {reason}", reason) from error
         raise _unit_error(unit, error) from error
+
+
+def returns_rows(store: str) -> bool:
+    """Whether `run_unit` returns rows."""
+    return Location(store).folder is None
 
 
 def plan_to_text(plan: Plan) -> str:

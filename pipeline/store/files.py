@@ -8,7 +8,8 @@ file left that could be renamed, and no folder to write one into.  Neither a clo
 lock is part of this.
 
 At a URL nothing can be renamed.  There an object stands for the folder, and a worker asks for it
-before it writes: one that was stopped in between can still write.
+before it writes, once a second at most.  One that was stopped in between writes over nothing that
+somebody else has written since (`bucket`): it finds that out, and asks again.
 """
 
 import asyncio
@@ -16,16 +17,22 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
 from pipeline.errors import NOT_THERE, StoreLostError
+from pipeline.store.bucket import Objects
 from pipeline.store.location import Location
+from pipeline.store.objects import is_object
 
+# What writes each store at a URL whose lock this process holds.
+_held: dict[str, Store | str] = {}
 _JOURNAL, _PREFIX = "journal", "writing."
 # How long workers of a round that ends may go on making files while its folder is removed.
 _SECONDS_TO_END = 10.0
@@ -150,12 +157,29 @@ def _taken_over(store: object) -> StoreLostError:
     )
 
 
-def writing(store: Location, name: str | None = None, *, durable: bool) -> Location | Files:
+def writing(store: Location, name: str | None = None, *, durable: bool) -> Store | str:
     """Where zarr is to write a store: for the workers of a round, or for whoever holds the lock."""
     if not store.folder:
-        return store
+        if name is None:
+            return _held.get(store.url) or reading(store)
+        return reading(store, partial(check_current, store, name))
     folder = None if name is None else _place(store, name).folder
     return Files(store.folder, round_folder=folder, durable=durable)
+
+
+def reading(store: Location, check: Callable[[], None] | None = None) -> Store | str:
+    """Where zarr is to read a store."""
+    return Objects(store.url, check=check) if is_object(store.url) else store.url
+
+
+@contextmanager
+def fenced(store: Location, check: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile this process holds the lock of a store at a URL, unless `check` raises."""
+    _held[store.url] = reading(store, check)
+    try:
+        yield
+    finally:
+        del _held[store.url]
 
 
 def end_rounds(store: Location) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 import zarr
 from dask.system import CPU_COUNT
 from numpy.typing import NDArray
+from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from asm_core import Measures, coefficients_kept, frequency_rank
@@ -47,10 +48,12 @@ from pipeline.planning.axes import (
     shape,
 )
 from pipeline.planning.identity import Identity
-from pipeline.store.files import Files
+from pipeline.store.files import reading
 from pipeline.store.inline import write
 from pipeline.store.location import Location
 
+# A store as it is read, or what writes it.
+Place = Location | Store | str
 # With bits shuffled blosc-lz4 writes 1.9 GB/s and halves the size of mask accuracies; with bytes
 # shuffled it writes 1.3 GB/s.  crc32c catches a flipped bit, which blosc would read silently.
 # Blocks of 256 KiB stay in the second-level cache: storing a unit takes a tenth less.
@@ -84,9 +87,7 @@ def use_a_thread_per_core() -> None:
         zarr.config.set({"threading.max_workers": CPU_COUNT})
 
 
-def open_root(
-    place: Location | Files, mode: Literal["r", "r+"] = "r", *, consolidated: bool = False
-) -> Any:
+def open_root(place: Place, mode: Literal["r", "r+"] = "r", *, consolidated: bool = False) -> Any:
     """The root group of a store.
 
     `consolidated` reads the metadata of its arrays from the copy in the root's file, which may be
@@ -98,12 +99,12 @@ def open_root(
     )
 
 
-def _store_of(place: Location | Files) -> str | Files:
-    return place.url if isinstance(place, Location) else place
+def _store_of(place: Place) -> Store | str:
+    return reading(place) if isinstance(place, Location) else place
 
 
 def create(
-    place: Location | Files,
+    place: Place,
     identity: Identity,
     unit_trials: int,
     trials: int,
@@ -200,7 +201,7 @@ def is_short(root: Any, trials: int, units: int) -> bool:
     return short
 
 
-def set_attributes(place: Location | Files, attributes: dict[str, Any]) -> None:
+def set_attributes(place: Place, attributes: dict[str, Any]) -> None:
     """Change attributes of the root, in one write of one file, after a second copy of them."""
     # Not attrs.update, which writes the file once for each attribute.
     open_root(place, "r+")["ledger"].update_attributes({_RECORD: attributes})
@@ -213,7 +214,7 @@ def has_copied_attributes(location: Location) -> bool:
 
 
 def _attributes_of_ledger(location: Location) -> Any:
-    return zarr.open_group(location.child("ledger").url, mode="r", zarr_format=3).attrs
+    return zarr.open_group(reading(location.child("ledger")), mode="r", zarr_format=3).attrs
 
 
 def copied_attributes(location: Location) -> dict[str, Any] | None:
@@ -234,7 +235,7 @@ def restore_root(location: Location, attributes: dict[str, Any]) -> None:
     file = location.child("zarr.json")
     if file.exists():
         file.remove()
-    zarr.create_group(location.url, attributes=attributes)
+    zarr.create_group(reading(location), attributes=attributes)
     try:
         consolidate(location)
     except Exception as error:  # zarr raises whatever it meets
@@ -313,7 +314,7 @@ def _resize(array: Any, wanted: tuple[int, ...]) -> None:
         array.resize(shape)
 
 
-def consolidate(place: Location | Files) -> None:
+def consolidate(place: Place) -> None:
     """Copy the metadata of every array into the root's, where xarray reads it."""
     with warnings.catch_warnings():
         # zarr warns that format 3 does not specify consolidated metadata; xarray reads it.
@@ -370,7 +371,7 @@ def open_array(location: Location) -> Any:
         Where there is no Zarr array, or it cannot be read.
     """
     try:
-        opened = zarr.open(location.url, mode="r")
+        opened = zarr.open(reading(location), mode="r")
     except Exception as error:  # zarr raises whatever it meets
         refuse_unreadable(location, error)
         reason = " ".join(str(error).split())

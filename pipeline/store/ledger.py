@@ -13,7 +13,7 @@ Beside the rows, `journal/plan` has the plan of the round that is being run, for
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,11 @@ from pipeline.errors import refuse_unreadable
 from pipeline.planning.axes import BATCHES, CELL, METRICS, UNIT, Labels, ledger_curve
 from pipeline.store import files, layout
 from pipeline.store.inline import read, write
-from pipeline.store.location import Location
+from pipeline.store.location import Location, remove_all
 
 Rows = NDArray[np.float64]
+# Whole rows of the journal, by cell and number of the unit.
+Known = Mapping[tuple[tuple[int, int], int], Rows]
 _COUNT = MOMENTS.index("count")
 _JOURNAL, _PLAN = "journal/rows", "journal/plan"
 
@@ -66,12 +68,12 @@ def read_plan(root: Any) -> str:
     return bytes(root[_PLAN][...]).decode()
 
 
-def close_journal(root: Any, location: Location) -> None:
-    """End the round, pack what is in the journal, and remove the journal."""
+def close_journal(root: Any, location: Location, known: Known | None = None) -> None:
+    """End the round, pack what is in the journal, and remove the journal; `known` as in `pack`."""
     files.end_rounds(location)
     mend_journal(root, location)
     if "journal" in root:
-        pack(root, location)
+        pack(root, location, known)
         del root["journal"]
 
 
@@ -106,14 +108,15 @@ def damaged_metadata(root: Any) -> dict[str, Exception]:
     return damaged
 
 
-def write_row(journal: Any, cell: tuple[int, int], number: int, row: dict[str, Rows]) -> None:
+def write_row(journal: Any, cell: tuple[int, int], number: int, row: dict[str, Rows]) -> Rows:
     """Write the row of a unit, all in one file, so that a reader sees all of it or nothing.
 
     `journal` is the array `journal/rows`; `row` has each array of the ledger, by name in the order
-    of `names`.
+    of `names`.  Returns what was written.
     """
     whole = np.concatenate([values.ravel() for values in row.values()])
     write(journal, (*cell, number, slice(0, len(whole))), whole)
+    return whole
 
 
 def names(root: Any) -> tuple[str, ...]:
@@ -126,14 +129,17 @@ def is_open(root: Any) -> bool:
     return "journal" in root
 
 
-def pack(root: Any, location: Location) -> None:
-    """Move every row of the journal into the arrays of the ledger."""
+def pack(root: Any, location: Location, known: Known | None = None) -> None:
+    """Move every row of the journal into the arrays of the ledger.
+
+    `known` has rows that need not be read, since whoever wrote them has told.
+    """
     try:
         journal = root[_JOURNAL]
     except KeyError:
         # No round is being run, or one died when it had packed all rows and removed these.
         return
-    for cell, numbers, rows in _pending(root, location):
+    for cell, numbers, rows in _pending(root, location, known):
         # The error's rows come last: they say that a unit is complete.
         for name in sorted(rows, key="error".__eq__):
             array = root[f"ledger/{name}"]
@@ -144,8 +150,8 @@ def pack(root: Any, location: Location) -> None:
                 packed = array[(*cell, span)]
                 _merge(packed, numbers[here] - span.start, rows[name][here])
                 array[(*cell, span)] = packed
-        for number in numbers.tolist():
-            _row_file(journal, location, cell, number).remove()
+        files = [_row_file(journal, location, cell, number) for number in numbers.tolist()]
+        remove_all(files)
 
 
 def rows(
@@ -240,7 +246,7 @@ def _merge(packed: Rows, numbers: NDArray[np.int64], new: Rows) -> None:
 
 
 def _pending(
-    root: Any, location: Location
+    root: Any, location: Location, known: Known | None = None
 ) -> Iterator[tuple[tuple[int, int], NDArray[np.int64], dict[str, Rows]]]:
     """For each cell, the numbers of its units that have a row in the journal, and these rows."""
     try:
@@ -255,14 +261,25 @@ def _pending(
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
     for cell, waiting in cells.items():
         numbers = np.array(waiting)
-        stored = read(journal, ((*cell, number, 0) for number in waiting))
-        stored = (
-            journal.oindex[[cell[0]], [cell[1]], numbers][0, 0]
-            if stored is None
-            else stored.reshape(len(numbers), -1)
-        )
+        told = {n: known[cell, n] for n in waiting if (cell, n) in known} if known else {}
+        unread = [number for number in waiting if number not in told]
+        stored = np.empty((len(numbers), ends[-1]))
+        if unread:
+            stored[np.isin(numbers, unread)] = _read_rows(journal, cell, unread)
+        for number, row in told.items():
+            stored[numbers == number] = row
         parts = zip(shapes.items(), np.split(stored, ends[:-1], axis=-1), strict=True)
         yield cell, numbers, {name: p.reshape(len(numbers), *shape) for (name, shape), p in parts}
+
+
+def _read_rows(journal: Any, cell: tuple[int, int], numbers: Sequence[int]) -> Rows:
+    found = read(journal, ((*cell, number, 0) for number in numbers))
+    rows: Rows = (
+        journal.oindex[[cell[0]], [cell[1]], list(numbers)][0, 0]
+        if found is None
+        else found.reshape(len(numbers), -1)
+    )
+    return rows
 
 
 def _row_shapes(root: Any) -> dict[str, tuple[int, ...]]:

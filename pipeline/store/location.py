@@ -5,13 +5,15 @@ import posixpath
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import NOT_THERE, UserError, refuse_unreadable
+from pipeline.store import objects, urls
+from pipeline.store.objects import Tag
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # URLs of a path on this machine.
@@ -22,7 +24,7 @@ _LACKS_A_SLASH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/(?!/)")
 
 @dataclass(frozen=True)
 class Location:
-    """An absolute path on this machine, or a URL that fsspec opens."""
+    """An absolute path on this machine, or a URL."""
 
     url: str
 
@@ -91,11 +93,8 @@ class Location:
                 f"{self} has a ::, which Zarr and xarray take for a chain of URLs: choose a path "
                 "without"
             )
-        try:
-            self._files()
-        except Exception as error:  # what the class of a kind of URL raises
-            # fsspec names the package that a kind of URL needs.
-            raise UserError(f"cannot open {self}: {' '.join(str(error).split())}") from error
+        if not self.folder:
+            self._remote.check_client(self.url)
 
     def exists(self) -> bool:
         """Whether the path is taken: also by a symbolic link whose target is missing.
@@ -105,13 +104,12 @@ class Location:
         UserError
             Where the system does not tell.
         """
-        # Not os.path.lexists, nor fsspec's exists: they take whatever goes wrong for a no.
+        # Not os.path.lexists, which takes whatever goes wrong for a no.
         try:
-            if self.folder:
-                os.lstat(self.folder)
-            else:
-                with self._fetching() as (files, path):
-                    files.info(path)
+            if not self.folder:
+                there: bool = self._remote.exists(self.url)
+                return there
+            os.lstat(self.folder)
         except NOT_THERE:
             return False
         except OSError as error:
@@ -126,26 +124,37 @@ class Location:
         OSError
             FileNotFoundError where there is none.
         """
-        # A worker reads the lock for every unit, and fsspec takes ten times as long as this.
         if self.folder:
             return self.folder.read_bytes()
-        with self._fetching() as (files, path):
-            content: bytes = files.cat_file(path)
+        content: bytes = self._remote.read(self.url)
         return content
+
+    def read_tagged(self) -> tuple[bytes, Tag]:
+        """The content of a file at a URL, and the tag by which `swap` knows it again."""
+        content, tag = self._remote.read_tagged(self.url)
+        return content, tag
 
     def write(self, content: bytes) -> None:
         """Write a file."""
-        with self._fetching() as (files, path):
-            files.pipe_file(path, content)
+        if self.folder:
+            self.folder.write_bytes(content)
+        else:
+            self._remote.write(self.url, content)
+
+    def swap(self, content: bytes, seen: Tag | None) -> Tag | None:
+        """Write a file at a URL if it is still the one that was seen; None: if there is none.
+
+        Returns the tag of what was written, or None where somebody else has written meanwhile.
+        """
+        tag: Tag | None = self._remote.swap(self.url, content, seen)
+        return tag
 
     def remove(self) -> None:
         """Remove a file."""
-        # Of a thousand rows that are packed; fsspec takes five times as long.
         if self.folder:
-            return os.remove(self.folder)
-        with self._fetching() as (files, path):
-            files.rm_file(path)
-        return None
+            os.remove(self.folder)
+        else:
+            self._remote.remove(self.url)
 
     def names(self) -> list[str]:
         """Names of the files and folders in it, never from a cache.
@@ -155,10 +164,12 @@ class Location:
         FileNotFoundError
             Where there is no such folder.
         """
-        with self._fetching() as (files, path):
-            files.invalidate_cache()
-            names = files.ls(path, detail=False)
-        return [posixpath.basename(name.rstrip("/")) for name in names]
+        return os.listdir(self.folder) if self.folder else list(self.sizes())
+
+    def sizes(self) -> dict[str, int | None]:
+        """Names of the files and folders at a URL, with bytes; of folders None.  As `names`."""
+        names: dict[str, int | None] = self._remote.children(self.url)
+        return names
 
     def modified(self) -> float | None:
         """When a file was last written, in seconds since 1970; None where that is unknown.
@@ -169,16 +180,17 @@ class Location:
             Where it is not said whether there is such a file.
         """
         try:
-            with self._fetching() as (files, path):
-                return float(files.modified(path).timestamp())
-        except (*NOT_THERE, NotImplementedError):
+            if self.folder:
+                return os.stat(self.folder).st_mtime
+            when: float | None = self._remote.modified(self.url)
+        except NOT_THERE:
             return None
+        return when
 
     def size(self) -> int:
         """Bytes of all files in a folder."""
         if not self.folder:
-            with self._fetching() as (files, path):
-                return int(files.du(path))
+            return int(self._remote.size(self.url))
         total = 0
         for folder, _, names in os.walk(self.folder):
             for name in names:
@@ -228,24 +240,20 @@ class Location:
         finally:
             shutil.rmtree(partial.url, ignore_errors=True)
 
-    def _files(self) -> tuple[Any, str]:
-        """The file system, and the path in it."""
-        # Here, because it takes a tenth of a second to import and most refusals do not need it.
-        from fsspec.core import url_to_fs
+    @property
+    def _remote(self) -> Any:
+        """What reads and writes at the URL: the module `objects`, or `urls`."""
+        return objects if objects.is_object(self.url) else urls
 
-        files, path = url_to_fs(self.url)
-        return files, path
 
-    @contextmanager
-    def _fetching(self) -> Iterator[tuple[Any, str]]:
-        """`_files`, of which whatever the client of an object store raises becomes an OSError."""
-        files, path = self._files()
-        try:
-            yield files, path
-        except (OSError, NotImplementedError):
-            raise
-        except Exception as error:
-            raise OSError(f"{type(error).__name__}: {error}") from error
+def remove_all(places: Sequence[Location]) -> None:
+    """Remove files, of an object store many in one request."""
+    urls = [place.url for place in places if objects.is_object(place.url)]
+    if urls:
+        objects.remove_many(urls)
+    for place in places:
+        if not objects.is_object(place.url):
+            place.remove()
 
 
 def _expanded(text: str) -> str:

@@ -2,8 +2,7 @@
 
 The lock of a folder is an advisory lock of the operating system on the file `STORE.lock`.  It ends
 with the process that holds it, even if that is killed, so a file that is left behind locks nothing.
-At a URL the lock is an object; one that is left behind must be removed by hand, unless its process
-ran on this machine.  So it is, for who reads a folder, on a system without such locks.
+At a URL the lock is an object that its holder renews (`lease`).
 
 Whoever takes the lock ends the round of whoever had it before: a worker of that round that was
 suspended, and wakes up later, can write nothing more.
@@ -15,17 +14,16 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from pipeline.errors import NOT_THERE, UserError, cannot, refuse_unreadable
-from pipeline.store.files import end_rounds
+from pipeline.store.files import end_rounds, fenced
+from pipeline.store.lease import Lease, TakenError, may_live, take
 from pipeline.store.location import Location
 
 try:
@@ -43,9 +41,9 @@ class Lock:
     """A lock that is held.
 
     `stale` is whether an earlier holder died without removing it, and may have left files half
-    written; `descriptor` is that of the locked file, None at a URL; `content` is what others can
-    read: host, process, start, a token, and what `publish` has added; `folders` are those that were
-    made for it, the innermost first.
+    written; `descriptor` is that of the locked file, None at a URL, where there is a `lease`;
+    `content` is what others can read: host, process, start, a token, and what `publish` has added;
+    `folders` are those that were made for it, the innermost first.
     """
 
     store: Location
@@ -53,6 +51,7 @@ class Lock:
     descriptor: int | None
     content: dict[str, Any]
     folders: tuple[str, ...] = ()
+    lease: Lease | None = None
 
     @property
     def token(self) -> str:
@@ -61,18 +60,19 @@ class Lock:
 
     def publish(self, **progress: Any) -> None:
         """Add these values to what others can read in the lock."""
+        if self.lease:
+            self.lease.publish(**progress)
+            return
+        assert self.descriptor is not None
         self.content |= progress
         text = json.dumps(self.content).encode()
-        if self.descriptor is None:
-            _file_of(self.store).write(text)
-            return
         os.pwrite(self.descriptor, text, 0)
         os.ftruncate(self.descriptor, len(text))
 
 
 @contextmanager
-def held(store: Location) -> Iterator[Lock]:
-    """Hold the lock of a store.
+def held(store: Location, notify: Callable[[str], None] = lambda line: None) -> Iterator[Lock]:
+    """Hold the lock of a store; `notify` takes a line for the user while it is waited for.
 
     Raises
     ------
@@ -89,14 +89,15 @@ def held(store: Location) -> Iterator[Lock]:
         "token": uuid.uuid4().hex,
     }
     try:
-        lock = _lock_file(store, content) if store.folder else _lock_object(store, content)
+        lock = _lock_file(store, content) if store.folder else _lock_object(store, content, notify)
     except OSError as error:
         raise UserError(
             cannot("write", _file_of(store), error, "choose another results=...")
         ) from error
     try:
-        end_rounds(store)
-        yield lock
+        with fenced(store, lock.lease.check) if lock.lease else nullcontext():
+            end_rounds(store)
+            yield lock
     finally:
         try:
             _remove(store, lock)
@@ -111,6 +112,9 @@ def held(store: Location) -> Iterator[Lock]:
 
 def _remove(store: Location, lock: Lock) -> None:
     """Remove the file of a lock, and folders that were made for it."""
+    if lock.lease:
+        lock.lease.release()
+        return
     # If the disk has become read-only it cannot be removed; a file left behind locks nothing.
     with suppress(OSError):
         with suppress(FileNotFoundError):
@@ -141,7 +145,7 @@ def holder(store: Location) -> dict[str, Any] | None:
     if content is None:
         return None
     if not store.folder or fcntl is None:
-        return content if _may_live(content) else None
+        return None if may_live(content) is False else content
     try:
         descriptor = os.open(_file_of(store).url, os.O_RDONLY)
         try:
@@ -218,13 +222,12 @@ def _lock_file(store: Location, content: dict[str, Any]) -> Lock:
     raise AssertionError("unreachable")
 
 
-def _lock_object(store: Location, content: dict[str, Any]) -> Lock:
-    before = _content(store)
-    if before is not None and _may_live(before):
-        raise UserError(_taken(store, before))
-    lock = Lock(store, before is not None, None, content)
-    lock.publish()
-    return lock
+def _lock_object(store: Location, content: dict[str, Any], notify: Callable[[str], None]) -> Lock:
+    try:
+        lease, stale = take(store, _file_of(store), content, notify)
+    except TakenError as error:
+        raise UserError(_taken(store, error.content)) from None
+    return Lock(store, stale, None, lease.content, lease=lease)
 
 
 def _content(store: Location) -> dict[str, Any] | None:
@@ -243,18 +246,10 @@ def _content(store: Location) -> dict[str, Any] | None:
     return {}
 
 
-def _may_live(content: dict[str, Any]) -> bool:
-    if content.get("host") != socket.gethostname():
-        return True
-    # Not os.kill, which on Windows would end it.
-    return bool(psutil.pid_exists(int(content["pid"])))
-
-
-def _taken(store: Location, content: dict[str, Any]) -> str:
+def _taken(store: Location, content: Mapping[str, Any]) -> str:
     pid, host = content.get("pid", "unknown"), content.get("host", "unknown")
-    by_hand = "" if store.folder and fcntl else f", or, if it is dead, remove {_file_of(store)}"
     return (
         f"{store} is being written by process {pid} on {host}, since "
-        f"{content.get('started', 'unknown')}: wait until it ends, stop it (kill {pid})"
-        f"{by_hand}, or choose another out=..."
+        f"{content.get('started', 'unknown')}: wait until it ends, stop it (kill {pid}), or choose "
+        "another out=..."
     )

@@ -17,6 +17,7 @@ from asm_core.batches import add_sums
 from asm_core.moments import MOMENTS, add_moments
 from pipeline.errors import UserError, refuse_unreadable
 from pipeline.planning.axes import CELL, COST, CURVE, METRICS, NAMES, Labels, most
+from pipeline.planning.grid import Unit
 from pipeline.planning.identity import differences, joined, positions, renewed
 from pipeline.planning.plan import Plan
 from pipeline.planning.settings import Settings, store_trials_as_written
@@ -24,6 +25,9 @@ from pipeline.store import files, layout, ledger
 from pipeline.store.damage import advice_on, naming_damage, remedy_for
 from pipeline.store.location import Location
 from pipeline.store.record import DamagedRecordError, Record, is_of_store, of_store
+
+# So much of rows that were written is kept until they are packed.
+_MOST_BYTES_KNOWN = 1 << 26
 
 
 class Store:
@@ -41,6 +45,7 @@ class Store:
         self.location = location
         self.root = root
         self.record = record
+        self._known: dict[tuple[tuple[int, int], int], NDArray[np.float64]] = {}
 
     @classmethod
     def open(cls, location: Location) -> "Store":
@@ -264,7 +269,18 @@ class Store:
 
     def close_journal(self) -> None:
         """End the round, move the rows that wait into the ledger's arrays, remove the journal."""
-        ledger.close_journal(self._writable, self.location)
+        ledger.close_journal(self._writable, self.location, self._known)
+        self._known.clear()
+
+    def note_row(self, unit: Unit, row: NDArray[np.float64]) -> None:
+        """Keep the row of a unit that was written, so that it need not be read to be packed."""
+        cell = (
+            self.labels["source"].index(unit.source),
+            self.labels["block_size"].index(unit.block_size),
+        )
+        # The rows of a thousand units that measure many curves are gigabytes.
+        if len(self._known) * row.nbytes < _MOST_BYTES_KNOWN:
+            self._known[cell, unit.number] = row
 
     def begin_round(self, plan: Plan, record: Record, content: str) -> None:
         """Make the store ready to take units of a plan: make its axes longer, open a new journal.
@@ -303,7 +319,8 @@ class Store:
     def pack(self) -> None:
         """Move the rows that wait in the journal into the ledger's arrays."""
         files.check_current(self.location, self.round)
-        ledger.pack(self._writable, self.location)
+        ledger.pack(self._writable, self.location, self._known)
+        self._known.clear()
 
     def finish(self, record: Record) -> None:
         """Close the journal and replace the record: the end of a run, also of one that failed."""
@@ -317,7 +334,7 @@ class Store:
         return layout.open_root(self._place, "r+")
 
     @property
-    def _place(self) -> Location | files.Files:
+    def _place(self) -> layout.Place:
         return files.writing(self.location, durable=self.durable)
 
     def update(self, record: Record) -> None:

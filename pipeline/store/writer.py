@@ -1,5 +1,6 @@
 """What a worker writes: the trials of a unit, and then its row of the ledger."""
 
+import time
 from collections.abc import Iterable
 
 import numpy as np
@@ -12,7 +13,11 @@ from pipeline.planning.grid import Unit
 from pipeline.planning.identity import positions
 from pipeline.store import files, layout, ledger
 from pipeline.store.location import Location
+from pipeline.store.objects import is_object
 from pipeline.store.record import of_store
+
+# How often a worker asks an object store whether its round goes on.
+_SECONDS_BETWEEN_CHECKS = 1.0
 
 
 def read_plan(location: Location) -> str:
@@ -29,6 +34,7 @@ class UnitWriter:
 
     def __init__(self, location: Location, name: str, *, durable: bool) -> None:
         self._location, self._round = location, name
+        self._checked = float("-inf")
         root = layout.open_root(files.writing(location, name, durable=durable), "r+")
         self._record = of_store(str(location), dict(root.attrs))
         self._labels = self._record.identity.labels
@@ -40,8 +46,18 @@ class UnitWriter:
         self._rows = {name: root[f"ledger/{name}"].shape[3:] for name in ledger.names(root)}
         self._journal = root["journal/rows"]
 
-    def write(self, unit: Unit, parts: Iterable[tuple[Labels, Measures]]) -> None:
-        """Write the trials of a unit that the store keeps, and then its row.
+    def _check_current(self) -> None:
+        """Refuse to write for a round that has ended."""
+        # On this machine the files themselves refuse to be put in place; what an object store
+        # refuses makes this ask again (`bucket`).
+        every = _SECONDS_BETWEEN_CHECKS if is_object(self._location.url) else 0.0
+        if self._location.folder or time.monotonic() - self._checked < every:
+            return
+        files.check_current(self._location, self._round)
+        self._checked = time.monotonic()
+
+    def write(self, unit: Unit, parts: Iterable[tuple[Labels, Measures]]) -> ledger.Rows:
+        """Write the trials of a unit that the store keeps, and then its row, which is returned.
 
         Parameters
         ----------
@@ -60,9 +76,7 @@ class UnitWriter:
         stop = unit.stop if kept is None else min(unit.stop, kept)
         tiles = self._record.tiles_of(unit.source, unit.block_size)
         for labels, measures in parts:
-            if not self._location.folder:
-                # On this machine the files themselves refuse to be put in place.
-                files.check_current(self._location, self._round)
+            self._check_current()
             cell: Labels = {**labels, "source": [unit.source], "block_size": [unit.block_size]}
             at = positions(self._labels, cell)
             metrics = {name: getattr(measures, name) for name in METRICS}
@@ -80,4 +94,4 @@ class UnitWriter:
             self._labels["source"].index(unit.source),
             self._labels["block_size"].index(unit.block_size),
         )
-        ledger.write_row(self._journal, place, unit.number, row)
+        return ledger.write_row(self._journal, place, unit.number, row)

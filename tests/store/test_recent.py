@@ -70,7 +70,7 @@ def test_a_noted_store_that_is_gone_gives_way_to_the_newest(results):
 
 
 @pytest.mark.parametrize(
-    "note", [b"", b"\xff\xfe", b"nowhere", b"foo://x/y", b"s3://x/y", b"memory://no/such"]
+    "note", [b"", b"\xff\xfe", b"nowhere", b"foo://x/y", b"abfs://x/y", b"memory://no/such"]
 )
 def test_a_note_that_leads_nowhere_gives_way_to_the_newest(results, note):
     here = written(results, "here.zarr")
@@ -117,7 +117,7 @@ def test_a_read_only_folder_is_no_error(tmp_path):
     assert not Path("/proc/self", recent._NOTE).exists()
 
 
-@pytest.mark.parametrize("url", ["foo://results", "s3://bucket/results"])
+@pytest.mark.parametrize("url", ["foo://results", "abfs://bucket/results"])
 def test_results_that_nothing_here_opens_are_refused_where_a_store_is_looked_for(url, tmp_path):
     store = written(Location.of(tmp_path), "s.zarr")
     # A verb that was given its store needs no results.

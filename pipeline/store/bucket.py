@@ -1,0 +1,130 @@
+"""A store at a URL of S3, Google Cloud Storage or Azure, for zarr."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import ObjectStore
+
+from pipeline.store import objects
+
+
+class Objects(ObjectStore[Any]):
+    """The objects of a store, for zarr.
+
+    `check` raises where this process may not write there any more; it is asked whenever somebody
+    else turns out to have written what is to be written here.
+    """
+
+    def __init__(
+        self, url: str, *, read_only: bool = False, check: Callable[[], None] | None = None
+    ) -> None:
+        super().__init__(objects.client(url), read_only=read_only)
+        self._url, self._check = url, check
+        self._tags: dict[str, objects.Tag] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To be read: in another process with a client, and with credentials, of its own."""
+        return type(self), (self._url,)
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        """The same, of which nothing can be written, or can."""
+        return type(self)(self._url, read_only=read_only, check=self._check)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: Any = None
+    ) -> Buffer | None:
+        """An object, or a part of it; None where there is none."""
+        return await asyncio.to_thread(
+            self.get_sync, key, prototype=prototype, byte_range=byte_range
+        )
+
+    def get_sync(
+        self, key: str, *, prototype: BufferPrototype, byte_range: Any = None
+    ) -> Buffer | None:
+        """An object, or a part of it; None where there is none."""
+        options = _options(byte_range)
+
+        def get_once() -> tuple[Buffer, objects.Tag]:
+            answer = self.store.get(key, options=options)
+            content = prototype.buffer.from_bytes(answer.bytes())
+            return content, objects.tag_of(answer.meta)
+
+        try:
+            content, tag = objects.trying(f"{self._url}/{key}", get_once)
+        except FileNotFoundError:
+            return None
+        if byte_range is None and not self.read_only:
+            self._tags[key] = tag
+        return content
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Write an object."""
+        await asyncio.to_thread(self.set_sync, key, value)
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """Write an object.
+
+        Raises
+        ------
+        StoreLostError
+            Where another process has taken the store over.
+        """
+        self._check_writable()
+        url, content = f"{self._url}/{key}", value.to_bytes()
+        seen = self._tags.get(key)
+        for _ in range(objects.ATTEMPTS):
+            tag = objects.swap(url, content, seen)
+            if tag is not None:
+                self._tags[key] = tag
+                return
+            # Somebody else: a process before this one, whose writing of it was not seen here.
+            if self._check:
+                self._check()
+            with suppress(FileNotFoundError):
+                seen = None
+                seen = objects.read_tag(url)
+        raise objects.busy(url)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write an object if there is none."""
+        self._check_writable()
+        await asyncio.to_thread(objects.create, f"{self._url}/{key}", value.to_bytes())
+
+    async def exists(self, key: str) -> bool:
+        """Whether there is an object."""
+        try:
+            await asyncio.to_thread(objects.read_tag, f"{self._url}/{key}")
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def delete(self, key: str) -> None:
+        """Remove an object."""
+        self._check_writable()
+        self._tags.pop(key, None)
+        await asyncio.to_thread(objects.remove, f"{self._url}/{key}")
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Remove every object below a prefix, a thousand a request."""
+        self._check_writable()
+        await asyncio.to_thread(objects.remove_below, f"{self._url}/{prefix.rstrip('/')}")
+        for key in [key for key in self._tags if key.startswith(f"{prefix.rstrip('/')}/")]:
+            del self._tags[key]
+
+
+def _options(byte_range: Any) -> Any:
+    """What is asked for of a part of an object, as obstore has it."""
+    match byte_range:
+        case None:
+            return None
+        case RangeByteRequest(start=start, end=end):
+            return {"range": (start, end)}
+        case OffsetByteRequest(offset=offset):
+            return {"range": {"offset": offset}}
+        case SuffixByteRequest(suffix=suffix):
+            return {"range": {"suffix": suffix}}
+    raise TypeError(f"{byte_range!r} is no range of bytes")

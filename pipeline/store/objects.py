@@ -1,0 +1,417 @@
+"""Objects of S3, Google Cloud Storage and Azure, by obstore.
+
+What is written over is written over on a condition: that nobody else has written it since it was
+seen here.  So a process that was suspended, and wakes up when another one has taken its store over,
+puts nothing in the place of what that one has written.  All three services have such conditions.
+
+Requests that fail are tried again for twenty seconds; what fails then is an `ObjectError`, an error
+of the system that says in words what is missing.
+"""
+
+import errno
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+
+@dataclass(frozen=True)
+class _Service:
+    name: str
+    credentials: str
+    """What gives credentials, for a message."""
+
+
+SERVICES = {
+    "s3": _Service(
+        "S3",
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE (aws configure)",
+    ),
+    "gs": _Service(
+        "Google Cloud Storage",
+        "set GOOGLE_APPLICATION_CREDENTIALS, or run gcloud auth application-default login",
+    ),
+    "az": _Service(
+        "Azure",
+        "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or run az login and set "
+        "AZURE_USE_AZURE_CLI=true",
+    ),
+}
+# A request that fails is tried again for 20 seconds, after pauses that grow from 0.1 s to 3 s at
+# random: by the client, and here where that does not, as in the middle of an answer.
+ATTEMPTS, _FIRST_PAUSE, _LONGEST_PAUSE, _SECONDS = 50, 0.1, 3.0, 20.0
+# Of one request, with the whole chunk in it; of a connection.
+_SECONDS_OF_A_REQUEST, _SECONDS_TO_CONNECT = 120, 5
+_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+# The address of a virtual machine's own credentials, which is asked where there are no others.
+_OF_A_MACHINE = re.compile(r"169\.254\.169\.254|metadata\.google|MissingAccount|Account must be")
+_REFUSED_KEYS = re.compile(
+    r"InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired"
+    r"|AuthenticationFailed|NoAuthenticationInformation|RequestTimeTooSkewed|Unauthenticated"
+)
+_DENIED = re.compile(r"status code: 40[13]\b")
+_THROTTLED = re.compile(r"status code: (?:503|429)\b|SlowDown|ServerBusy")
+_TRIED = re.compile(r"after \d+ retries")
+_LASTING = re.compile(r"status code: 4(?!08|29)\d\d\b")
+# Where endpoints and profiles are said, by the variables that every program of a service reads.
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+_AWS_FILES = {
+    "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
+    "AWS_CONFIG_FILE": "~/.aws/config",
+}
+# As S3 allows.
+_KEYS_A_REQUEST = 1000
+# What tells one writing of an object from the next.
+Tag = dict[str, str]
+_Result = TypeVar("_Result")
+
+
+class ObjectError(OSError):
+    """What a service does not do, in words; `remedy` is what helps."""
+
+    def __init__(self, number: int, words: str, remedy: str) -> None:
+        super().__init__(number, words)
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it was made: an OSError alone would lose the remedy between processes."""
+        return type(self), (self.errno, self.strerror, self.remedy)
+
+
+def is_object(url: str) -> bool:
+    """Whether a URL is one of the services."""
+    return url.partition("://")[0] in SERVICES
+
+
+def check_client(url: str) -> None:
+    """Refuse a URL where its client is not here, or does not know what is asked of it."""
+    if find_spec("obstore") is None:
+        raise UserError(f"{url} needs a package that is not here: pip install obstore")
+
+
+def client(url: str) -> Any:
+    """The client of a bucket, whose keys begin below the path of the URL.
+
+    Raises
+    ------
+    ObjectError
+        Where it lacks what it needs to begin.
+    """
+    try:
+        return _client(url, os.getpid())
+    except Exception as error:  # obstore's classes do not share one
+        raise meaning(error, url) from error
+
+
+@lru_cache(maxsize=64)
+def _client(url: str, process: int) -> Any:
+    from obstore.store import from_url
+
+    # Everything else the client finds in the environment by itself.
+    found = _of_aws_files() if url.startswith("s3://") else {}
+    endpoint = found.get("endpoint") or _endpoint_in_environment(url)
+    options: ClientConfig = {
+        "timeout": timedelta(seconds=_SECONDS_OF_A_REQUEST),
+        "connect_timeout": timedelta(seconds=_SECONDS_TO_CONNECT),
+        # Whoever names an endpoint without TLS means it.
+        "allow_http": endpoint.startswith("http://"),
+    }
+    retries: RetryConfig = {
+        "max_retries": ATTEMPTS,
+        "backoff": {
+            "init_backoff": timedelta(seconds=_FIRST_PAUSE),
+            "max_backoff": timedelta(seconds=_LONGEST_PAUSE),
+            "base": 2,
+        },
+        "retry_timeout": timedelta(seconds=_SECONDS),
+    }
+    return from_url(url, client_options=options, retry_config=retries, **found)
+
+
+def _endpoint_in_environment(url: str) -> str:
+    names = _ENDPOINTS.get(url.partition("://")[0], ())
+    return next(filter(None, (os.environ.get(name) for name in names)), "")
+
+
+def _of_aws_files() -> dict[str, Any]:
+    """Credentials, region and endpoint of a profile in the files of AWS, which boto3 reads.
+
+    Nothing where the environment has keys, or there are no such files.
+    """
+    files = [os.path.expanduser(os.environ.get(name, usual)) for name, usual in _AWS_FILES.items()]
+    if "AWS_ACCESS_KEY_ID" in os.environ or not any(map(os.path.exists, files)):
+        return {}
+    if find_spec("boto3") is None:
+        words = f"{' and '.join(files)} are read by a package that is not here"
+        raise ObjectError(errno.EACCES, words, "pip install boto3")
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        return {}
+    meta = session.client("s3").meta
+    found = {"credential_provider": Boto3CredentialProvider(session), "region": meta.region_name}
+    # That of AWS itself the client finds by the region.
+    is_other = not str(meta.endpoint_url).endswith("amazonaws.com")
+    return found | ({"endpoint": meta.endpoint_url} if is_other else {})
+
+
+def meaning(error: Exception, url: str) -> Exception:
+    """An error of the client as one of the system, in words; FileNotFoundError for no object."""
+    if isinstance(error, ObjectError):
+        return error
+    scheme, _, rest = url.partition("://")
+    service, text = SERVICES[scheme], f"{type(error).__name__} {error}"
+    bucket = rest.partition("/")[0]
+    if _NO_BUCKET.search(text):
+        remedy = "create it, or choose another results=..."
+        return ObjectError(errno.ENODEV, f"there is no bucket {bucket}", remedy)
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
+    if _OF_A_MACHINE.search(text):
+        words = f"no credentials of {service.name} are found"
+        return ObjectError(errno.EACCES, words, service.credentials)
+    code = re.search(r"<Code>(\w+)</Code>|status code: (\d+ [A-Za-z ]+)", text)
+    said = f" ({code[1] or code[2]})" if code else ""
+    if _REFUSED_KEYS.search(text):
+        words = f"{service.name} does not accept the credentials{said}"
+        return ObjectError(errno.EACCES, words, service.credentials)
+    if _DENIED.search(text):
+        remedy = (
+            "ask for the right to read, write, delete and list there; without that to list, an "
+            "object that is not there is denied too"
+        )
+        return ObjectError(errno.EACCES, f"{service.name} denies access{said}", remedy)
+    if _THROTTLED.search(text):
+        words = f"{service.name} asks to slow down{said}"
+        return ObjectError(errno.EBUSY, words, "try again later, with fewer workers")
+    if re.search(r"status code: 5\d\d", text):
+        words = f"{service.name} fails{said}"
+        return ObjectError(errno.EIO, words, "try again later")
+    if re.search("HTTP error|error sending request|timed out|error decoding", text):
+        address = re.search(r"https?://[^/\s]+", text)
+        words = f"{address[0] if address else service.name} does not answer"
+        remedy = "see that it runs, and that its endpoint and the network are right"
+        return ObjectError(errno.EHOSTUNREACH, words, remedy)
+    reason = " ".join(str(error).split("Debug source")[0].split())
+    return ObjectError(errno.EIO, f"{service.name}: {reason[:300]}{said}", "see what it says")
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a request that failed may succeed when it is tried again."""
+    from obstore.exceptions import GenericError
+
+    text = str(error)
+    return (
+        isinstance(error, GenericError)
+        and not _TRIED.search(text)
+        and not _LASTING.search(text)
+        and not _OF_A_MACHINE.search(text)
+        and not _NO_BUCKET.search(text)
+    )
+
+
+def trying(url: str, do: Callable[[], _Result]) -> _Result:
+    """What a request gives, tried again where the client does not, as for the body of an answer."""
+    end = time.monotonic() + _SECONDS
+    for attempt in range(ATTEMPTS + 1):
+        try:
+            return do()
+        except Exception as error:
+            pause = _pause(attempt)
+            if not _may_pass(error) or attempt == ATTEMPTS or time.monotonic() + pause > end:
+                raise meaning(error, url) from error
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _pause(attempt: int) -> float:
+    longest = min(_FIRST_PAUSE * 2.0**attempt, _LONGEST_PAUSE)
+    return float(longest * random.uniform(0.5, 1.0))
+
+
+def busy(url: str) -> ObjectError:
+    """What is said of an object that somebody else writes, over and over."""
+    words = f"{url} is written by somebody else all the time"
+    return ObjectError(errno.EBUSY, words, "stop what does so")
+
+
+def split(url: str) -> tuple[str, str]:
+    """The URL of a bucket, and the key in it."""
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
+def read(url: str) -> bytes:
+    """The content of an object; a FileNotFoundError where there is none."""
+    return read_tagged(url)[0]
+
+
+def read_tagged(url: str) -> tuple[bytes, Tag]:
+    """The content of an object, and the tag of this writing of it."""
+    bucket, key = split(url)
+
+    def read_once() -> tuple[bytes, Tag]:
+        answer = client(bucket).get(key)
+        return bytes(answer.bytes()), tag_of(answer.meta)
+
+    return trying(url, read_once)
+
+
+def read_tag(url: str) -> Tag:
+    """The tag of an object; a FileNotFoundError where there is none."""
+    bucket, key = split(url)
+    return trying(url, lambda: tag_of(client(bucket).head(key)))
+
+
+def write(url: str, content: Any) -> None:
+    """Write an object, whatever is there."""
+    bucket, key = split(url)
+    trying(url, lambda: client(bucket).put(key, content))
+
+
+def create(url: str, content: bytes) -> None:
+    """Write an object if there is none."""
+    bucket, key = split(url)
+
+    def create_once() -> None:
+        from obstore.exceptions import AlreadyExistsError
+
+        with suppress(AlreadyExistsError):
+            client(bucket).put(key, content, mode="create")
+
+    trying(url, create_once)
+
+
+def swap(url: str, content: bytes, seen: Tag | None) -> Tag | None:
+    """Write an object if it is still the one that was seen; None for `seen` where there was none.
+
+    Returns the tag of this writing, or None where somebody else has written meanwhile.
+    """
+    bucket, key = split(url)
+
+    def swap_once() -> Tag | None:
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        try:
+            return tag_of(client(bucket).put(key, content, mode=seen or "create"))
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+            if isinstance(error, FileNotFoundError) and _NO_BUCKET.search(str(error)):
+                raise
+            # After an answer that was lost, or that the client has asked for again, it may be ours.
+            return _tag_if_equal(url, content)
+
+    return trying(url, swap_once)
+
+
+def _tag_if_equal(url: str, content: bytes) -> Tag | None:
+    try:
+        found, tag = read_tagged(url)
+    except FileNotFoundError:
+        return None
+    return tag if found == content else None
+
+
+def remove(url: str) -> None:
+    """Remove an object; one that is not there is removed already."""
+    bucket, key = split(url)
+    with suppress(FileNotFoundError):
+        trying(url, lambda: client(bucket).delete(key))
+
+
+def exists(url: str) -> bool:
+    """Whether there is an object, or one below it, as if it were a folder."""
+    bucket, key = split(url)
+    try:
+        if key:
+            trying(url, lambda: client(bucket).head(key))
+            return True
+    except FileNotFoundError:
+        pass
+    return next(iter(objects_below(url)), None) is not None
+
+
+def modified(url: str) -> float:
+    """When an object was last written, by the clock of the service; seconds since 1970."""
+    bucket, key = split(url)
+    return float(trying(url, lambda: client(bucket).head(key))["last_modified"].timestamp())
+
+
+def children(url: str) -> dict[str, int | None]:
+    """Names of what lies directly below a URL, with bytes; of what is like a folder, None.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is nothing.
+    """
+    bucket, key = split(url)
+    found = trying(url, lambda: client(bucket).list_with_delimiter(prefix=key or None))
+    names: dict[str, int | None] = dict.fromkeys(map(_last_part, found["common_prefixes"]))
+    names |= {_last_part(each["path"]): each["size"] for each in found["objects"]}
+    if not names and key:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
+    return names
+
+
+def objects_below(url: str) -> Iterator[tuple[str, int]]:
+    """Key and bytes of each object below a URL."""
+    bucket, key = split(url)
+    try:
+        for page in client(bucket).list(prefix=f"{key}/" if key else None):
+            for each in page:
+                yield each["path"], each["size"]
+    except Exception as error:  # obstore's classes do not share one
+        raise meaning(error, url) from error
+
+
+def size(url: str) -> int:
+    """Bytes of all objects below a URL."""
+    return sum(size for _, size in objects_below(url))
+
+
+def _last_part(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def tag_of(meta: Any) -> Tag:
+    """The tag of an object, of what a service says of it."""
+    return {name: meta[name] for name in ("e_tag", "version") if meta.get(name)}
+
+
+def remove_many(urls: Sequence[str]) -> None:
+    """Remove objects of one bucket, a thousand a request."""
+    bucket, _ = split(urls[0])
+    keys = [split(url)[1] for url in urls]
+    for start in range(0, len(keys), _KEYS_A_REQUEST):
+        some = keys[start : start + _KEYS_A_REQUEST]
+        try:
+            trying(bucket, partial(client(bucket).delete, some))
+        except FileNotFoundError:
+            # Azure says so of one, and it is not said of which.
+            for key in some:
+                remove(f"{bucket}/{key}")
+
+
+def remove_below(url: str) -> None:
+    """Remove every object below a URL."""
+    bucket, _ = split(url)
+    if urls := [f"{bucket}/{key}" for key, _ in objects_below(url)]:
+        remove_many(urls)
