@@ -15,8 +15,9 @@ from pipeline.store import objects
 class Objects(ObjectStore[Any]):
     """The objects of a store, for zarr.
 
-    `check` raises where this process may not write there any more; it is asked whenever somebody
-    else turns out to have written what is to be written here.
+    `check` raises where this process may not write there any more.  It is asked whenever somebody
+    else turns out to have written what is to be written here, and before anything is removed, for
+    which there is no condition.
     """
 
     def __init__(
@@ -82,12 +83,15 @@ class Objects(ObjectStore[Any]):
                 self._tags[key] = tag
                 return
             # Somebody else: a process before this one, whose writing of it was not seen here.
-            if self._check:
-                self._check()
+            self._ask()
             with suppress(FileNotFoundError):
                 seen = None
                 seen = objects.read_tag(url)
         raise objects.busy(url)
+
+    def _ask(self) -> None:
+        if self._check:
+            self._check()
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write an object if there is none."""
@@ -105,12 +109,14 @@ class Objects(ObjectStore[Any]):
     async def delete(self, key: str) -> None:
         """Remove an object."""
         self._check_writable()
+        await asyncio.to_thread(self._ask)
         self._tags.pop(key, None)
         await asyncio.to_thread(objects.remove, f"{self._url}/{key}")
 
     async def delete_dir(self, prefix: str) -> None:
         """Remove every object below a prefix, a thousand a request."""
         self._check_writable()
+        await asyncio.to_thread(self._ask)
         await asyncio.to_thread(objects.remove_below, f"{self._url}/{prefix.rstrip('/')}")
         for key in [key for key in self._tags if key.startswith(f"{prefix.rstrip('/')}/")]:
             del self._tags[key]

@@ -68,14 +68,6 @@ class Lease:
                 raise self._taken_over()
             self._tag, self._renewed = tag, time.monotonic()
 
-    def check(self) -> None:
-        """Raise a StoreLostError where the lock has been taken over."""
-        if self._lost:
-            raise self._taken_over()
-        if time.monotonic() - self._renewed > _OLD / 2:
-            # This process was suspended, or the service did not answer.
-            self.publish()
-
     def release(self) -> None:
         """Remove the lock, unless somebody else has taken it over."""
         self._ended.set()
@@ -88,7 +80,7 @@ class Lease:
     def _beat(self) -> None:
         while not self._ended.wait(_BEAT):
             if time.monotonic() - self._renewed >= _BEAT / 2:
-                # What is not written now is written next time; what is lost, `check` says.
+                # What is not written now is written next time; what is lost, `publish` says again.
                 with suppress(OSError, StoreLostError):
                     self.publish()
 

@@ -30,6 +30,7 @@ from pipeline.store.location import Location, remove_all
 Rows = NDArray[np.float64]
 # Whole rows of the journal, by cell and number of the unit.
 Known = Mapping[tuple[tuple[int, int], int], Rows]
+_BYTES_OF_CHECKSUM = 4
 _COUNT = MOMENTS.index("count")
 _JOURNAL, _PLAN = "journal/rows", "journal/plan"
 
@@ -202,12 +203,24 @@ def forget(root: Any, cell: tuple[int, int], number: int) -> None:
 
 def waiting_rows(root: Any, location: Location) -> list[tuple[tuple[int, int], int]]:
     """Cell and number of each unit that has a row in the journal."""
+    place = location.child(_JOURNAL)
     try:
-        journal, names = root[_JOURNAL], location.child(_JOURNAL).names()
+        journal = root[_JOURNAL]
+        names = place.names() if place.folder else _whole_rows(journal, place)
     except (KeyError, FileNotFoundError):
         return []
     places = [layout.chunk_of_name(journal, name) for name in names]
     return sorted(((p[0], p[1]), p[2]) for p in places if p is not None)
+
+
+def _whole_rows(journal: Any, place: Location) -> list[str]:
+    """Names of the rows at a URL, but for those of a round that had shorter axes.
+
+    A worker that was overtaken may write one more, until it asks: of a unit that it has stored
+    before, so that what a row of this length says is true.
+    """
+    length = journal.chunks[-1] * journal.dtype.itemsize + _BYTES_OF_CHECKSUM
+    return [name for name, size in place.sizes().items() if size == length]
 
 
 def row_file(root: Any, location: Location, cell: tuple[int, int], number: int) -> Location:

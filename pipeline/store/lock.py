@@ -95,7 +95,7 @@ def held(store: Location, notify: Callable[[str], None] = lambda line: None) -> 
             cannot("write", _file_of(store), error, "choose another results=...")
         ) from error
     try:
-        with fenced(store, lock.lease.check) if lock.lease else nullcontext():
+        with fenced(store, lock.lease.publish) if lock.lease else nullcontext():
             end_rounds(store)
             yield lock
     finally:

@@ -1,0 +1,210 @@
+"""Sweeps into a bucket of S3: the bits of a folder, requests counted, whatever fails meanwhile."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import xarray as xr
+from helpers.faulty import Faults
+from helpers.objects import as_environment, buckets
+from helpers.stores import prepare, write
+
+import pipeline
+from pipeline.cli.main import main
+from pipeline.errors import StoreLostError
+from pipeline.store import lease, lock, objects, writer
+from pipeline.store.location import Location
+
+KEYS = {"freqs": range(15), "algorithm": ["asm", "apx"], "trials": 3000, "unit_trials": 100}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with buckets() as make:
+        yield make
+
+
+@pytest.fixture
+def bucket(server, monkeypatch, elsewhere):
+    made = server()
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    made.proxy.faults = Faults()
+    made.proxy.requests.clear()
+    objects._client.cache_clear()
+    yield made
+    made.proxy.faults, made.proxy.latency = Faults(), 0.0
+    objects._client.cache_clear()
+
+
+def assert_same(one, other):
+    """Two stores have the same bits, trial by trial and in their ledgers."""
+    first, second = pipeline.open_results(one), pipeline.open_results(other)
+    for name in ("error", "mask_accuracy", "regret"):
+        assert np.array_equal(first[name], second[name], equal_nan=True), name
+    assert pipeline.summarize(one).equals(pipeline.summarize(other))
+
+
+def test_a_bucket_has_the_bits_of_a_folder_and_grows_as_one(bucket, elsewhere):
+    url = f"{bucket.url}/a.zarr"
+    for keys in (
+        KEYS, {**KEYS, "trials": 4000}, {**KEYS, "operation": ["max_pool", "relu"]},
+    ):  # fmt: skip
+        pipeline.sweep(**keys, extend=True, out=url)
+        pipeline.sweep(**keys, extend=True, out="a.zarr")
+        assert_same(url, "a.zarr")
+    assert pipeline.verify(url, sample=1).problems == []
+    assert not any("journal" in key or key.endswith(".lock") for key in bucket.keys())
+    # By other readers: xarray alone, which takes s3fs.
+    plain = xr.open_zarr(url, storage_options={"endpoint_url": bucket.proxy.url})
+    assert plain["error"].equals(xr.open_zarr("a.zarr")["error"])
+
+
+def test_a_unit_costs_a_request_for_each_array_and_one_for_its_row(bucket):
+    counts = []
+    for units in (10, 60):
+        bucket.proxy.requests.clear()
+        pipeline.sweep(trials=20 * units, unit_trials=20, out=f"{bucket.url}/{units}.zarr")
+        seen = Counter(
+            (method, "c" if "/c" in path.split("/results/")[-1] else path)
+            for method, path, _ in bucket.proxy.requests
+            # How far it is, and whether its round goes on, are asked by the clock.
+            if not path.endswith(".lock") and "journal/writing." not in path
+        )
+        chunks = sum(
+            number for (method, what), number in seen.items() if (method, what) == ("PUT", "c")
+        )
+        counts.append((len(bucket.proxy.requests), chunks, sum(seen.values()) - chunks))
+    (few, chunks_of_few, other_of_few), (_, chunks_of_many, other_of_many) = counts
+    assert chunks_of_many - chunks_of_few == 4 * 50
+    assert other_of_many == other_of_few
+    assert few < 500
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.01, 0.1])
+def test_faults_change_no_bit_and_lose_nothing(bucket, rate):
+    url = f"{bucket.url}/a.zarr"
+    bucket.proxy.faults = Faults(
+        rate, (503, 500, 429, "reset", "torn", "lost", "slow"), seconds=0.2
+    )
+    pipeline.sweep(**KEYS, out=url)
+    pipeline.sweep(**{**KEYS, "trials": 4000}, out=url)
+    said = Counter(said for _, _, said in bucket.proxy.requests)
+    assert sum(said[kind] for kind in bucket.proxy.faults.kinds) > 0.5 * rate * sum(said.values())
+    bucket.proxy.faults = Faults()
+    pipeline.sweep(**{**KEYS, "trials": 4000}, out="a.zarr")
+    assert_same(url, "a.zarr")
+    assert pipeline.verify(url, sample=1).problems == []
+    assert not any("journal" in key or key.endswith(".lock") for key in bucket.keys())
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_is_gone_on_with_by_processes(bucket, elsewhere):
+    url = f"{bucket.url}/a.zarr"
+    words = [sys.executable, "-m", "pipeline", "sweep", f"out={url}", "trials=30000",
+             "unit_trials=100", "freqs=0..14", "cluster=processes", "--quiet"]  # fmt: skip
+    environment = as_environment(bucket.environment)
+    process = subprocess.Popen(words, env=environment, start_new_session=True)
+    rows = 0
+    deadline = time.monotonic() + 120
+    while rows < 20:
+        rows = sum("journal/rows/c" in key for key in bucket.keys())
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert any(key.endswith(".lock") for key in bucket.keys())
+    bucket.proxy.requests.clear()
+    done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    written = sum(
+        method == "PUT" and "/error/c" in path for method, path, _ in bucket.proxy.requests
+    )
+    assert written <= 300 - rows
+    pipeline.sweep(freqs=range(15), trials=30000, out="a.zarr")
+    first, second = pipeline.open_results(url), pipeline.open_results("a.zarr")
+    assert np.array_equal(first.error, second.error)
+    assert pipeline.verify(url, sample=1).problems == []
+
+
+def test_a_worker_whose_sweep_was_overtaken_writes_nothing(bucket, monkeypatch):
+    """It asks once a second; what it has begun to write until then are the bits that are there."""
+    monkeypatch.setattr(writer, "_SECONDS_BETWEEN_CHECKS", 60.0)
+    url = f"{bucket.url}/a.zarr"
+    words = ["trials=300", "unit_trials=100", "freqs=0,3"]
+    with lock.held(Location(url)):
+        store, plan = prepare(url, *words)
+        write(store, plan, 0)
+    with lock.held(Location(url)):
+        # Of the one that has taken over, with another algorithm.
+        other, grown = prepare(url, *words, "algorithm=asm,apx", extend=True)
+        write(other, grown, 0)
+        before = {key: bucket.content(key) for key in bucket.keys() if not key.endswith(".lock")}
+        # Of a unit that is not there yet, it may write one more.
+        write(store, plan, 1)
+        with pytest.raises(StoreLostError, match="was taken over"):
+            write(store, plan, 0)
+        monkeypatch.setattr(writer, "_SECONDS_BETWEEN_CHECKS", 0.0)
+        with pytest.raises(StoreLostError, match="was taken over"):
+            write(store, plan, 2)
+        assert {key: bucket.content(key) for key in before} == before
+        assert not any(key.endswith("c.0.0.2.0") for key in bucket.keys())
+        other.finish(other.record)
+    pipeline.sweep([*words, "algorithm=asm,apx", f"out={url}"])
+    pipeline.sweep([*words, "algorithm=asm,apx", "out=a.zarr"])
+    assert_same(url, "a.zarr")
+    assert pipeline.verify(url, sample=1).problems == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Faults(1.0, (403,)), "S3 denies access (403 "),
+        (Faults(1.0, (503,)), "S3 asks to slow down (503 "),
+        (Faults(1.0, ("reset",)), " does not answer: see that it runs"),
+        (Faults(1.0, (403,), "^PUT"), "S3 denies access (403 Forbidden): ask for the right"),
+        (Faults(1.0, (403,), "list-type"), "S3 denies access (403 Forbidden): ask for the right"),
+    ],
+    ids=["denied", "throttled", "down", "read-only", "no-list"],
+)
+@pytest.mark.parametrize("verb", ["sweep", "summary", "status", "ls"])
+def test_a_bucket_that_does_not_answer_is_one_line(bucket, monkeypatch, capsys, fault, said, verb):
+    monkeypatch.setattr(objects, "ATTEMPTS", 1)
+    monkeypatch.setattr(objects, "_SECONDS", 1.0)
+    monkeypatch.setattr(lease, "_BETWEEN_LOOKS", 0.01)
+    bucket.proxy.faults = fault
+    words = {"sweep": ["trials=20", f"results={bucket.url}"], "ls": [bucket.url]}
+    code = main([verb, *words.get(verb, [f"{bucket.url}/a.zarr"])])
+    needs_fault = verb == "sweep" or fault.match == "."
+    errors = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert errors[-1].startswith("error: ")
+    assert not needs_fault or said in errors[-1]
+    assert bucket.keys() == []
+
+
+def test_every_verb_about_results_reads_a_bucket(bucket, elsewhere, capsys):
+    results = f"results={bucket.url}"
+    assert main(["sweep", "freqs=0..14", "algorithm=asm,apx", "trials=500", results]) == 0
+    store = pipeline.sweep(freqs=range(15), algorithm=["asm", "apx"], trials=500, results="here")
+    capsys.readouterr()
+    for words in (
+        ["summary"], ["status"], ["verify", "sample=all"], ["plot", "to=a.png"],
+        ["report", "to=a.html"], ["export", "to=a.csv"], ["rerun", "out=again.zarr"],
+        ["summary", "below=0.05"],
+    ):  # fmt: skip
+        assert main([*words, results]) == 0, words
+        assert "Traceback" not in capsys.readouterr().err
+    assert main(["ls", bucket.url]) == 0
+    assert "complete" in capsys.readouterr().out
+    url = pipeline.open_results(f"{bucket.url}/{Location.of(store.attrs['store']).name}").attrs
+    assert main(["compare", url["store"], store.attrs["store"]]) == 0
+    assert main(["example", url["store"], "trial=worst", "algorithm=asm", "to=e.png"]) == 0
+    assert_same(url["store"], "again.zarr")
