@@ -16,7 +16,7 @@ from pipeline.errors import UnreadableError, refuse_unreadable
 from pipeline.planning.axes import CELL, METRICS, MOMENT, TRIAL, shape
 from pipeline.store import layout
 from pipeline.store.damage import copied_record
-from pipeline.store.leftovers import files_in, leftovers
+from pipeline.store.leftovers import files_of, leftovers
 from pipeline.store.store import Store
 
 Shapes = dict[str, tuple[int, ...]]
@@ -109,8 +109,6 @@ def _text(value: Any) -> str:
 
 def consolidated_copy(store: Store) -> dict[str, Any]:
     """The root's copy of the metadata of all arrays and groups; empty if there is none."""
-    if not store.location.folder:
-        return {}
     root = json.loads(store.location.child("zarr.json").read())
     copy: dict[str, Any] = (root.get("consolidated_metadata") or {}).get("metadata") or {}
     return copy
@@ -118,25 +116,22 @@ def consolidated_copy(store: Store) -> dict[str, Any]:
 
 def check_files(store: Store) -> Iterator[Problem]:
     """Files that a process left half written, and files that do not belong to the store."""
-    folder = store.location.folder
-    if folder is None:
-        return
     try:
-        late, files_there = leftovers(store.location), files_in(folder)
+        late, files_there = leftovers(store.location), files_of(store.location)
     except UnreadableError as error:
         yield of_reading("the list of files", error)
         return
     for name in late:
-        files = (name,) if Path(name).is_file() else ()
+        files = (name,) if name.endswith(".partial") and Path(name).is_file() else ()
         yield Problem(
             f"{name} was left half written by a process that died, and does no harm: repair=true "
             "removes it",
             files=files, harmless=True,
         )  # fmt: skip
     arrays = dict(_arrays(store))
-    for file in map(Path, files_there):
-        name = file.relative_to(folder).as_posix()
-        if any(file.is_relative_to(leftover) for leftover in late):
+    for file in files_there:
+        name = file.removeprefix(f"{store.location}/")
+        if any(f"{file}/".startswith(f"{leftover}/") for leftover in late):
             continue
         if not _is_of_store(arrays, name):
             yield Problem(
@@ -169,8 +164,6 @@ def _without_growing(name: str, whole: tuple[int, ...]) -> tuple[int, ...]:
 
 def _check_copy(store: Store, shapes: Shapes) -> Iterator[Problem]:
     """Whether the consolidated metadata, which xarray reads, is that of the arrays."""
-    if not store.location.folder:
-        return
     try:
         has_copy = layout.has_copied_attributes(store.location)
     except Exception as error:  # zarr raises whatever it meets
@@ -213,8 +206,7 @@ def _counts_up(trial: Any, length: int) -> bool:
 
 
 def _all_files(store: Store, name: str) -> tuple[str, ...]:
-    folder = store.location.child(name, "c").folder
-    return tuple(files_in(folder)) if folder else ()
+    return tuple(files_of(store.location.child(name, "c")))
 
 
 def _arrays(store: Store) -> Iterator[tuple[str, Any]]:

@@ -1,7 +1,6 @@
 """Mending a store: what is bad counts as missing, and what the trials tell is written again."""
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -39,8 +38,6 @@ def restore_root(location: Location) -> bool:
     UserError
         Where another process is writing the store.
     """
-    if not location.folder:
-        return False
     with suppress(DamagedRecordError):
         if Store.find(location):
             return False
@@ -82,8 +79,9 @@ def _mend(store: Store, problems: Sequence[Problem]) -> None:
         copy = consolidated_copy(store)
         for problem in problems:
             if problem.metadata in copy:
-                # A power cut may have left nothing of its folder.
-                Path(store.location.url, problem.metadata).mkdir(parents=True, exist_ok=True)
+                if store.location.folder:
+                    # A power cut may have left nothing of its folder.
+                    Path(store.location.folder, problem.metadata).mkdir(parents=True, exist_ok=True)
                 text = json.dumps(copy[problem.metadata], indent=2)
                 store.location.child(problem.metadata, "zarr.json").write(text.encode())
         if any(problem.metadata == "ledger" for problem in problems):
@@ -115,10 +113,12 @@ def _mend(store: Store, problems: Sequence[Problem]) -> None:
 
 def _remove(files: Iterable[str]) -> None:
     for name in files:
-        if Path(name).is_dir():
-            shutil.rmtree(name)
-        else:
-            Path(name).unlink(missing_ok=True)
+        place = Location(name)
+        with suppress(FileNotFoundError):
+            if place.folder and place.folder.is_dir():
+                place.remove_below()
+            else:
+                place.remove()
 
 
 def _make_row_again(store: Store, root: Any, unit: Unit, name: str) -> bool:
@@ -152,7 +152,7 @@ def _make_row_again(store: Store, root: Any, unit: Unit, name: str) -> bool:
     else:
         counts = without_algorithm(counts)
         # Where a chunk is missing, regret looks as that of ReLU, which has none.
-        told = name != "regret" or all(Path(file).exists() for file in files)
+        told = name != "regret" or all(Location(file).exists() for file in files)
     row = np.full((*counts.shape, len(MOMENTS)), np.nan)
     for count in np.unique(counts[counts > 0]).astype(int).tolist():
         here = counts == count

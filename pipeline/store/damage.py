@@ -80,14 +80,14 @@ def advice_on(location: Location, otherwise: str) -> str:
 
 def what_is_wrong(location: Location) -> str:
     """What is wrong with a place that was a store once, and what to do; empty where it was none."""
-    if location.folder and (location.folder / "error").is_dir():
+    if location.child("error").exists():
         return f"{location.child('zarr.json')} is damaged or missing: {remedy_for(location)}"
     return ""
 
 
 def remedy_for(location: Location) -> str:
     """What to do about a store whose root's file is damaged or missing."""
-    if location.folder and copied_record(location):
+    if copied_record(location):
         mend = command("verify", str(location), "repair=true")
         return f"{mend} writes it again from its copy in ledger/zarr.json"
     return (

@@ -149,6 +149,30 @@ def create(
     consolidate(place)
 
 
+def is_half_made(location: Location) -> bool:
+    """Whether a process died while it made a store at a URL, where there is no renaming.
+
+    Then the root has no attributes, and nothing beside what a store has, without a trial.
+    """
+    if location.folder:
+        return False
+    try:
+        attributes = zarr.open_group(reading(location), mode="r", zarr_format=3).attrs
+    except Exception as error:  # zarr raises whatever it meets
+        refuse_unreadable(location, error)
+        return False
+    ours = {
+        "zarr.json",
+        "ledger",
+        "coefficients_kept",
+        TRIAL,
+        *METRICS,
+        *(axis.name for axis in AXES),
+    }
+    names = {*location.names()}
+    return not dict(attributes) and names <= ours and not location.child("error", "c").exists()
+
+
 def ledger_names(*, batched: bool) -> tuple[str, ...]:
     """The arrays of the ledger that have a row for each unit; the error's is among them."""
     return (*METRICS, BATCHES) if batched else tuple(METRICS)

@@ -11,6 +11,23 @@ from pipeline.errors import NOT_THERE, refuse_unreadable
 from pipeline.store.location import Location
 
 
+def files_of(location: Location) -> list[str]:
+    """The path or URL of every file below a location, sorted.
+
+    Raises
+    ------
+    UserError
+        As `files_in`.
+    """
+    if location.folder:
+        return files_in(location.folder)
+    try:
+        return location.below()
+    except OSError as error:
+        refuse_unreadable(location, error)
+        return []
+
+
 def files_in(folder: Path) -> list[str]:
     """Every file below a folder, sorted; none where there is no such folder.
 
@@ -35,9 +52,13 @@ def leftovers(location: Location) -> list[str]:
     UserError
         Where a folder of the store may not be listed.
     """
+    # A worker that was suspended may write its row after its sweep has removed the journal.
+    journal = location.child("journal")
+    late = [str(journal)] if journal.exists() and not journal.child("zarr.json").exists() else []
     place = location.folder
     if place is None:
-        return []
+        # Of an object there is all or nothing.
+        return late
     try:
         names = os.listdir(place.parent)
     except (*NOT_THERE, PermissionError):
@@ -45,9 +66,6 @@ def leftovers(location: Location) -> list[str]:
         names = []
     beside = fnmatch.filter(names, f"{glob.escape(place.name)}.*.partial")
     inside = [name for name in files_in(place) if name.endswith(".partial")]
-    # A worker that was suspended may write its row after its sweep has removed the journal.
-    journal = location.child("journal")
-    late = [str(journal)] if journal.exists() and not journal.child("zarr.json").exists() else []
     return sorted([*(str(place.parent / name) for name in beside), *inside, *late])
 
 
@@ -56,9 +74,12 @@ def remove_leftovers(location: Location) -> list[str]:
     names = leftovers(location)
     for name in names:
         # What cannot be removed does no harm.
-        if os.path.isdir(name):
+        if not location.folder:
+            with suppress(OSError):
+                Location(name).remove_below()
+        elif os.path.isdir(name):
             shutil.rmtree(name, ignore_errors=True)
         else:
             with suppress(OSError):
                 os.remove(name)
-    return [name for name in names if not os.path.lexists(name)]
+    return [name for name in names if not Location(name).exists()]

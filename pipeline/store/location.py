@@ -171,6 +171,18 @@ class Location:
         names: dict[str, int | None] = self._remote.children(self.url)
         return names
 
+    def below(self) -> list[str]:
+        """The URL of each file below a URL, sorted."""
+        urls: list[str] = self._remote.below(self.url)
+        return urls
+
+    def remove_below(self) -> None:
+        """Remove a folder, or everything below a URL."""
+        if self.folder:
+            shutil.rmtree(self.folder)
+        else:
+            self._remote.remove_below(self.url)
+
     def modified(self) -> float | None:
         """When a file was last written, in seconds since 1970; None where that is unknown.
 

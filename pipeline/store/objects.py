@@ -387,6 +387,12 @@ def size(url: str) -> int:
     return sum(size for _, size in objects_below(url))
 
 
+def below(url: str) -> list[str]:
+    """The URL of each object below a URL, sorted."""
+    bucket, _ = split(url)
+    return sorted(f"{bucket}/{key}" for key, _ in objects_below(url))
+
+
 def _last_part(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
@@ -412,6 +418,5 @@ def remove_many(urls: Sequence[str]) -> None:
 
 def remove_below(url: str) -> None:
     """Remove every object below a URL."""
-    bucket, _ = split(url)
-    if urls := [f"{bucket}/{key}" for key, _ in objects_below(url)]:
+    if urls := below(url):
         remove_many(urls)

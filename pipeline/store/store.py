@@ -97,6 +97,8 @@ class Store:
         """A new store without values; if this fails, nothing is left of it."""
 
         def create(place: Location) -> None:
+            if layout.is_half_made(place):
+                place.remove_below()
             layout.create(
                 files.writing(place, durable=durable),
                 plan.identity, plan.unit_trials, plan.kept_trials, plan.units_per_cell,
@@ -362,7 +364,7 @@ def find_for(location: Location, plan: Plan, *, extend: bool) -> tuple[Store | N
     store = Store.find(location)
     if store is not None:
         return store, store.fit(plan, extend=extend)
-    if location.folder and location.exists():
+    if location.exists() and not layout.is_half_made(location):
         advice = advice_on(location, "choose another out=...")
         raise UserError(f"{location} exists and is not a store of this program{advice}")
     if location.folder:

@@ -113,6 +113,18 @@ def size(url: str) -> int:
         return int(files.du(path))
 
 
+def below(url: str) -> list[str]:
+    """The URL of each file below a folder, sorted."""
+    with _fetching(url) as (files, path):
+        return sorted(map(files.unstrip_protocol, files.find(path)))
+
+
+def remove_below(url: str) -> None:
+    """Remove every file below a folder."""
+    with _fetching(url) as (files, path):
+        files.rm(path, recursive=True)
+
+
 def _files(url: str) -> tuple[Any, str]:
     """The file system, and the path in it."""
     # Here, because it takes a tenth of a second to import and most refusals do not need it.

@@ -21,7 +21,8 @@ class Faults:
 
     `kinds` are chosen from at random: a status of SAID; "reset", before anything is done; "lost",
     the request is done and its answer is not sent; "torn", half of the answer's body is sent;
-    "slow", an answer after `seconds`.  `match` is a pattern of "METHOD path"; at most `most` times.
+    "slow", an answer after `seconds`.  `match` is a pattern of "METHOD path"; at most `most`
+    times, and not the first `but` times.
     """
 
     rate: float = 0.0
@@ -29,6 +30,7 @@ class Faults:
     match: str = "."
     seconds: float = 1.0
     most: int = -1
+    but: int = 0
 
 
 @dataclass
@@ -49,6 +51,9 @@ class Proxy:
         faults = self.faults
         meant = faults.most and re.search(faults.match, f"{method} {path}")
         if not meant or self.chance.random() >= faults.rate:
+            return None
+        if faults.but:
+            faults.but -= 1
             return None
         faults.most -= 1
         return self.chance.choice(faults.kinds)

@@ -208,3 +208,71 @@ def test_every_verb_about_results_reads_a_bucket(bucket, elsewhere, capsys):
     assert main(["compare", url["store"], store.attrs["store"]]) == 0
     assert main(["example", url["store"], "trial=worst", "algorithm=asm", "to=e.png"]) == 0
     assert_same(url["store"], "again.zarr")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 2, 5, 9, 14, 20, 27, 33, 40, 60])
+def test_a_store_that_was_half_made_is_made_again(bucket, monkeypatch, capsys, after):
+    monkeypatch.setattr(objects, "ATTEMPTS", 1)
+    url = f"{bucket.url}/a.zarr"
+    words = ["sweep", "trials=200", "unit_trials=100", "freqs=0,3", f"out={url}"]
+    bucket.proxy.faults = Faults(1.0, (403,), "^(PUT|POST)", but=after)
+    assert main(words) in (1, 2, 3)
+    bucket.proxy.faults = Faults()
+    # As where it was killed: nobody has removed what is there.
+    Location(f"{url}.lock").remove()
+    assert main(words) == 0, capsys.readouterr().err
+    pipeline.sweep(trials=200, freqs=[0, 3], out="a.zarr")
+    assert np.array_equal(pipeline.open_results(url).error, pipeline.open_results("a.zarr").error)
+    assert pipeline.verify(url, sample=1).problems == []
+
+
+def test_what_is_no_store_is_not_written_over(bucket, capsys):
+    group = b'{"zarr_format": 3, "node_type": "group", "attributes": {}}'
+    for k, content in enumerate(
+        [{"zarr.json": group, "mine/c": b"x"}, {"data.csv": b"1,2"}, {"error/c/0": b"x"},
+         {"zarr.json": b"{", "error/zarr.json": b"{"}]
+    ):  # fmt: skip
+        for name, value in content.items():
+            bucket.put(f"results/{k}.zarr/{name}", value)
+        before = bucket.keys()
+        assert main(["sweep", "trials=20", f"out={bucket.url}/{k}.zarr"]) == 2
+        assert "is not a store of this program" in capsys.readouterr().err
+        assert bucket.keys() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("error/c/0/0/0/0/0/0/1", None),
+        ("error/c/0/0/0/0/0/0/1", b"spoilt"),
+        ("mask_accuracy/c/0/0/0/0/0/0", b""),
+        ("ledger/error/c/0/0/0/0/0/0/0/0", b"spoilt"),
+        ("ledger/regret/c/0/0/0/0/0/0/0", None),
+        ("ledger/error/zarr.json", b"{"),
+        ("zarr.json", b"{"),
+        ("zarr.json", None),
+        ("freq/c/0", None),
+        ("journal/rows/c.0.0.1.0", b"late"),
+        ("a file of somebody", b"else"),
+    ],
+)
+def test_what_is_bad_in_a_bucket_is_found_and_mended(bucket, capsys, name, spoil):
+    url = f"{bucket.url}/a.zarr"
+    words = ["sweep", "trials=300", "unit_trials=100", "freqs=0,3", f"out={url}"]
+    assert main(words) == 0
+    key = f"results/a.zarr/{name}"
+    bucket.put(key, spoil) if spoil is not None else Location(f"{url}/{name}").remove()
+    capsys.readouterr()
+    harmless = "journal" in name or "somebody" in name
+    root = name == "zarr.json"
+    assert main(["verify", url, "sample=all"]) == (0 if harmless else 2 if root else 1)
+    said = "".join(capsys.readouterr())
+    assert ("note: " if harmless else "damaged" if root else "bad: ") in said
+    main(["verify", url, "repair=true"])
+    assert main(words) == 0, capsys.readouterr().err
+    assert main(["verify", url, "sample=all"]) == 0
+    pipeline.sweep(trials=300, freqs=[0, 3], out="a.zarr")
+    assert_same(url, "a.zarr")
+    assert not any("journal" in key for key in bucket.keys())
