@@ -17,13 +17,14 @@ from pipeline.audit.verify import Report
 from pipeline.config import compose
 from pipeline.errors import count_of
 from pipeline.planning.plan import make_plan
+from pipeline.planning.settings import Settings
 from pipeline.run import rounds
 from pipeline.run.forecast import Forecast, forecast
 from pipeline.show import progress as shown
 from pipeline.show.exports import export
 from pipeline.show.page import report
 from pipeline.sources import kinds
-from pipeline.store import lock, recent
+from pipeline.store import lock, objects, recent
 from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location
 from pipeline.store.store import location_of
@@ -79,7 +80,7 @@ def sweep(
     >>> dict(dataset.error.sel(algorithm="asm").squeeze().sizes)
     {'freq': 15, 'trial': 1000}
     """
-    chosen = compose.load(overrides, values=settings)
+    chosen = _chosen(overrides, settings)
     planned = make_plan(chosen, kinds.resolve)
     with _observer(progress, location_of(chosen, planned)) as observer:
         for line in kinds.notes(planned.sources):
@@ -132,7 +133,7 @@ def plan(overrides: str | Sequence[str] = (), /, **settings: Any) -> Forecast:
     >>> found.units, found.missing, found.fits
     (8, 8, True)
     """
-    chosen = compose.load(overrides, values=settings)
+    chosen = _chosen(overrides, settings)
     return forecast(chosen, make_plan(chosen, kinds.resolve))
 
 
@@ -203,6 +204,14 @@ def verify(path: Place, sample: float = 0.01) -> Report:
     store = store_at(path)
     with naming_damage(store.location):
         return audit.verify(store, sample)
+
+
+def _chosen(overrides: str | Sequence[str], values: dict[str, Any]) -> Settings:
+    chosen = compose.load(overrides, values=values)
+    # What was said before is for what is opened afterwards, too.
+    if chosen.storage:
+        objects.configure(chosen.storage)
+    return chosen
 
 
 @contextmanager

@@ -110,6 +110,8 @@ class Verb:
     def takes(self, key: str) -> bool:
         """Whether the verb takes this key of a sweep; with "all", unknown keys count as taken."""
         head = key.partition(".")[0]
+        if head == "storage" and self.places is not None:
+            return True
         if self.sweep_keys == "all":
             return head not in self.not_taken
         return head in self.sweep_keys

@@ -49,8 +49,8 @@ def of_verb(verb: Verb, options: Rows = (), config_dirs: Sequence[str] = ()) -> 
         lines += ["keys of this verb", *_table((key.written, key.help) for key in verb.keys), ""]
     if verb.sweep_keys == "all":
         lines += [*_keys_of_a_sweep(verb, config_dirs), ""]
-    elif verb.sweep_keys:
-        lines += ["keys of a sweep that are taken too", f"  {', '.join(verb.sweep_keys)}", ""]
+    elif taken := [*verb.sweep_keys, *(["storage"] if verb.places else [])]:
+        lines += ["keys of a sweep that are taken too", f"  {', '.join(taken)}", ""]
     return "\n".join([*lines, "options", *_table(options)])
 
 

@@ -29,6 +29,8 @@ def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> 
     sweep_keys = {key: value for key, value in given.items() if key not in names}
     for key, value in sweep_keys.items():
         _check_taken(verb, key, value)
+    if verb.sweep_keys != "all" or verb.places:
+        sweep_keys = _without_storage(sweep_keys)
     own = _own_values(verb, given)
     if places and verb.places is FOLDER and "results" in given:
         raise UserError(f"{verb.name} lists one folder: give {places[0]} or results=, not both")
@@ -39,6 +41,18 @@ def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> 
         places=_places(verb, places, own),
         place_is_given=bool(places),
     )
+
+
+def _without_storage(keys: dict[str, str]) -> dict[str, str]:
+    """The keys without `storage.NAME`, which are for the client of an object store."""
+    of_storage = {key: value for key, value in keys.items() if key.startswith("storage")}
+    if of_storage:
+        from pipeline.config import checks
+        from pipeline.store import objects
+
+        options = {key.partition(".")[2]: value for key, value in of_storage.items()}
+        objects.configure(checks.storage(options if "" not in options else options[""]))
+    return {key: value for key, value in keys.items() if key not in of_storage}
 
 
 def _names_a_place(word: str) -> bool:
@@ -100,8 +114,11 @@ def load(words: Sequence[str], config_dirs: Sequence[str] = ()) -> "Settings":
     """The checked settings of `key=value` words."""
     # Here, because it imports Hydra, a third of a second that `--help` does not need.
     from pipeline.config import compose
+    from pipeline.store import objects
 
-    return compose.load(words, config_dirs=config_dirs)
+    settings = compose.load(words, config_dirs=config_dirs)
+    objects.configure(settings.storage)
+    return settings
 
 
 def path_of(key: str, text: str) -> str:

@@ -3,7 +3,10 @@
 import dataclasses
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+import yaml
 
 from pipeline.config import entries, notation
 from pipeline.config.entries import Folders
@@ -19,9 +22,10 @@ MISSING = "???"
 COUNTS = ("workers", "threads")
 LISTS_OF_COUNTS = ("quality",)
 # What a configuration of before means that does not have these keys.
-_LATER = {"durable": False}
+_LATER = {"durable": False, "storage": {}}
 # The parameter of a source that says where its blocks lie.
 PATH = "path"
+_SECRET = re.compile("key|secret|token|password|credential|signature$|sas", re.IGNORECASE)
 _NONE = (None, "", "null")
 
 
@@ -48,6 +52,7 @@ def checked(raw: Any, config_dirs: Folders = ()) -> Settings:
         unit_trials=_count("unit_trials", raw["unit_trials"], minimum=1),
         store_trials=_store_trials(raw["store_trials"]),
         results=_place("results", raw["results"]),
+        storage=storage(raw["storage"]),
         out=None if raw["out"] in _NONE else _place("out", raw["out"]),
         extend=notation.truth("extend", raw["extend"]),
         durable=notation.truth("durable", raw["durable"]),
@@ -58,6 +63,33 @@ def checked(raw: Any, config_dirs: Folders = ()) -> Settings:
     )
     _check_together(settings)
     return settings
+
+
+def storage(value: Any) -> dict[str, Any]:
+    """Options of the client of an object store.
+
+    Raises
+    ------
+    UserError
+        For anything but named values; for what is secret, and would be written into the store.
+    """
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(yaml.YAMLError):
+            value = yaml.safe_load(value)
+    if not isinstance(value, dict | None):
+        raise UserError(f"storage must be named values, got {value!r}: as storage.region=eu-west-1")
+    options = {}
+    for name, option in (value or {}).items():
+        if _SECRET.search(str(name)):
+            raise UserError(
+                f"storage.{name} is secret, and every store says with what it was made: set it in "
+                "the environment, or in the files of the service"
+            )
+        if isinstance(option, dict | list):
+            raise UserError(f"storage.{name} must be a single value, got {option!r}")
+        if option not in _NONE:
+            options[str(name)] = option
+    return options
 
 
 def named_entries(group: str, value: Any) -> dict[str, Any]:

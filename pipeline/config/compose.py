@@ -29,6 +29,8 @@ from pipeline.planning.settings import TARGET, Entry, Settings
 # Hydra's plugins and its parser's tables are made at first use, and threads would make them twice.
 _ONE_AT_A_TIME = threading.Lock()
 
+# Where the store of recorded settings is, is for whoever reads them to say.
+_NOWHERE: dict[str, Any] = {"results": "results", "out": None, "extend": False, "storage": {}}
 Names = dict[str, list[str]]
 
 
@@ -101,7 +103,7 @@ def recorded(text: str, *, config_dirs: Folders = ()) -> Settings:
     if not isinstance(raw, dict):
         raise UserError(f"settings must be keys and values, got {text[:40]!r}")
     # Where the store was is nothing that a computation depends on.
-    return checks.checked({**raw, "results": "results", "out": None, "extend": False}, config_dirs)
+    return checks.checked({**raw, **_NOWHERE}, config_dirs)
 
 
 def _new_entries(
@@ -227,6 +229,13 @@ def _whole_cluster(entry: Any, config_dirs: Folders) -> Entry:
 def _assign(raw: dict[str, Any], key: str, value: Any, config_dirs: Folders) -> None:
     """Set one dotted key that the configuration already has."""
     *parents, leaf = key.split(".")
+    if key == "storage":
+        raw[key] = value
+        return
+    if parents == ["storage"]:
+        # Which options there are, the client of the service says.
+        raw["storage"] = {**(raw["storage"] or {}), leaf: value}
+        return
     holder: Any = raw
     # Which arguments a class of clusters has, it says itself.
     is_argument = parents[:1] == ["cluster"] and TARGET in raw["cluster"]

@@ -22,7 +22,8 @@ class Settings:
 
     Every value has its type; whether values fit together is checked by `plan.make_plan`.  `trials`
     are the numbers at which the estimate is reported, or "all" or "auto"; `store_trials` is how
-    many are kept one by one, None for all; `source`, `operation` and `selection` are entries by
+    many are kept one by one, None for all; `storage` are options of the client of an object store;
+    `source`, `operation` and `selection` are entries by
     name, `cluster` is one entry.  `given` has the keys that the user gave, in order, each with its
     value in the notation of the command line; `config_dirs` are the user's own folders of entries.
     These two are left out of comparisons: they say how settings were given, and not what they are.
@@ -37,6 +38,7 @@ class Settings:
     unit_trials: int
     store_trials: int | None
     results: str
+    storage: dict[str, Any]
     out: str | None
     extend: bool
     durable: bool

@@ -135,6 +135,10 @@ def execute(
         connection = stack.enter_context(
             cluster.connect(settings.cluster, observer.notify, client, logs)
         )
+        if not ours or settings.cluster["kind"] != "local":
+            from pipeline.run import access
+
+            stack.enter_context(access.shared(connection.client))
         if not ours:
             preflight.check_workers(connection.client, to_do.plan, observer.notify)
         if not ours or settings.cluster["kind"] != "local":

@@ -248,8 +248,9 @@ def _content(store: Location) -> dict[str, Any] | None:
 
 def _taken(store: Location, content: Mapping[str, Any]) -> str:
     pid, host = content.get("pid", "unknown"), content.get("host", "unknown")
+    by_hand = f", or, if it is dead, remove {_file_of(store)}" if store.folder and not fcntl else ""
     return (
         f"{store} is being written by process {pid} on {host}, since "
-        f"{content.get('started', 'unknown')}: wait until it ends, stop it (kill {pid}), or choose "
-        "another out=..."
+        f"{content.get('started', 'unknown')}: wait until it ends, stop it (kill {pid}){by_hand}, "
+        "or choose another out=..."
     )

@@ -13,7 +13,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,12 +70,14 @@ _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
+_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
 _AWS_FILES = {
     "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
     "AWS_CONFIG_FILE": "~/.aws/config",
 }
 # As S3 allows.
 _KEYS_A_REQUEST = 1000
+_options: dict[str, Any] = {}
 # What tells one writing of an object from the next.
 Tag = dict[str, str]
 _Result = TypeVar("_Result")
@@ -104,6 +106,22 @@ def check_client(url: str) -> None:
         raise UserError(f"{url} needs a package that is not here: pip install obstore")
 
 
+def configure(options: Mapping[str, Any]) -> None:
+    """Options of every client from now on, by the names that obstore has.
+
+    `timeout` (seconds of a request) and `retry_timeout` (seconds for which one that fails is tried
+    again) are for every service.
+    """
+    _options.clear()
+    _options.update(options)
+
+
+def access() -> tuple[dict[str, Any], dict[str, str]]:
+    """The options, and the variables of the environment, by which this process reaches services."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
+    return dict(_options), variables
+
+
 def client(url: str) -> Any:
     """The client of a bucket, whose keys begin below the path of the URL.
 
@@ -113,20 +131,22 @@ def client(url: str) -> Any:
         Where it lacks what it needs to begin.
     """
     try:
-        return _client(url, os.getpid())
+        return _client(url, os.getpid(), tuple(sorted(_options.items())))
     except Exception as error:  # obstore's classes do not share one
         raise meaning(error, url) from error
 
 
 @lru_cache(maxsize=64)
-def _client(url: str, process: int) -> Any:
+def _client(url: str, process: int, chosen: tuple[tuple[str, Any], ...]) -> Any:
     from obstore.store import from_url
 
     # Everything else the client finds in the environment by itself.
-    found = _of_aws_files() if url.startswith("s3://") else {}
-    endpoint = found.get("endpoint") or _endpoint_in_environment(url)
+    found = (_of_aws_files() if url.startswith("s3://") else {}) | dict(chosen)
+    seconds = float(found.pop("timeout", _SECONDS_OF_A_REQUEST))
+    patience = float(found.pop("retry_timeout", _SECONDS))
+    endpoint = str(found.get("endpoint") or _endpoint_in_environment(url))
     options: ClientConfig = {
-        "timeout": timedelta(seconds=_SECONDS_OF_A_REQUEST),
+        "timeout": timedelta(seconds=seconds),
         "connect_timeout": timedelta(seconds=_SECONDS_TO_CONNECT),
         # Whoever names an endpoint without TLS means it.
         "allow_http": endpoint.startswith("http://"),
@@ -138,7 +158,7 @@ def _client(url: str, process: int) -> Any:
             "max_backoff": timedelta(seconds=_LONGEST_PAUSE),
             "base": 2,
         },
-        "retry_timeout": timedelta(seconds=_SECONDS),
+        "retry_timeout": timedelta(seconds=patience),
     }
     return from_url(url, client_options=options, retry_config=retries, **found)
 

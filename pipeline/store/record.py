@@ -35,7 +35,7 @@ _REMEDY = "restore zarr.json from a copy, or delete the store and run the sweep 
 # Where nothing says which, or not all sources have the same.
 _SOME_UNIT = "unit of the samples"
 # Keys of a configuration that say where it runs, and not what.
-_PLACES = ("results", "out", "cluster", "extend", "durable")
+_PLACES = ("results", "out", "cluster", "extend", "durable", "storage")
 # Keys of a command that say into which store it runs.
 _STORE_KEYS = ("out", "results", "extend")
 

@@ -90,7 +90,13 @@ def test_the_newest_store_of_the_results_folder_is_the_default(elsewhere):
 
 def test_folders_of_the_users_own_are_passed_on(monkeypatch):
     seen = []
-    monkeypatch.setattr(compose, "load", lambda words, **given: seen.append((words, given)))
+    load = compose.load
+
+    def noting(words, **given):
+        seen.append((words, given))
+        return load()
+
+    monkeypatch.setattr(compose, "load", noting)
     words.load(["seed=1"])
     words.load(["seed=1"], ["mine", "ours"])
     assert seen == [

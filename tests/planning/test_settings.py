@@ -41,8 +41,8 @@ def test_yaml_has_every_setting_and_is_read_back():
     shown = yaml.safe_load(settings.to_yaml())
     assert list(shown) == [
         "freqs", "block_size", "algorithm", "trials", "precision", "seed", "unit_trials",
-        "store_trials", "results", "out", "extend", "durable", "source", "operation", "selection",
-        "cluster",
+        "store_trials", "results", "storage", "out", "extend", "durable", "source", "operation",
+        "selection", "cluster",
     ]  # fmt: skip
     assert (shown["trials"], shown["store_trials"]) == ([10, 1000], "none")
     assert compose.recorded(settings.to_yaml()) == settings

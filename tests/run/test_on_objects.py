@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import xarray as xr
+from distributed import Client, LocalCluster
 from helpers.faulty import Faults
 from helpers.objects import as_environment, buckets
 from helpers.stores import prepare, write
@@ -276,3 +278,76 @@ def test_what_is_bad_in_a_bucket_is_found_and_mended(bucket, capsys, name, spoil
     pipeline.sweep(trials=300, freqs=[0, 3], out="a.zarr")
     assert_same(url, "a.zarr")
     assert not any("journal" in key for key in bucket.keys())
+
+
+@pytest.fixture
+def told(bucket, monkeypatch):
+    """A bucket whose endpoint and region the environment does not have."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_REGION"):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(objects, "_options", {})
+    return bucket, [f"storage.endpoint={bucket.proxy.url}", "storage.region=us-east-1"]
+
+
+def test_options_of_the_client_are_keys_of_every_verb_and_of_python(told, capsys):
+    bucket, storage = told
+    where = f"results={bucket.url}"
+    assert main(["sweep", "trials=300", "freqs=0,3", where, *storage]) == 0
+    (name,) = {key.split("/")[1] for key in bucket.keys() if ".zarr" in key}
+    for words in (["summary"], ["status"], ["verify", "sample=all"], ["plot", "to=a.png"]):
+        objects._options.clear()
+        assert main([*words, where, *storage]) == 0, words
+    for words in (["ls", bucket.url], ["export", f"{bucket.url}/{name}", "to=a.csv"]):
+        objects._options.clear()
+        assert main([*words, *storage]) == 0, words
+    objects._options.clear()
+    options = {"endpoint": bucket.proxy.url, "region": "us-east-1"}
+    dataset = pipeline.sweep(trials=300, freqs=[0, 3], results=bucket.url, storage=options)
+    assert pipeline.open_results(dataset.attrs["store"]).sizes["trial"] == 300
+    assert pipeline.verify(dataset.attrs["store"], 1).problems == []
+    assert f"storage.endpoint={bucket.proxy.url}" in dataset.attrs["command"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", ["processes", "scheduler"])
+def test_workers_reach_what_their_client_reaches(told, monkeypatch, cluster, tmp_path):
+    bucket, storage = told
+    keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    for name in keys:
+        monkeypatch.delenv(name)
+    words = ["trials=3000", "unit_trials=100", f"out={bucket.url}/a.zarr", *storage]
+    with ExitStack() as stack:
+        if cluster == "scheduler":
+            # Whose workers began without keys.
+            made = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+            stack.enter_context(made)
+            words.append(f"cluster.address={made.scheduler_address}")
+        for name, value in keys.items():
+            monkeypatch.setenv(name, value)
+        assert main(["sweep", f"cluster={cluster}", *words]) == 0
+        if cluster == "scheduler":
+            with Client(made) as client:
+                left = client.run(lambda: "AWS_SECRET_ACCESS_KEY" in os.environ)
+                assert set(left.values()) == {False}
+    pipeline.sweep(trials=3000, out="a.zarr")
+    assert_same(f"{bucket.url}/a.zarr", "a.zarr")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["storage.secret_access_key=x"], "storage.secret_access_key is secret, and every store"),
+        (["storage.sas_token=x"], "storage.sas_token is secret"),
+        (["storage=x"], "storage must be named values"),
+        (["storage.colour=red"], "'colour' is not valid for store 'S3'"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["sweep", "summary"])
+def test_an_option_that_is_none_is_refused(bucket, monkeypatch, capsys, words, said, verb):
+    monkeypatch.setattr(objects, "_options", {})
+    where = {"sweep": [f"results={bucket.url}", "trials=20"], "summary": [f"{bucket.url}/a.zarr"]}
+    assert main([verb, *where[verb], *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
+    assert bucket.keys() == []
