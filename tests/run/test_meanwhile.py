@@ -14,10 +14,10 @@ def meanwhile(monkeypatch):
     """Have something done just before the next sweep takes its lock."""
 
     def do(act):
-        def held(location):
+        def held(location, *rest):
             monkeypatch.setattr(lock, "held", original)
             act()
-            return original(location)
+            return original(location, *rest)
 
         original = lock.held
         monkeypatch.setattr(lock, "held", held)
