@@ -1,7 +1,7 @@
 """A store at a URL of S3, Google Cloud Storage or Azure, for zarr."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any, Self
 
@@ -27,6 +27,17 @@ class Objects(ObjectStore[Any]):
         self._url, self._check = url, check
         self._tags: dict[str, objects.Tag] = {}
 
+    def __str__(self) -> str:
+        """The URL; the client of Azure, asked for its own words, ends the program."""
+        return self._url
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are of one place."""
+        return isinstance(other, Objects) and self._url == other._url
+
+    # It has what it has seen, and is no key of anything.
+    __hash__ = None  # type: ignore[assignment]
+
     def __reduce__(self) -> tuple[Any, ...]:
         """To be read: in another process with a client, and with credentials, of its own."""
         return type(self), (self._url,)
@@ -47,6 +58,7 @@ class Objects(ObjectStore[Any]):
         self, key: str, *, prototype: BufferPrototype, byte_range: Any = None
     ) -> Buffer | None:
         """An object, or a part of it; None where there is none."""
+        objects.check_process()
         options = _options(byte_range)
 
         def get_once() -> tuple[Buffer, objects.Tag]:
@@ -105,6 +117,23 @@ class Objects(ObjectStore[Any]):
         except FileNotFoundError:
             return False
         return True
+
+    async def list(self) -> AsyncGenerator[str, None]:
+        """Every key."""
+        async for key in self.list_prefix(""):
+            yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
+        """Every key below a prefix."""
+        for url in await asyncio.to_thread(objects.below, f"{self._url}/{prefix}".rstrip("/")):
+            yield url.removeprefix(f"{self._url}/")
+
+    async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
+        """The names directly below a prefix."""
+        with suppress(FileNotFoundError):
+            place = f"{self._url}/{prefix}".rstrip("/")
+            for name in await asyncio.to_thread(objects.children, place):
+                yield name
 
     async def delete(self, key: str) -> None:
         """Remove an object."""

@@ -9,6 +9,7 @@ of the system that says in words what is missing.
 """
 
 import errno
+import json
 import os
 import random
 import re
@@ -70,7 +71,7 @@ _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
-_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_")
+_VARIABLES = ("AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATOR_HOST")
 _AWS_FILES = {
     "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
     "AWS_CONFIG_FILE": "~/.aws/config",
@@ -78,6 +79,8 @@ _AWS_FILES = {
 # As S3 allows.
 _KEYS_A_REQUEST = 1000
 _options: dict[str, Any] = {}
+# The process that has made clients.
+_process = [0]
 # What tells one writing of an object from the next.
 Tag = dict[str, str]
 _Result = TypeVar("_Result")
@@ -130,26 +133,28 @@ def client(url: str) -> Any:
     ObjectError
         Where it lacks what it needs to begin.
     """
+    check_process()
     try:
-        return _client(url, os.getpid(), tuple(sorted(_options.items())))
+        return _client(url, tuple(sorted(_options.items())))
     except Exception as error:  # obstore's classes do not share one
         raise meaning(error, url) from error
 
 
 @lru_cache(maxsize=64)
-def _client(url: str, process: int, chosen: tuple[tuple[str, Any], ...]) -> Any:
+def _client(url: str, chosen: tuple[tuple[str, Any], ...]) -> Any:
     from obstore.store import from_url
 
     # Everything else the client finds in the environment by itself.
-    found = (_of_aws_files() if url.startswith("s3://") else {}) | dict(chosen)
+    scheme = url.partition("://")[0]
+    found = {"s3": _of_aws_files, "gs": _of_google_emulator}.get(scheme, dict)() | dict(chosen)
     seconds = float(found.pop("timeout", _SECONDS_OF_A_REQUEST))
     patience = float(found.pop("retry_timeout", _SECONDS))
-    endpoint = str(found.get("endpoint") or _endpoint_in_environment(url))
+    endpoint = str(found.get("endpoint") or _endpoint_in_environment(scheme))
     options: ClientConfig = {
         "timeout": timedelta(seconds=seconds),
         "connect_timeout": timedelta(seconds=_SECONDS_TO_CONNECT),
         # Whoever names an endpoint without TLS means it.
-        "allow_http": endpoint.startswith("http://"),
+        "allow_http": endpoint.startswith("http://") or "service_account_key" in found,
     }
     retries: RetryConfig = {
         "max_retries": ATTEMPTS,
@@ -163,8 +168,19 @@ def _client(url: str, process: int, chosen: tuple[tuple[str, Any], ...]) -> Any:
     return from_url(url, client_options=options, retry_config=retries, **found)
 
 
-def _endpoint_in_environment(url: str) -> str:
-    names = _ENDPOINTS.get(url.partition("://")[0], ())
+def _of_google_emulator() -> dict[str, Any]:
+    """The server that STORAGE_EMULATOR_HOST names, as other programs of Google take it."""
+    host = os.environ.get("STORAGE_EMULATOR_HOST")
+    if not host:
+        return {}
+    base = host if "://" in host else f"http://{host}"
+    keys = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    account = {"gcs_base_url": base, "disable_oauth": True, **keys}
+    return {"service_account_key": json.dumps(account)}
+
+
+def _endpoint_in_environment(scheme: str) -> str:
+    names = _ENDPOINTS.get(scheme, ())
     return next(filter(None, (os.environ.get(name) for name in names)), "")
 
 
@@ -190,6 +206,20 @@ def _of_aws_files() -> dict[str, Any]:
     # That of AWS itself the client finds by the region.
     is_other = not str(meta.endpoint_url).endswith("amazonaws.com")
     return found | ({"endpoint": meta.endpoint_url} if is_other else {})
+
+
+def check_process() -> None:
+    """Refuse a process that was forked off one with clients: their threads are not there.
+
+    Raises
+    ------
+    ObjectError
+        In place of waiting for ever for an answer that no thread fetches.
+    """
+    if _client.cache_info().currsize and _process[0] != os.getpid():
+        words = "this process was forked off one that used an object store"
+        raise ObjectError(errno.ENOSYS, words, 'start it anew, as multiprocessing does by "spawn"')
+    _process[0] = os.getpid()
 
 
 def meaning(error: Exception, url: str) -> Exception:
@@ -394,12 +424,21 @@ def children(url: str) -> dict[str, int | None]:
 def objects_below(url: str) -> Iterator[tuple[str, int]]:
     """Key and bytes of each object below a URL."""
     bucket, key = split(url)
-    try:
-        for page in client(bucket).list(prefix=f"{key}/" if key else None):
-            for each in page:
-                yield each["path"], each["size"]
-    except Exception as error:  # obstore's classes do not share one
-        raise meaning(error, url) from error
+    last, failures = None, 0
+    while True:
+        try:
+            for page in client(bucket).list(prefix=f"{key}/" if key else None, offset=last):
+                failures = 0
+                for each in page:
+                    yield each["path"], each["size"]
+                    last = each["path"]
+            return
+        except Exception as error:  # obstore's classes do not share one
+            failures += 1
+            if failures > ATTEMPTS or not _may_pass(error):
+                raise meaning(error, url) from error
+            # Goes on behind the last one.
+            time.sleep(_pause(failures))
 
 
 def size(url: str) -> int:

@@ -77,6 +77,11 @@ def faulty(upstream):
             except (ConnectionError, TimeoutError):
                 self.close_connection = True
 
+        def finish(self):
+            super().finish()
+            if getattr(self, "upstream", None):
+                self.upstream.close()
+
         def _pass_on(self):
             body = self._body()
             fault = proxy.fault_of(self.command, self.path)
