@@ -19,6 +19,7 @@ os.environ["XLA_FLAGS"] = (
     "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=1"
 )
 
+import buckets
 import files
 import numpy as np
 import reading
@@ -328,6 +329,8 @@ def main():
         *reading.reading(),
         "## Small units and wide sweeps",
         *units.small(),
+        "## Object stores",
+        *buckets.pages(),
         "## Image files",
         *files.pages(),
         "## What did not help",
