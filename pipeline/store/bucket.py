@@ -108,6 +108,9 @@ class Objects(ObjectStore[Any]):
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write an object if there is none."""
         self._check_writable()
+        # As zarr does for each array of a group, whose file this process has just written.
+        if key in self._tags:
+            return
         await asyncio.to_thread(objects.create, f"{self._url}/{key}", value.to_bytes())
 
     async def exists(self, key: str) -> bool:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore
 
+from pipeline.store.bucket import Objects
+
 # Where a write lies along an axis: positions in the array, and the chunks that hold them.
 _Spans = list[tuple[slice, range]]
 # The codecs of an array, each with what it takes to encode.
@@ -60,7 +62,8 @@ def read(array: Any, chunks: Iterable[tuple[int, ...]]) -> NDArray[Any] | None:
 
 def _is_inline(array: Any) -> bool:
     codecs = array.async_array.codec_pipeline
-    return isinstance(array.store, LocalStore) and all(hasattr(c, "_encode_sync") for c in codecs)
+    direct = isinstance(array.store, LocalStore | Objects)
+    return direct and all(hasattr(codec, "_encode_sync") for codec in codecs)
 
 
 def _key(array: Any, chunk: tuple[int, ...]) -> str:

@@ -1,9 +1,12 @@
 """What a worker writes: the trials of a unit, and then its row of the ledger."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asm_core import Measures
 from asm_core.batches import sums_by_batch
@@ -18,6 +21,8 @@ from pipeline.store.record import of_store
 
 # How often a worker asks an object store whether its round goes on.
 _SECONDS_BETWEEN_CHECKS = 1.0
+# Of all units that a worker has in work, to an object store.
+_WRITES_AT_ONCE = 12
 
 
 def read_plan(location: Location) -> str:
@@ -35,6 +40,8 @@ class UnitWriter:
     def __init__(self, location: Location, name: str, *, durable: bool) -> None:
         self._location, self._round = location, name
         self._checked = float("-inf")
+        # Of a unit's four requests three are waited for together.
+        self._pool = ThreadPoolExecutor(_WRITES_AT_ONCE) if is_object(location.url) else None
         root = layout.open_root(files.writing(location, name, durable=durable), "r+")
         self._record = of_store(str(location), dict(root.attrs))
         self._labels = self._record.identity.labels
@@ -45,6 +52,24 @@ class UnitWriter:
         }
         self._rows = {name: root[f"ledger/{name}"].shape[3:] for name in ledger.names(root)}
         self._journal = root["journal/rows"]
+
+    def _write_values(
+        self, at: dict[str, list[int]], start: int, metrics: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Write what is kept of the metrics; of an object store, at the same time."""
+
+        def write(name: str) -> None:
+            layout.write_values(self._arrays[name], name, at, start, metrics[name])
+
+        if not self._pool:
+            for name in metrics:
+                write(name)
+            return
+        # Each, also where one has failed: their memory is used again.
+        done = [self._pool.submit(write, name) for name in metrics]
+        wait(done)
+        for future in done:
+            future.result()
 
     def _check_current(self) -> None:
         """Refuse to write for a round that has ended."""
@@ -72,8 +97,8 @@ class UnitWriter:
             Where the round has ended: nothing is written.
         """
         row = {name: np.full(shape, np.nan) for name, shape in self._rows.items()}
-        kept = self._record.store_trials
-        stop = unit.stop if kept is None else min(unit.stop, kept)
+        most = self._record.store_trials
+        stop = unit.stop if most is None else min(unit.stop, most)
         tiles = self._record.tiles_of(unit.source, unit.block_size)
         for labels, measures in parts:
             self._check_current()
@@ -81,10 +106,10 @@ class UnitWriter:
             at = positions(self._labels, cell)
             metrics = {name: getattr(measures, name) for name in METRICS}
             moments = moments_of_each(list(metrics.values()))
+            if unit.start < stop:
+                kept = {name: values[..., : stop - unit.start] for name, values in metrics.items()}
+                self._write_values(at, unit.start, kept)
             for (name, values), summed in zip(metrics.items(), moments, strict=True):
-                if unit.start < stop:
-                    first = values[..., : stop - unit.start]
-                    layout.write_values(self._arrays[name], name, at, unit.start, first)
                 points = np.ix_(*(at[axis] for axis in METRICS[name].curve))
                 row[name][points] = summed
                 if name == "error" and tiles.ends:

@@ -25,6 +25,7 @@ MACHINES = {
     "together": "readers beside a writer that grows and packs; six sweeps at once",
     "clock": "a clock that jumps, before and during sweeps",
     "hosts": "two machines on one shared folder, also where locks do not work",
+    "bucket": "four processes on S3, killed one by one, while requests fail and the store grows",
 }
 
 

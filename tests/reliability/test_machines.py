@@ -20,6 +20,7 @@ slow = pytest.mark.slow
         pytest.param("damage", 10, marks=slow),
         pytest.param("together", 8, marks=slow),
         pytest.param("clock", 8, marks=slow),
+        pytest.param("bucket", 30, marks=slow),
     ],
 )
 def test_whatever_a_machine_tries_survives(name, seconds):

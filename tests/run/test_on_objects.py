@@ -52,6 +52,7 @@ def assert_same(one, other):
     assert pipeline.summarize(one).equals(pipeline.summarize(other))
 
 
+@pytest.mark.slow
 def test_a_bucket_has_the_bits_of_a_folder_and_grows_as_one(bucket, elsewhere):
     url = f"{bucket.url}/a.zarr"
     for keys in (
@@ -192,6 +193,7 @@ def test_a_bucket_that_does_not_answer_is_one_line(bucket, monkeypatch, capsys, 
     assert bucket.keys() == []
 
 
+@pytest.mark.slow
 def test_every_verb_about_results_reads_a_bucket(bucket, elsewhere, capsys):
     results = f"results={bucket.url}"
     assert main(["sweep", "freqs=0..14", "algorithm=asm,apx", "trials=500", results]) == 0
