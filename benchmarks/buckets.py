@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from helpers.objects import buckets
 
 import pipeline
-from pipeline.store import objects
+from pipeline.store import services
 from pipeline.store.bucket import Objects
 from pipeline.store.location import Location
 
@@ -118,7 +118,7 @@ def units(make):
     for latency in LATENCIES:
         bucket = make()
         os.environ.update(bucket.environment)
-        objects._client.cache_clear()
+        services._client.cache_clear()
         bucket.proxy.latency = latency
         bucket.proxy.requests.clear()
         took = sweep(f"{bucket.url}/a.zarr")
@@ -136,7 +136,7 @@ def listing(make):
     """Requests that it takes to look at a store of 10^5 units whose rows wait, and its pages."""
     bucket = make()
     os.environ.update(bucket.environment)
-    objects._client.cache_clear()
+    services._client.cache_clear()
     place = Location(bucket.url).child("journal", "rows")
     with ThreadPoolExecutor(16) as pool:
         list(

@@ -24,7 +24,7 @@ from pipeline.show import progress as shown
 from pipeline.show.exports import export
 from pipeline.show.page import report
 from pipeline.sources import kinds
-from pipeline.store import lock, objects, recent
+from pipeline.store import lock, recent, services
 from pipeline.store.damage import naming_damage
 from pipeline.store.location import Location
 from pipeline.store.store import location_of
@@ -210,7 +210,7 @@ def _chosen(overrides: str | Sequence[str], values: dict[str, Any]) -> Settings:
     chosen = compose.load(overrides, values=values)
     # What was said before is for what is opened afterwards, too.
     if chosen.storage:
-        objects.configure(chosen.storage)
+        services.configure(chosen.storage)
     return chosen
 
 

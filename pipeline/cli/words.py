@@ -48,10 +48,10 @@ def _without_storage(keys: dict[str, str]) -> dict[str, str]:
     of_storage = {key: value for key, value in keys.items() if key.startswith("storage")}
     if of_storage:
         from pipeline.config import checks
-        from pipeline.store import objects
+        from pipeline.store import services
 
         options = {key.partition(".")[2]: value for key, value in of_storage.items()}
-        objects.configure(checks.storage(options if "" not in options else options[""]))
+        services.configure(checks.storage(options if "" not in options else options[""]))
     return {key: value for key, value in keys.items() if key not in of_storage}
 
 
@@ -114,10 +114,10 @@ def load(words: Sequence[str], config_dirs: Sequence[str] = ()) -> "Settings":
     """The checked settings of `key=value` words."""
     # Here, because it imports Hydra, a third of a second that `--help` does not need.
     from pipeline.config import compose
-    from pipeline.store import objects
+    from pipeline.store import services
 
     settings = compose.load(words, config_dirs=config_dirs)
-    objects.configure(settings.storage)
+    services.configure(settings.storage)
     return settings
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import WorkerPlugin
 
-from pipeline.store import objects
+from pipeline.store import services
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -30,7 +30,7 @@ class Access(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         """Set them."""
-        objects.configure(self._options)
+        services.configure(self._options)
         self._added = [name for name in self._variables if name not in os.environ]
         for name in self._added:
             os.environ[name] = self._variables[name]
@@ -44,7 +44,7 @@ class Access(WorkerPlugin):
 @contextmanager
 def shared(client: "Client") -> Iterator[None]:
     """Meanwhile workers, also those that join later, reach what this process reaches."""
-    options, variables = objects.access()
+    options, variables = services.access()
     if not options and not variables:
         yield
         return

@@ -9,7 +9,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteReques
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
-from pipeline.store import objects
+from pipeline.store import objects, services
 
 
 class Objects(ObjectStore[Any]):
@@ -23,7 +23,7 @@ class Objects(ObjectStore[Any]):
     def __init__(
         self, url: str, *, read_only: bool = False, check: Callable[[], None] | None = None
     ) -> None:
-        super().__init__(objects.client(url), read_only=read_only)
+        super().__init__(services.client(url), read_only=read_only)
         self._url, self._check = url, check
         self._tags: dict[str, objects.Tag] = {}
 
@@ -58,7 +58,7 @@ class Objects(ObjectStore[Any]):
         self, key: str, *, prototype: BufferPrototype, byte_range: Any = None
     ) -> Buffer | None:
         """An object, or a part of it; None where there is none."""
-        objects.check_process()
+        services.check_process()
         options = _options(byte_range)
 
         def get_once() -> tuple[Buffer, objects.Tag]:
@@ -67,7 +67,7 @@ class Objects(ObjectStore[Any]):
             return content, objects.tag_of(answer.meta)
 
         try:
-            content, tag = objects.trying(f"{self._url}/{key}", get_once)
+            content, tag = services.trying(f"{self._url}/{key}", get_once)
         except FileNotFoundError:
             return None
         if byte_range is None and not self.read_only:
@@ -89,7 +89,7 @@ class Objects(ObjectStore[Any]):
         self._check_writable()
         url, content = f"{self._url}/{key}", value.to_bytes()
         seen = self._tags.get(key)
-        for _ in range(objects.ATTEMPTS):
+        for _ in range(services.ATTEMPTS):
             tag = objects.swap(url, content, seen)
             if tag is not None:
                 self._tags[key] = tag

@@ -29,7 +29,7 @@ from zarr.storage import LocalStore
 from pipeline.errors import NOT_THERE, StoreLostError
 from pipeline.store.bucket import Objects
 from pipeline.store.location import Location
-from pipeline.store.objects import is_object
+from pipeline.store.services import is_object
 
 # What writes each store at a URL whose lock this process holds.
 _held: dict[str, Store | str] = {}

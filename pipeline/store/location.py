@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import NOT_THERE, UserError, refuse_unreadable
-from pipeline.store import objects, urls
+from pipeline.store import objects, services, urls
 from pipeline.store.objects import Tag
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -94,7 +94,8 @@ class Location:
                 "without"
             )
         if not self.folder:
-            self._remote.check_client(self.url)
+            opens = services if services.is_object(self.url) else urls
+            opens.check_client(self.url)
 
     def exists(self) -> bool:
         """Whether the path is taken: also by a symbolic link whose target is missing.
@@ -255,16 +256,16 @@ class Location:
     @property
     def _remote(self) -> Any:
         """What reads and writes at the URL: the module `objects`, or `urls`."""
-        return objects if objects.is_object(self.url) else urls
+        return objects if services.is_object(self.url) else urls
 
 
 def remove_all(places: Sequence[Location]) -> None:
     """Remove files, of an object store many in one request."""
-    urls = [place.url for place in places if objects.is_object(place.url)]
+    urls = [place.url for place in places if services.is_object(place.url)]
     if urls:
         objects.remove_many(urls)
     for place in places:
-        if not objects.is_object(place.url):
+        if not services.is_object(place.url):
             place.remove()
 
 

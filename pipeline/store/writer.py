@@ -16,8 +16,8 @@ from pipeline.planning.grid import Unit
 from pipeline.planning.identity import positions
 from pipeline.store import files, layout, ledger
 from pipeline.store.location import Location
-from pipeline.store.objects import is_object
 from pipeline.store.record import of_store
+from pipeline.store.services import is_object
 
 # How often a worker asks an object store whether its round goes on.
 _SECONDS_BETWEEN_CHECKS = 1.0

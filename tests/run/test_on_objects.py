@@ -19,7 +19,7 @@ from helpers.stores import prepare, write
 import pipeline
 from pipeline.cli.main import main
 from pipeline.errors import StoreLostError
-from pipeline.store import lease, lock, objects, writer
+from pipeline.store import lease, lock, services, writer
 from pipeline.store.location import Location
 
 KEYS = {"freqs": range(15), "algorithm": ["asm", "apx"], "trials": 3000, "unit_trials": 100}
@@ -38,10 +38,10 @@ def bucket(server, monkeypatch, elsewhere):
         monkeypatch.setenv(name, value)
     made.proxy.faults = Faults()
     made.proxy.requests.clear()
-    objects._client.cache_clear()
+    services._client.cache_clear()
     yield made
     made.proxy.faults, made.proxy.latency = Faults(), 0.0
-    objects._client.cache_clear()
+    services._client.cache_clear()
 
 
 def assert_same(one, other):
@@ -179,8 +179,8 @@ def test_a_worker_whose_sweep_was_overtaken_writes_nothing(bucket, monkeypatch):
 )
 @pytest.mark.parametrize("verb", ["sweep", "summary", "status", "ls"])
 def test_a_bucket_that_does_not_answer_is_one_line(bucket, monkeypatch, capsys, fault, said, verb):
-    monkeypatch.setattr(objects, "ATTEMPTS", 1)
-    monkeypatch.setattr(objects, "_SECONDS", 1.0)
+    monkeypatch.setattr(services, "ATTEMPTS", 1)
+    monkeypatch.setattr(services, "_SECONDS", 1.0)
     monkeypatch.setattr(lease, "_BETWEEN_LOOKS", 0.01)
     bucket.proxy.faults = fault
     words = {"sweep": ["trials=20", f"results={bucket.url}"], "ls": [bucket.url]}
@@ -217,7 +217,7 @@ def test_every_verb_about_results_reads_a_bucket(bucket, elsewhere, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 2, 5, 9, 14, 20, 27, 33, 40, 60])
 def test_a_store_that_was_half_made_is_made_again(bucket, monkeypatch, capsys, after):
-    monkeypatch.setattr(objects, "ATTEMPTS", 1)
+    monkeypatch.setattr(services, "ATTEMPTS", 1)
     url = f"{bucket.url}/a.zarr"
     words = ["sweep", "trials=200", "unit_trials=100", "freqs=0,3", f"out={url}"]
     bucket.proxy.faults = Faults(1.0, (403,), "^(PUT|POST)", but=after)
@@ -287,7 +287,7 @@ def told(bucket, monkeypatch):
     """A bucket whose endpoint and region the environment does not have."""
     for name in ("AWS_ENDPOINT_URL", "AWS_REGION"):
         monkeypatch.delenv(name)
-    monkeypatch.setattr(objects, "_options", {})
+    monkeypatch.setattr(services, "_options", {})
     return bucket, [f"storage.endpoint={bucket.proxy.url}", "storage.region=us-east-1"]
 
 
@@ -297,12 +297,12 @@ def test_options_of_the_client_are_keys_of_every_verb_and_of_python(told, capsys
     assert main(["sweep", "trials=300", "freqs=0,3", where, *storage]) == 0
     (name,) = {key.split("/")[1] for key in bucket.keys() if ".zarr" in key}
     for words in (["summary"], ["status"], ["verify", "sample=all"], ["plot", "to=a.png"]):
-        objects._options.clear()
+        services._options.clear()
         assert main([*words, where, *storage]) == 0, words
     for words in (["ls", bucket.url], ["export", f"{bucket.url}/{name}", "to=a.csv"]):
-        objects._options.clear()
+        services._options.clear()
         assert main([*words, *storage]) == 0, words
-    objects._options.clear()
+    services._options.clear()
     options = {"endpoint": bucket.proxy.url, "region": "us-east-1"}
     dataset = pipeline.sweep(trials=300, freqs=[0, 3], results=bucket.url, storage=options)
     assert pipeline.open_results(dataset.attrs["store"]).sizes["trial"] == 300
@@ -346,7 +346,7 @@ def test_workers_reach_what_their_client_reaches(told, monkeypatch, cluster, tmp
 )
 @pytest.mark.parametrize("verb", ["sweep", "summary"])
 def test_an_option_that_is_none_is_refused(bucket, monkeypatch, capsys, words, said, verb):
-    monkeypatch.setattr(objects, "_options", {})
+    monkeypatch.setattr(services, "_options", {})
     where = {"sweep": [f"results={bucket.url}", "trials=20"], "summary": [f"{bucket.url}/a.zarr"]}
     assert main([verb, *where[verb], *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -12,9 +12,9 @@ from helpers.objects import azure_containers, buckets, google_buckets
 import pipeline
 from pipeline.cli.main import main
 from pipeline.errors import UserError
-from pipeline.store import lease, lock, objects
+from pipeline.store import lease, lock, services
 from pipeline.store.location import Location
-from pipeline.store.objects import ObjectError
+from pipeline.store.services import ObjectError
 
 KEYS = {"freqs": range(15), "algorithm": ["asm", "apx"], "trials": 2000, "unit_trials": 100}
 
@@ -36,10 +36,10 @@ def bucket(server, monkeypatch, elsewhere):
         monkeypatch.setenv(name, value)
     made.proxy.faults = Faults()
     made.proxy.requests.clear()
-    objects._client.cache_clear()
+    services._client.cache_clear()
     yield made
     made.proxy.faults = Faults()
-    objects._client.cache_clear()
+    services._client.cache_clear()
 
 
 @pytest.mark.slow
@@ -105,10 +105,10 @@ def test_a_lock_is_held_refused_and_taken_over(bucket, monkeypatch):
 
 @pytest.mark.slow
 def test_failures_are_said_in_words(bucket, monkeypatch):
-    monkeypatch.setattr(objects, "ATTEMPTS", 1)
+    monkeypatch.setattr(services, "ATTEMPTS", 1)
     place = Location(bucket.url).child("x")
     scheme = bucket.url.partition("://")[0]
-    name = objects.SERVICES[scheme].name
+    name = services.SERVICES[scheme].name
     for kind, words in {
         403: f"{name} denies access",
         503: f"{name} asks to slow down",
@@ -123,10 +123,10 @@ def test_failures_are_said_in_words(bucket, monkeypatch):
         Location(f"{scheme}://no-such-one/x").write(b"")
     for variable in bucket.environment:
         monkeypatch.delenv(variable)
-    objects._client.cache_clear()
+    services._client.cache_clear()
     with pytest.raises(ObjectError, match=f"no credentials of {name} are found") as failed:
         place.read()
-    assert failed.value.remedy == objects.SERVICES[scheme].credentials
+    assert failed.value.remedy == services.SERVICES[scheme].credentials
 
 
 def read_elsewhere(url, results):
@@ -142,7 +142,7 @@ def test_a_process_that_was_forked_off_says_so_and_does_not_wait_for_ever(monkey
         bucket = make()
         for name, value in bucket.environment.items():
             monkeypatch.setenv(name, value)
-        objects._client.cache_clear()
+        services._client.cache_clear()
         Location(bucket.url).child("x").write(b"x")
         said = {}
         for method in ("fork", "spawn"):
@@ -155,4 +155,4 @@ def test_a_process_that_was_forked_off_says_so_and_does_not_wait_for_ever(monkey
             process.join()
         assert said["spawn"] == b"x"
         assert said["fork"].startswith("this process was forked off one that used an object store")
-        objects._client.cache_clear()
+        services._client.cache_clear()

@@ -15,7 +15,7 @@ import zarr
 from helpers.objects import as_environment, buckets
 
 from pipeline.errors import StoreLostError, UserError
-from pipeline.store import files, lease, lock, objects
+from pipeline.store import files, lease, lock, services
 from pipeline.store.location import Location
 
 
@@ -31,9 +31,9 @@ def on_s3(server, monkeypatch):
     bucket = server()
     for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)
-    objects._client.cache_clear()
+    services._client.cache_clear()
     yield Location(f"{bucket.url}/a.zarr")
-    objects._client.cache_clear()
+    services._client.cache_clear()
 
 
 @pytest.fixture(params=["memory", "s3"])

@@ -10,10 +10,10 @@ from helpers.objects import buckets
 from zarr.core.buffer import default_buffer_prototype
 
 from pipeline.errors import StoreLostError, UserError
-from pipeline.store import objects
+from pipeline.store import objects, services
 from pipeline.store.bucket import Objects
 from pipeline.store.location import Location
-from pipeline.store.objects import ObjectError
+from pipeline.store.services import ObjectError
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +30,17 @@ def bucket(server, monkeypatch):
     made.proxy.faults = Faults()
     made.proxy.requests.clear()
     # A client is made of the environment.
-    objects._client.cache_clear()
+    services._client.cache_clear()
     yield made
     made.proxy.faults = Faults()
-    objects._client.cache_clear()
+    services._client.cache_clear()
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Failures are given up at once."""
-    monkeypatch.setattr(objects, "ATTEMPTS", 1)
-    monkeypatch.setattr(objects, "_SECONDS", 1.0)
+    monkeypatch.setattr(services, "ATTEMPTS", 1)
+    monkeypatch.setattr(services, "_SECONDS", 1.0)
 
 
 def test_an_object_is_written_read_listed_and_removed(bucket):
@@ -161,7 +161,7 @@ def test_a_bucket_that_is_not_there_is_named(bucket):
 
 
 def test_a_missing_client_is_named_with_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setattr(objects, "find_spec", lambda name: None)
+    monkeypatch.setattr(services, "find_spec", lambda name: None)
     for url in ("s3://bucket/x", "gs://bucket/x", "az://bucket/x"):
         with pytest.raises(UserError, match=f"{url} needs a package .*: pip install obstore"):
             Location.of(url).check_openable()
@@ -181,8 +181,8 @@ def test_keys_endpoint_and_region_come_from_the_files_of_aws(bucket, monkeypatch
     monkeypatch.setenv("AWS_PROFILE", "mine")
     Location(bucket.url).child("x").write(b"by a profile")
     assert bucket.content("results/x") == b"by a profile"
-    objects._client.cache_clear()
-    monkeypatch.setattr(objects, "find_spec", lambda name: None)
+    services._client.cache_clear()
+    monkeypatch.setattr(services, "find_spec", lambda name: None)
     with pytest.raises(ObjectError, match="read by a package that is not here") as failed:
         Location(bucket.url).child("x").read()
     assert failed.value.remedy == "pip install boto3"
