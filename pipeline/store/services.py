@@ -55,7 +55,7 @@ NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist", 
 _OF_A_MACHINE = re.compile(r"169\.254\.169\.254|metadata\.google|MissingAccount|Account must be")
 _REFUSED_KEYS = re.compile(
     r"InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|TokenRefreshRequired"
-    r"|AuthenticationFailed|NoAuthenticationInformation|RequestTimeTooSkewed|Unauthenticated"
+    r"|AuthenticationFailed|NoAuthenticationInformation|Unauthenticated"
 )
 _DENIED = re.compile(r"status code: 40[13]\b")
 _THROTTLED = re.compile(r"status code: (?:503|429)\b|SlowDown|ServerBusy")
@@ -228,8 +228,11 @@ def meaning(error: Exception, url: str) -> Exception:
     if _OF_A_MACHINE.search(text):
         words = f"no credentials of {service.name} are found"
         return ObjectError(errno.EACCES, words, service.credentials)
-    code = re.search(r"<Code>(\w+)</Code>|status code: (\d+ [A-Za-z ]+)", text)
-    said = f" ({code[1] or code[2]})" if code else ""
+    code = re.search(r"<Code>(\w+)</Code>", text) or re.search(r"status code: (\d+ [\w ]+)", text)
+    said = f" ({code[1]})" if code else ""
+    if "RequestTimeTooSkewed" in text:
+        words = f"the clock of this machine is wrong, by {service.name}"
+        return ObjectError(errno.EACCES, words, "set it, as by a time server")
     if _REFUSED_KEYS.search(text):
         words = f"{service.name} does not accept the credentials{said}"
         return ObjectError(errno.EACCES, words, service.credentials)

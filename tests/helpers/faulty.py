@@ -21,8 +21,8 @@ class Faults:
 
     `kinds` are chosen from at random: a status of SAID; "reset", before anything is done; "lost",
     the request is done and its answer is not sent; "torn", half of the answer's body is sent;
-    "slow", an answer after `seconds`.  `match` is a pattern of "METHOD path"; at most `most`
-    times, and not the first `but` times.
+    "cut", half of what is sent is read; "slow", an answer after `seconds`.  `match` is a pattern of
+    "METHOD path"; at most `most` times, and not the first `but` times.
     """
 
     rate: float = 0.0
@@ -83,8 +83,13 @@ def faulty(upstream):
                 self.upstream.close()
 
         def _pass_on(self):
-            body = self._body()
             fault = proxy.fault_of(self.command, self.path)
+            if fault == "cut":
+                # Before all of what is sent has come.
+                self.rfile.read(int(self.headers.get("Content-Length", 0)) // 2)
+                proxy.requests.append((self.command, self.path, fault))
+                return self._drop()
+            body = self._body()
             note = lambda said: proxy.requests.append((self.command, self.path, said))  # noqa: E731
             time.sleep(proxy.latency)
             if fault == "slow":

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 import os
 import re
 import socket
@@ -102,6 +103,17 @@ class Bucket:
     def put(self, key, content):
         """Write an object."""
         self._client.put_object(Bucket=self.name, Key=key, Body=content)
+
+    def publish(self):
+        """Let everybody read it, and list it: otherwise an object that is not there is denied."""
+        of_all = {"Effect": "Allow", "Principal": "*"}
+        everything = f"arn:aws:s3:::{self.name}"
+        rules = [
+            {**of_all, "Action": "s3:GetObject", "Resource": f"{everything}/*"},
+            {**of_all, "Action": "s3:ListBucket", "Resource": everything},
+        ]
+        policy = json.dumps({"Version": "2012-10-17", "Statement": rules})
+        self._client.put_bucket_policy(Bucket=self.name, Policy=policy)
 
 
 class GoogleBucket:

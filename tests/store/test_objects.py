@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from helpers.faulty import Faults
 from helpers.objects import buckets
+from obstore.exceptions import GenericError
 from zarr.core.buffer import default_buffer_prototype
 
 from pipeline.errors import StoreLostError, UserError
@@ -94,7 +95,7 @@ def test_an_answer_that_is_lost_is_found_out(bucket, seen):
     assert place.swap(b"other", tag) is None
 
 
-@pytest.mark.parametrize("kind", [503, 500, 429, "reset", "torn", "lost"])
+@pytest.mark.parametrize("kind", [503, 500, 429, "reset", "torn", "lost", "cut"])
 def test_a_third_of_all_requests_may_fail(bucket, kind):
     place = Location(bucket.url)
     bucket.proxy.faults = Faults(0.3, (kind,))
@@ -186,6 +187,33 @@ def test_keys_endpoint_and_region_come_from_the_files_of_aws(bucket, monkeypatch
     with pytest.raises(ObjectError, match="read by a package that is not here") as failed:
         Location(bucket.url).child("x").read()
     assert failed.value.remedy == "pip install boto3"
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "remedy"),
+    [
+        (
+            "InvalidAccessKeyId",
+            "does not accept the credentials (InvalidAccessKeyId)",
+            "AWS_ACCESS",
+        ),
+        ("SignatureDoesNotMatch", "does not accept the credentials", "set AWS_ACCESS_KEY_ID"),
+        ("ExpiredToken", "does not accept the credentials (ExpiredToken)", "AWS_PROFILE"),
+        ("RequestTimeTooSkewed", "the clock of this machine is wrong", "set it"),
+        ("AccessDenied", "denies access (AccessDenied)", "ask for the right"),
+        ("NoSuchBucket", "there is no bucket bucket", "create it"),
+    ],
+)
+def test_every_refusal_of_s3_says_what_is_missing(code, words, remedy):
+    """With the words of the client, as it has them for answers of S3."""
+    status = "404 Not Found" if code == "NoSuchBucket" else "403 Forbidden"
+    text = (
+        "Generic S3 error: Error performing GET https://bucket.s3.amazonaws.com/x in 3ms - Server "
+        f"returned non-2xx status code: {status}: <Error><Code>{code}</Code></Error>"
+    )
+    error = services.meaning(GenericError(text), "s3://bucket/x")
+    assert words in error.strerror
+    assert remedy in error.remedy
 
 
 def test_an_error_keeps_its_words_between_processes():

@@ -15,10 +15,12 @@ import pytest
 import tensorstore
 import xarray as xr
 import zarr
+from helpers.objects import buckets
 from helpers.servers import install
 
 from asm_core import errors_by_frequency, sources
 from pipeline import sweep
+from pipeline.store import services
 
 SEED = 7
 METRICS = ("error", "mask_accuracy", "regret")
@@ -32,7 +34,8 @@ import FileSystemStore from "@zarrita/storage/fs";
 import * as zarr from "zarrita";
 
 const [path, ...names] = process.argv.slice(2);
-const store = await zarr.withConsolidatedMetadata(new FileSystemStore(path));
+const place = path.startsWith("http") ? new zarr.FetchStore(path) : new FileSystemStore(path);
+const store = await zarr.withConsolidatedMetadata(place);
 const found = {};
 for (const name of names) {
   const array = await zarr.open.v3(zarr.root(store).resolve(name), { kind: "array" });
@@ -56,13 +59,17 @@ class Read(NamedTuple):
 def path(tmp_path_factory):
     """A store that has grown: one source has fewer trials, and chunks that are not there."""
     path = tmp_path_factory.mktemp("readers") / "s.zarr"
+    measure(path)
+    return path
+
+
+def measure(path):
     same = {
         "block_size": [4, 8], "operation": ["max_pool", "relu"], "algorithm": ["asm", "apx"],
         "freqs": range(5), "seed": SEED, "unit_trials": 50, "out": path,
     }  # fmt: skip
     sweep(source=["uniform", "gaussian"], trials=130, **same)
     sweep(source="uniform", trials=180, extend=True, **same)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +168,33 @@ def test_tensorstore_reads_the_numbers_that_zarr_does(path, plain):
 
 @pytest.mark.slow
 def test_zarrita_reads_the_numbers_and_the_text_that_zarr_does(path, plain, zarrita):
+    assert_same(by_zarrita(zarrita, path, plain), plain)
+
+
+@pytest.mark.slow
+def test_a_bucket_is_read_by_xarray_alone_and_a_public_one_by_zarrita(plain, zarrita, monkeypatch):
+    with buckets() as make:
+        bucket = make()
+        for name, value in bucket.environment.items():
+            monkeypatch.setenv(name, value)
+        services._client.cache_clear()
+        url = f"{bucket.url}/s.zarr"
+        measure(url)
+        with xr.open_zarr(url) as opened:
+            found = {
+                name: Read(variable.dims, variable.to_numpy())
+                for name, variable in opened.variables.items()
+            }
+        assert_same(found, plain)
+        bucket.publish()
+        # By HTTP, without any key.
+        public = f"{bucket.proxy.url}/{url.removeprefix('s3://')}"
+        assert_same(by_zarrita(zarrita, public, plain), plain)
+        services._client.cache_clear()
+
+
+def by_zarrita(zarrita, path, plain):
+    """What zarrita.js reads at a path or URL."""
     done = subprocess.run(
         ["node", zarrita, path, *plain], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -173,4 +207,4 @@ def test_zarrita_reads_the_numbers_and_the_text_that_zarr_does(path, plain, zarr
             values = np.frombuffer(content, read["dtype"]).reshape(read["shape"])
         found[name] = Read(tuple(read["axes"]), values)
     assert found.keys() == plain.keys()
-    assert_same(found, plain)
+    return found
