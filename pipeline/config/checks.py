@@ -25,7 +25,10 @@ LISTS_OF_COUNTS = ("quality",)
 _LATER = {"durable": False, "storage": {}}
 # The parameter of a source that says where its blocks lie.
 PATH = "path"
-_SECRET = re.compile("key|secret|token|password|credential|signature$|sas", re.IGNORECASE)
+_SECRET = re.compile(
+    "secret|token|password|credential|(access|account|private|master|customer)_key|^sas|_sas|^key$",
+    re.IGNORECASE,
+)
 _NONE = (None, "", "null")
 
 

@@ -17,14 +17,20 @@ class Objects(ObjectStore[Any]):
 
     `check` raises where this process may not write there any more.  It is asked whenever somebody
     else turns out to have written what is to be written here, and before anything is removed, for
-    which there is no condition.
+    which there is no condition.  `once` is whether each object is written once at most, as by a
+    worker: what it has written is then forgotten, which would grow with the units of a sweep.
     """
 
     def __init__(
-        self, url: str, *, read_only: bool = False, check: Callable[[], None] | None = None
+        self,
+        url: str,
+        *,
+        read_only: bool = False,
+        check: Callable[[], None] | None = None,
+        once: bool = False,
     ) -> None:
         super().__init__(services.client(url), read_only=read_only)
-        self._url, self._check = url, check
+        self._url, self._check, self._once = url, check, once
         self._tags: dict[str, objects.Tag] = {}
 
     def __str__(self) -> str:
@@ -44,7 +50,7 @@ class Objects(ObjectStore[Any]):
 
     def with_read_only(self, read_only: bool = False) -> Self:
         """The same, of which nothing can be written, or can."""
-        return type(self)(self._url, read_only=read_only, check=self._check)
+        return type(self)(self._url, read_only=read_only, check=self._check, once=self._once)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: Any = None
@@ -92,7 +98,7 @@ class Objects(ObjectStore[Any]):
         for _ in range(services.ATTEMPTS):
             tag = objects.swap(url, content, seen)
             if tag is not None:
-                self._tags[key] = tag
+                self._tags.pop(key, None) if self._once else self._tags.update({key: tag})
                 return
             # Somebody else: a process before this one, whose writing of it was not seen here.
             self._ask()

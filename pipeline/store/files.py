@@ -162,7 +162,8 @@ def writing(store: Location, name: str | None = None, *, durable: bool) -> Store
     if not store.folder:
         if name is None:
             return _held.get(store.url) or reading(store)
-        return reading(store, partial(check_current, store, name))
+        check = partial(check_current, store, name)
+        return Objects(store.url, check=check, once=True) if is_object(store.url) else store.url
     folder = None if name is None else _place(store, name).folder
     return Files(store.folder, round_folder=folder, durable=durable)
 

@@ -6,7 +6,6 @@ lives, or on which machine; no clock is compared with another.  Where it has not
 minute, it is taken over.  Whoever held it finds that out at the next writing.
 """
 
-import itertools
 import json
 import os
 import threading
@@ -108,39 +107,48 @@ def take(
     """
     content = {**content, **identity_of_process()}
     ours = json.dumps(content).encode()
-    seen: Tag | None = None
-    began = time.monotonic()
-    said = False
-    for _ in itertools.count():
-        tag = file.swap(ours, None) if seen is None else None
+    while True:
+        left: Tag | None = None
+        # Where another one is faster, in either way, it is looked at anew.
+        tag = file.swap(ours, None)
+        if tag is None and (left := left_behind(store, file, notify)):
+            tag = file.swap(ours, left)
         if tag is not None:
-            return Lease(store, file, content, tag), False
+            return Lease(store, file, content, tag), left is not None
+
+
+def left_behind(
+    store: Location, file: Location, notify: Callable[[str], None] = lambda line: None
+) -> Tag | None:
+    """The tag of a lock that nobody renews, once that is known; None where there is no lock.
+
+    Raises
+    ------
+    TakenError
+        Where its holder is seen to live.
+    """
+    began, said = time.monotonic(), False
+    seen: Tag | None = None
+    while True:
         try:
             text, found = file.read_tagged()
         except NOT_THERE:
-            seen = None
-            continue
-        before = decoded(text)
-        lives = may_live(before)
-        waited = time.monotonic() - began
+            return None
+        content = decoded(text)
+        lives, waited = may_live(content), time.monotonic() - began
         if lives is True or (seen is not None and found != seen):
-            raise TakenError(before)
-        if lives is False or (seen is not None and waited > _OLD):
-            tag = file.swap(ours, found)
-            if tag is not None:
-                return Lease(store, file, content, tag), True
-            # Another one was faster.
-            seen, began = None, time.monotonic()
-        elif seen is None:
-            seen, began = found, time.monotonic()
-        elif waited > _SECONDS_TO_SAY and not said:
+            raise TakenError(content)
+        if lives is False or waited > _OLD:
+            return found
+        seen = found
+        if waited > _SECONDS_TO_SAY and not said:
             said = True
             notify(
-                f"{store} was being written by process {before.get('pid', 'unknown')} on "
-                f"{before.get('host', 'unknown')}: looking for {_OLD:.0f} seconds whether it lives."
+                f"{store} was being written by process {content.get('pid', 'unknown')} on "
+                f"{content.get('host', 'unknown')}: looking for {_OLD:.0f} seconds whether it "
+                "lives."
             )
         time.sleep(_BETWEEN_LOOKS)
-    raise AssertionError("unreachable")
 
 
 def decoded(text: bytes) -> dict[str, Any]:

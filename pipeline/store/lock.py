@@ -23,7 +23,7 @@ from typing import Any
 
 from pipeline.errors import NOT_THERE, UserError, cannot, refuse_unreadable
 from pipeline.store.files import end_rounds, fenced
-from pipeline.store.lease import Lease, TakenError, may_live, take
+from pipeline.store.lease import Lease, TakenError, left_behind, may_live, take
 from pipeline.store.location import Location
 
 try:
@@ -181,8 +181,17 @@ def is_there(store: Location) -> bool:
 def check_free(store: Location) -> None:
     """Refuse a store that another living process is writing."""
     content = holder(store)
-    if content is not None:
-        raise UserError(_taken(store, content))
+    if content is None:
+        return
+    if not store.folder:
+        try:
+            left_behind(store, _file_of(store))
+        except TakenError as error:
+            raise UserError(_taken(store, error.content)) from None
+        except OSError as error:
+            refuse_unreadable(_file_of(store), error)
+        return
+    raise UserError(_taken(store, content))
 
 
 def _file_of(store: Location) -> Location:

@@ -339,7 +339,8 @@ def test_workers_reach_what_their_client_reaches(told, monkeypatch, cluster, tmp
     ("words", "said"),
     [
         (["storage.secret_access_key=x"], "storage.secret_access_key is secret, and every store"),
-        (["storage.sas_token=x"], "storage.sas_token is secret"),
+        (["storage.sas_key=x"], "storage.sas_key is secret"),
+        (["storage.account_key=x"], "storage.account_key is secret"),
         (["storage=x"], "storage must be named values"),
         (["storage.colour=red"], "'colour' is not valid for store 'S3'"),
     ],

@@ -112,6 +112,17 @@ def test_a_lock_that_nobody_renews_is_taken_over_after_a_while(store, quick, sta
     assert f"{store} was being written by process 1 on other: looking for 1 seconds" in line
 
 
+def test_a_lock_that_was_left_behind_keeps_nobody_from_verifying(store, quick):
+    leave_behind(store)
+    began = time.monotonic()
+    lock.check_free(store)
+    assert time.monotonic() - began > 1.0
+    store.beside(".lock").remove()
+    lock.check_free(store)
+    with lock.held(store), pytest.raises(UserError, match="is being written by process"):
+        lock.check_free(store)
+
+
 def test_a_process_of_this_machine_that_is_gone_is_known_to_be(store, monkeypatch):
     process = subprocess.Popen([sys.executable, "-c", "pass"])
     process.wait()
