@@ -23,6 +23,7 @@ from timing import folder, table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from helpers.faulty import Faults
 from helpers.objects import buckets
 
 import pipeline
@@ -72,6 +73,26 @@ def read_after_fork(client, url):
     return "yes" if child.exitcode == 0 else f"exit code {child.exitcode}"
 
 
+def write_while_it_fails(client, make):
+    """How 200 chunks are written while a tenth of all requests is answered badly."""
+    bucket = make()
+    os.environ.update(bucket.environment)
+    url = f"{bucket.url}/a.zarr"
+    zarr.create_array(Objects(url), shape=SHAPE, chunks=CHUNK, dtype="f4", compressors=None)
+    bucket.proxy.faults = Faults(0.1, (503, "reset", "lost", "torn"))
+    began = time.perf_counter()
+    try:
+        for half in (0, 1):
+            write_half(client, url, half)
+        array = CLIENTS[client](url)
+        whole = all(np.isfinite(array[k]).all() for k in range(CHUNKS))
+        return f"all in {time.perf_counter() - began:.1f} s" if whole else "chunks are missing"
+    except Exception as error:  # whatever the client raises
+        return f"fails: {type(error).__name__}"
+    finally:
+        bucket.proxy.faults = Faults()
+
+
 def clients(make):
     """Both clients: seconds and requests of 200 chunks by two processes."""
     rows = []
@@ -97,9 +118,12 @@ def clients(make):
         shown = ", ".join(f"{number} {method}" for method, number in sorted(requests.items()))
         rows.append(
             [client, f"{statistics.median(took):.1f}", shown, read_after_fork(client, url),
-             f"{pickled:,} bytes"]
+             f"{pickled:,} bytes", write_while_it_fails(client, make)]
         )  # fmt: skip
-    return table(["client", "s", "requests", "reads after a fork", "pickled"], rows)
+    return table(
+        ["client", "s", "requests", "reads after a fork", "pickled", "a tenth of requests fails"],
+        rows,
+    )
 
 
 def units(make):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import WorkerPlugin
 
+from pipeline.run import calls
 from pipeline.store import services
 
 if TYPE_CHECKING:
@@ -48,10 +49,13 @@ def shared(client: "Client") -> Iterator[None]:
     if not options and not variables:
         yield
         return
-    client.register_plugin(Access(options, variables))
+    # One that does not answer is waited for no longer; those that do have it by then.
+    with suppress(TimeoutError):
+        plugin = Access(options, variables)
+        calls.in_time(calls.WORKER_SECONDS, lambda: client.register_plugin(plugin))
     try:
         yield
     finally:
         # A scheduler that is gone has no plugins.
         with suppress(Exception):
-            client.unregister_worker_plugin(_NAME)
+            calls.in_time(calls.WORKER_SECONDS, lambda: client.unregister_worker_plugin(_NAME))

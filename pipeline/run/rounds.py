@@ -18,7 +18,7 @@ from pipeline.run import cluster, here, preflight, stopping, todo
 from pipeline.run.connection import Connection
 from pipeline.run.worker import load_kernels, plan_to_text, returns_rows, run_unit
 from pipeline.sources import memory
-from pipeline.store import lock, record
+from pipeline.store import lock, record, services
 from pipeline.store.damage import damage, losing, naming_damage
 from pipeline.store.leftovers import remove_leftovers
 from pipeline.store.location import Location
@@ -135,7 +135,9 @@ def execute(
         connection = stack.enter_context(
             cluster.connect(settings.cluster, observer.notify, client, logs)
         )
-        if not ours or settings.cluster["kind"] != "local":
+        if (not ours or settings.cluster["kind"] != "local") and _uses_objects(
+            to_do.plan, location
+        ):
             from pipeline.run import access
 
             stack.enter_context(access.shared(connection.client))
@@ -173,6 +175,12 @@ def _take_lock(
     if received:
         raise KeyboardInterrupt(received[0])
     return held
+
+
+def _uses_objects(plan: Plan, location: Location) -> bool:
+    """Whether workers are to reach an object store."""
+    places = [location, *(getattr(source.content, "location", None) for source in plan.sources)]
+    return any(place is not None and services.is_object(place.url) for place in places)
 
 
 def _load_kernels(plan: Plan, observer: Observer) -> None:

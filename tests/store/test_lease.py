@@ -182,8 +182,11 @@ def test_a_holder_that_was_suspended_writes_over_nothing(on_s3, suspended):
     assert json.loads(on_s3.beside(".lock").read())["token"] == "of another"
 
 
-def contend(url, environment, barrier, results):
+def contend(url, environment, hours, barrier, results):
     os.environ.update(environment)
+    # The clock of this one, by which nothing may be decided.
+    now = time.time
+    time.time = lambda: now() + 3600 * hours
     barrier.wait()
     try:
         with lock.held(Location(url)):
@@ -197,13 +200,16 @@ def contend(url, environment, barrier, results):
 
 @pytest.mark.slow
 def test_of_six_at_once_one_works_and_five_are_told_who_does(server):
-    """Twenty times, in processes of their own."""
+    """Twenty times, in processes of their own, whose clocks are an hour early, late, or right."""
     context = multiprocessing.get_context("spawn")
     for _ in range(20):
         bucket = server()
         barrier, results = context.Barrier(6), context.Queue()
-        arguments = (f"{bucket.url}/a.zarr", bucket.environment, barrier, results)
-        six = [context.Process(target=contend, args=arguments) for _ in range(6)]
+        place = f"{bucket.url}/a.zarr", bucket.environment
+        six = [
+            context.Process(target=contend, args=(*place, k % 3 - 1, barrier, results))
+            for k in range(6)
+        ]
         for process in six:
             process.start()
         said = [results.get(timeout=120) for _ in six]
