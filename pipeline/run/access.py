@@ -49,8 +49,9 @@ def shared(client: "Client") -> Iterator[None]:
     if not options and not variables:
         yield
         return
-    # One that does not answer is waited for no longer; those that do have it by then.
-    with suppress(TimeoutError):
+    # One that does not answer is waited for no longer, and those that do have it by then; of one
+    # that has not this program the preflight speaks.
+    with suppress(Exception):
         plugin = Access(options, variables)
         calls.in_time(calls.WORKER_SECONDS, lambda: client.register_plugin(plugin))
     try:

@@ -99,8 +99,9 @@ def _sweep_and_kill(folder: Path, url: str, words, rnd, tally: Tally) -> None:
         if code == 0:
             return
         say(f"exit code {code}: again")
-        # A client that was killed; or workers that were, over and over, took units with them.
-        assert code in (-signal.SIGKILL, 1, 3), (code, log.read_text())
+        # A client that was killed; or workers that were, over and over, took units with them, or
+        # could not even begin.
+        assert code in (-signal.SIGKILL, 1, 3, 4), (code, log.read_text())
         if code != -signal.SIGKILL:
             tally.note(f"exit code {code}, and the same command went on")
         time.sleep(0.5)
