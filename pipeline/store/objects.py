@@ -150,18 +150,19 @@ def children(url: str) -> dict[str, int | None]:
 def objects_below(url: str) -> Iterator[tuple[str, int]]:
     """Key and bytes of each object below a URL."""
     bucket, key = split(url)
-    last, failures = None, 0
+    last, failures, began = None, 0, time.monotonic()
     while True:
         try:
             for page in client(bucket).list(prefix=f"{key}/" if key else None, offset=last):
-                failures = 0
+                failures, began = 0, time.monotonic()
                 for each in page:
                     yield each["path"], each["size"]
                     last = each["path"]
             return
         except Exception as error:  # obstore's classes do not share one
             failures += 1
-            if failures > services.ATTEMPTS or not services.may_pass(error):
+            given_up = failures > services.ATTEMPTS or services.is_over(began)
+            if given_up or not services.may_pass(error):
                 raise services.meaning(error, url) from error
             # Goes on behind the last one.
             time.sleep(services.pause(failures))

@@ -59,7 +59,6 @@ _REFUSED_KEYS = re.compile(
 )
 _DENIED = re.compile(r"status code: 40[13]\b")
 _THROTTLED = re.compile(r"status code: (?:503|429)\b|SlowDown|ServerBusy")
-_TRIED = re.compile(r"after \d+ retries")
 _LASTING = re.compile(r"status code: 4(?!08|29)\d\d\b")
 # Where endpoints and profiles are said, by the variables that every program of a service reads.
 _ENDPOINTS = {
@@ -264,7 +263,6 @@ def may_pass(error: Exception) -> bool:
     text = str(error)
     return (
         isinstance(error, GenericError)
-        and not _TRIED.search(text)
         and not _LASTING.search(text)
         and not _OF_A_MACHINE.search(text)
         and not NO_BUCKET.search(text)
@@ -273,16 +271,22 @@ def may_pass(error: Exception) -> bool:
 
 def trying(url: str, do: Callable[[], _Result]) -> _Result:
     """What a request gives, tried again where the client does not, as for the body of an answer."""
-    end = time.monotonic() + _SECONDS
+    began = time.monotonic()
     for attempt in range(ATTEMPTS + 1):
         try:
             return do()
         except Exception as error:
-            seconds = pause(attempt)
-            if not may_pass(error) or attempt == ATTEMPTS or time.monotonic() + seconds > end:
+            if not may_pass(error) or attempt == ATTEMPTS or is_over(began):
                 raise meaning(error, url) from error
-            time.sleep(seconds)
+            time.sleep(pause(attempt))
     raise AssertionError("unreachable")
+
+
+def is_over(began: float) -> bool:
+    """Whether what began then, by the monotonic clock, has failed for too long."""
+    return (
+        time.monotonic() - began > float(_options.get("retry_timeout", _SECONDS)) - _LONGEST_PAUSE
+    )
 
 
 def pause(attempt: int) -> float:

@@ -111,6 +111,22 @@ def test_a_third_of_all_requests_may_fail(bucket, kind):
     assert len(bucket.keys()) == 60
 
 
+def test_what_the_client_has_tried_again_before_is_tried_again_here(bucket):
+    """It does so of a status, and not of a body that breaks off in the attempt after it."""
+    place = Location(bucket.url).child("x")
+    place.write(b"x" * 1000)
+    faults = iter([503, "torn", 503, "torn"])
+    bucket.proxy.fault_of = lambda method, path: next(faults, None)
+    try:
+        assert place.read() == b"x" * 1000
+    finally:
+        del bucket.proxy.fault_of
+    said = [said for _, _, said in bucket.proxy.requests][1:]
+    assert said[:-1] == [503, "torn", 503, "torn"]
+    # The client asks for the rest of what it has.
+    assert said[-1] in (200, 206)
+
+
 SAYINGS = {
     403: ("S3 denies access (403 Forbidden)", "ask for the right to read, write, delete and list"),
     503: ("S3 asks to slow down (503 Service Unavailable)", "try again later, with fewer workers"),
