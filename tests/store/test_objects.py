@@ -111,20 +111,21 @@ def test_a_third_of_all_requests_may_fail(bucket, kind):
     assert len(bucket.keys()) == 60
 
 
-def test_what_the_client_has_tried_again_before_is_tried_again_here(bucket):
-    """It does so of a status, and not of a body that breaks off in the attempt after it."""
-    place = Location(bucket.url).child("x")
-    place.write(b"x" * 1000)
-    faults = iter([503, "torn", 503, "torn"])
-    bucket.proxy.fault_of = lambda method, path: next(faults, None)
-    try:
-        assert place.read() == b"x" * 1000
-    finally:
-        del bucket.proxy.fault_of
-    said = [said for _, _, said in bucket.proxy.requests][1:]
-    assert said[:-1] == [503, "torn", 503, "torn"]
-    # The client asks for the rest of what it has.
-    assert said[-1] in (200, 206)
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        ("in 102ms, after 1 retries, max_retries: 50 - HTTP error: response body error", True),
+        ("in 4ms - HTTP error: error sending request", True),
+        ("in 4ms - Server returned non-2xx status code: 503 Slow Down", True),
+        ("in 4ms - Server returned non-2xx status code: 429 Too Many Requests", True),
+        ("in 4ms - Server returned non-2xx status code: 403 Forbidden", False),
+        ("in 4ms - Server returned non-2xx status code: 404 Not Found: NoSuchBucket", False),
+    ],
+)
+def test_what_may_pass_is_tried_again_whatever_the_client_has_tried(words, again):
+    """It gives up a body that breaks off, also after a status that it has tried again."""
+    error = GenericError(f"Generic GCS error: Error performing GET http://127.0.0.1/x {words}")
+    assert services.may_pass(error) == again
 
 
 SAYINGS = {
