@@ -18,9 +18,10 @@ from urllib.request import Request, urlopen
 
 import boto3
 
-from helpers.faulty import faulty
+from helpers.faulty import Faults, faulty
 from helpers.google import google
 from helpers.servers import install
+from pipeline.store import services
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
@@ -209,6 +210,20 @@ def azure_containers(folder):
     """The same of Azure; its emulator is installed into the folder."""
     with azure(folder) as upstream, faulty(upstream) as proxy:
         yield lambda: AzureContainer(proxy, upstream)
+
+
+@contextmanager
+def reached(bucket, monkeypatch):
+    """The bucket, which this process reaches meanwhile, and whose proxy begins anew."""
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket.proxy.faults, bucket.proxy.latency = Faults(), 0.0
+    bucket.proxy.requests.clear()
+    # A client is made of the environment.
+    services._client.cache_clear()
+    yield bucket
+    bucket.proxy.faults, bucket.proxy.latency = Faults(), 0.0
+    services._client.cache_clear()
 
 
 def as_environment(variables):

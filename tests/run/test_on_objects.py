@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 from distributed import Client, LocalCluster
 from helpers.faulty import Faults
-from helpers.objects import as_environment, buckets
+from helpers.objects import as_environment, buckets, reached
 from helpers.stores import prepare, write
 
 import pipeline
@@ -33,15 +33,8 @@ def server():
 
 @pytest.fixture
 def bucket(server, monkeypatch, elsewhere):
-    made = server()
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    made.proxy.faults = Faults()
-    made.proxy.requests.clear()
-    services._client.cache_clear()
-    yield made
-    made.proxy.faults, made.proxy.latency = Faults(), 0.0
-    services._client.cache_clear()
+    with reached(server(), monkeypatch) as made:
+        yield made
 
 
 def assert_same(one, other):

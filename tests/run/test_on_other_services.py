@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from helpers.faulty import Faults
-from helpers.objects import azure_containers, buckets, google_buckets
+from helpers.objects import azure_containers, buckets, google_buckets, reached
 
 import pipeline
 from pipeline.cli.main import main
@@ -31,15 +31,8 @@ def server(request, tmp_path_factory):
 
 @pytest.fixture
 def bucket(server, monkeypatch, elsewhere):
-    made = server()
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    made.proxy.faults = Faults()
-    made.proxy.requests.clear()
-    services._client.cache_clear()
-    yield made
-    made.proxy.faults = Faults()
-    services._client.cache_clear()
+    with reached(server(), monkeypatch) as made:
+        yield made
 
 
 @pytest.mark.slow

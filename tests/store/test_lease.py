@@ -12,10 +12,10 @@ from contextlib import ExitStack
 
 import pytest
 import zarr
-from helpers.objects import as_environment, buckets
+from helpers.objects import as_environment, buckets, reached
 
 from pipeline.errors import StoreLostError, UserError
-from pipeline.store import files, lease, lock, services
+from pipeline.store import files, lease, lock
 from pipeline.store.location import Location
 
 
@@ -28,12 +28,8 @@ def server():
 @pytest.fixture
 def on_s3(server, monkeypatch):
     """A place on S3 where there may be a store."""
-    bucket = server()
-    for name, value in bucket.environment.items():
-        monkeypatch.setenv(name, value)
-    services._client.cache_clear()
-    yield Location(f"{bucket.url}/a.zarr")
-    services._client.cache_clear()
+    with reached(server(), monkeypatch) as bucket:
+        yield Location(f"{bucket.url}/a.zarr")
 
 
 @pytest.fixture(params=["memory", "s3"])

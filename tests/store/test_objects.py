@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from helpers.faulty import Faults
-from helpers.objects import buckets
+from helpers.objects import buckets, reached
 from obstore.exceptions import GenericError
 from zarr.core.buffer import default_buffer_prototype
 
@@ -25,16 +25,8 @@ def server():
 
 @pytest.fixture
 def bucket(server, monkeypatch):
-    made = server()
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    made.proxy.faults = Faults()
-    made.proxy.requests.clear()
-    # A client is made of the environment.
-    services._client.cache_clear()
-    yield made
-    made.proxy.faults = Faults()
-    services._client.cache_clear()
+    with reached(server(), monkeypatch) as made:
+        yield made
 
 
 @pytest.fixture
