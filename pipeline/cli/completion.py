@@ -22,7 +22,7 @@ from pipeline.cli.declaration import FOLDER, Key, Verb
 from pipeline.cli.words import load
 from pipeline.config import notation
 from pipeline.errors import UserError
-from pipeline.planning.axes import ALGORITHM, NAMED
+from pipeline.planning.axes import NAMED
 from pipeline.planning.settings import TARGET, Settings
 
 _TRUTH = ("false", "true")
@@ -119,10 +119,6 @@ def _values(line: _Line, key: str, value: str) -> Iterable[str]:
         return _lists(value, entries.names(key, line.config_dirs))
     if key in entries.GROUPS:
         return entries.names(key, line.config_dirs)
-    if key == ALGORITHM:
-        from asm_core.validate import ALGORITHMS
-
-        return _lists(value, ALGORITHMS)
     if key in ("results", "out") or key.endswith(".path"):
         return _paths(value)
     return _TRUTH if _is_truth(line, key) else []

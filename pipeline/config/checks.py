@@ -12,7 +12,7 @@ from pipeline.config import entries, notation
 from pipeline.config.entries import Folders
 from pipeline.config.words import refuse_renamed
 from pipeline.errors import UserError, did_you_mean
-from pipeline.planning.axes import NAMED
+from pipeline.planning.axes import ALGORITHM, NAMED
 from pipeline.planning.settings import ALL, AUTO, TARGET, Entry, Settings
 from pipeline.sources import finding
 from pipeline.store.location import Location
@@ -48,7 +48,6 @@ def checked(raw: Any, config_dirs: Folders = ()) -> Settings:
     settings = Settings(
         freqs=tuple(notation.integers("freqs", raw["freqs"])),
         block_size=tuple(notation.integers("block_size", raw["block_size"], minimum=2)),
-        algorithm=tuple(notation.names("algorithm", raw["algorithm"])),
         trials=_trials(raw["trials"]),
         precision=_precision(raw["precision"]),
         seed=_count("seed", raw["seed"], minimum=0),
@@ -62,6 +61,7 @@ def checked(raw: Any, config_dirs: Folders = ()) -> Settings:
         source=named["source"],
         operation=named["operation"],
         selection=named["selection"],
+        algorithm=named["algorithm"],
         cluster=_cluster(raw["cluster"], config_dirs),
     )
     _check_together(settings)
@@ -96,7 +96,12 @@ def storage(value: Any) -> dict[str, Any]:
 
 
 def named_entries(group: str, value: Any) -> dict[str, Any]:
-    """Entries by name, as a file has them under the name of their group; None is none."""
+    """Entries by name, as a file has them under the name of their group; None is none.
+
+    Algorithms may be names alone, which are those of their kinds.
+    """
+    if group == ALGORITHM and isinstance(value, str | list):
+        return {name: {"kind": name} for name in notation.names(group, value)}
     if not isinstance(value, dict | None):
         raise UserError(f"{group} must be named entries, got {value!r}: see conf/{group}")
     return value or {}

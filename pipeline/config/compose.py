@@ -23,7 +23,7 @@ from pipeline.config import checks, entries, notation
 from pipeline.config.entries import GROUPS, Folders
 from pipeline.config.words import Words, gather
 from pipeline.errors import UserError, did_you_mean
-from pipeline.planning.axes import NAMED
+from pipeline.planning.axes import ALGORITHM, NAMED
 from pipeline.planning.settings import TARGET, Entry, Settings
 
 # Hydra's plugins and its parser's tables are made at first use, and threads would make them twice.
@@ -67,6 +67,7 @@ def load(
     for group, names in chosen.items():
         _check_names(group, names, made, folders)
     raw = _hydra(_overrides(chosen, made), folders)
+    raw[ALGORITHM] = _algorithms(raw.get(ALGORITHM), chosen, made, folders)
     for group in NAMED:
         composed = {**checks.named_entries(group, raw.get(group)), **made.get(group, {})}
         _check_composed(group, composed, chosen, folders)
@@ -139,6 +140,8 @@ def _overrides(chosen: Names, made: dict[str, dict[str, Entry]]) -> list[str]:
     """The chosen entries that have files, as Hydra's own words: quoted, as files may be named."""
     overrides = []
     for group, names in chosen.items():
+        if group == ALGORITHM:
+            continue
         filed = ",".join(f"'{name}'" for name in names if name not in made.get(group, {}))
         overrides.append(f"{group}=[{filed}]" if group in NAMED else f"{group}={filed}")
     return overrides
@@ -176,6 +179,21 @@ def _load_configuration(folders: list[Path], overrides: list[str]) -> DictConfig
         return ConfigLoaderImpl(path).load_configuration(
             "config", overrides, run_mode=RunMode.RUN, from_shell=False
         )
+
+
+def _algorithms(
+    value: Any, chosen: Names, made: dict[str, dict[str, Entry]], config_dirs: Folders
+) -> dict[str, Entry]:
+    """Entries of the algorithms that are chosen, or that an experiment names.
+
+    An experiment says `algorithm: asm,apx`, without a list of defaults: Hydra composes none of it.
+    """
+    said = value if isinstance(value, dict) else {}
+    names = chosen.get(ALGORITHM) or list(said) or notation.names(ALGORITHM, value)
+    filed = [name for name in names if name not in made.get(ALGORITHM, {}) and not said.get(name)]
+    _check_names(ALGORITHM, filed, {}, config_dirs)
+    found = {name: entries.entry(ALGORITHM, name, config_dirs) for name in filed}
+    return {name: found.get(name) or said.get(name, {}) for name in names}
 
 
 def _check_composed(

@@ -42,7 +42,7 @@ AXES = (
          named=True),
     Axis("selection", "selection", "which coefficients n frequencies are", named=True),
     Axis("algorithm", "algorithm", "asm: the approximate block decides which exact samples "
-         "survive; apx: the operation on the approximate block itself"),
+         "survive; apx: the operation on the approximate block itself", named=True),
     Axis("freq", "spatial frequencies kept, n", "coefficients of rank at most n are kept; "
          "0 is the DC, the mean of the block, alone", whole=True),
 )  # fmt: skip

@@ -80,7 +80,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Choice:
-    """One entry of conf/operation or conf/selection: its kind, with that kind's own parameters."""
+    """One entry of an axis but of sources: its kind, with that kind's own parameters."""
 
     name: str
     kind: str
@@ -140,6 +140,18 @@ def selection(name: str, entry: dict[str, Any]) -> Choice:
     if "rho" in parameters:
         _within(f"selection.{name}.rho", parameters["rho"], ends=False)
     return Choice(name, entry["kind"], parameters)
+
+
+def algorithm(name: str, entry: dict[str, Any]) -> Choice:
+    """An entry of conf/algorithm, checked.
+
+    Raises
+    ------
+    UserError
+        For an unknown kind.
+    """
+    check_kind("algorithm", name, entry["kind"], validate.ALGORITHMS)
+    return Choice(name, entry["kind"], _parameters(entry))
 
 
 def check_kind(group: str, name: str, kind: str, known: Collection[str]) -> None:

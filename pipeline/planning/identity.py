@@ -1,7 +1,7 @@
 """Identities: what decides the numbers of a store, compared and joined with what a sweep wants.
 
-An identity has the values of each axis (for sources, operations and selections also their
-parameters and contents), and beside them the seed, the type of the numbers and the versions.
+An identity has the values of each axis (of those that are named also parameters and contents),
+and beside them the seed, the type of the numbers and the versions.
 """
 
 import json
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import UserError, runs_of
-from pipeline.planning.axes import FREQ, NAMED, NAMES, Labels
+from pipeline.planning.axes import ALGORITHM, FREQ, NAMED, NAMES, Labels
 from pipeline.planning.entries import SPREAD
 
 
@@ -31,14 +31,20 @@ class Identity:
         return {axis: list(self.axes[axis]) for axis in NAMES}
 
     def to_json(self) -> dict[str, Any]:
-        """As a store keeps it."""
-        return {**self.fixed, **self.axes}
+        """As a store keeps it: of algorithms that are no more than their names, these alone."""
+        axes = dict(self.axes)
+        if all(entry == {"kind": name} for name, entry in axes[ALGORITHM].items()):
+            axes[ALGORITHM] = list(axes[ALGORITHM])
+        return {**self.fixed, **axes}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Identity":
         """The inverse of `to_json`."""
         fixed = {key: value for key, value in data.items() if key not in NAMES}
-        return cls({axis: data[axis] for axis in NAMES}, fixed)
+        axes = {axis: data[axis] for axis in NAMES}
+        if isinstance(axes[ALGORITHM], list):
+            axes[ALGORITHM] = {name: {"kind": name} for name in axes[ALGORITHM]}
+        return cls(axes, fixed)
 
 
 def differences(stored: Identity, wanted: Identity) -> list[str]:

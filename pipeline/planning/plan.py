@@ -15,7 +15,7 @@ from typing import Any
 
 from asm_core import KERNEL_VERSION, validate
 from asm_core.sources import STREAM_VERSION
-from pipeline.errors import UserError, count_of, did_you_mean
+from pipeline.errors import UserError, count_of
 from pipeline.planning import entries
 from pipeline.planning.axes import CURVE, FREQ, METRICS, Labels, shape
 from pipeline.planning.entries import Choice, Source
@@ -64,7 +64,7 @@ class Plan:
     block_sizes: tuple[int, ...]
     operations: tuple[Choice, ...]
     selections: tuple[Choice, ...]
-    algorithms: tuple[str, ...]
+    algorithms: tuple[Choice, ...]
     freqs: tuple[int, ...]
     cell_trials: tuple[tuple[int, ...], ...]
     prefixes: tuple[int, ...]
@@ -166,7 +166,7 @@ class Plan:
             "block_size": list(self.block_sizes),
             "operation": {operation.name: operation.identity for operation in self.operations},
             "selection": {selection.name: selection.identity for selection in self.selections},
-            "algorithm": list(self.algorithms),
+            "algorithm": {algorithm.name: algorithm.identity for algorithm in self.algorithms},
             FREQ: list(self.freqs),
         }
         fixed = {
@@ -214,12 +214,9 @@ def make_plan(settings: Settings, resolve: Resolver) -> Plan:
         entries.operation(name, entry, block_sizes) for name, entry in settings.operation.items()
     )
     selections = tuple(entries.selection(name, entry) for name, entry in settings.selection.items())
-    for algorithm in settings.algorithm:
-        if algorithm not in validate.ALGORITHMS:
-            hint = did_you_mean(algorithm, validate.ALGORITHMS)
-            raise UserError(f"unknown algorithm {algorithm!r}: {hint}")
+    algorithms = tuple(entries.algorithm(name, entry) for name, entry in settings.algorithm.items())
     sources = _sources(settings.source, resolve, block_sizes)
-    if validate.APX_OFFSET in settings.algorithm:
+    if any(algorithm.kind == validate.APX_OFFSET for algorithm in algorithms):
         _check_others(sources)
     cell_trials = tuple(
         tuple(_trials(settings.trials, source, size) for size in block_sizes) for source in sources
@@ -234,7 +231,7 @@ def make_plan(settings: Settings, resolve: Resolver) -> Plan:
         else tuple(settings.trials)
     )
     plan = Plan(
-        settings.seed, sources, block_sizes, operations, selections, tuple(settings.algorithm),
+        settings.seed, sources, block_sizes, operations, selections, algorithms,
         tuple(settings.freqs), cell_trials, prefixes, settings.unit_trials, settings.store_trials,
     )  # fmt: skip
     most = MAX_UNIT_BYTES if "unit_trials" in settings.given else _USUAL_UNIT_BYTES
@@ -341,12 +338,13 @@ def to_json(plan: Plan, of_source: Callable[[Source], dict[str, Any]]) -> dict[s
         "sources": [of_source(source) for source in plan.sources],
         "operations": [dataclasses.asdict(operation) for operation in plan.operations],
         "selections": [dataclasses.asdict(selection) for selection in plan.selections],
+        "algorithms": [dataclasses.asdict(algorithm) for algorithm in plan.algorithms],
     }
 
 
 def from_json(data: Mapping[str, Any], to_source: Callable[[dict[str, Any]], Source]) -> Plan:
     """The inverse of `to_json`; `to_source` is that of `of_source`."""
-    lists = ("block_sizes", "algorithms", "freqs", "prefixes")
+    lists = ("block_sizes", "freqs", "prefixes")
     plain: dict[str, Any] = {name: tuple(data[name]) for name in lists}
     plain |= {name: data[name] for name in ("seed", "unit_trials", "keep")}
     return Plan(
@@ -354,5 +352,6 @@ def from_json(data: Mapping[str, Any], to_source: Callable[[dict[str, Any]], Sou
         sources=tuple(to_source(source) for source in data["sources"]),
         operations=tuple(Choice(**operation) for operation in data["operations"]),
         selections=tuple(Choice(**selection) for selection in data["selections"]),
+        algorithms=tuple(Choice(**algorithm) for algorithm in data["algorithms"]),
         cell_trials=tuple(map(tuple, data["cell_trials"])),
     )

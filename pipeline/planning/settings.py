@@ -23,15 +23,15 @@ class Settings:
     Every value has its type; whether values fit together is checked by `plan.make_plan`.  `trials`
     are the numbers at which the estimate is reported, or "all" or "auto"; `store_trials` is how
     many are kept one by one, None for all; `storage` are options of the client of an object store;
-    `source`, `operation` and `selection` are entries by
-    name, `cluster` is one entry.  `given` has the keys that the user gave, in order, each with its
-    value in the notation of the command line; `config_dirs` are the user's own folders of entries.
-    These two are left out of comparisons: they say how settings were given, and not what they are.
+    `source`, `operation`, `selection` and `algorithm` are entries by name, `cluster` is one entry.
+    `given` has the keys that the user gave, in order, each with its value in the notation of the
+    command line; `config_dirs` are the user's own folders of entries.  These two are left out of
+    comparisons: they say how settings were given, and not what they are.
     """
 
     freqs: tuple[int, ...]
     block_size: tuple[int, ...]
-    algorithm: tuple[str, ...]
+    algorithm: dict[str, Entry]
     trials: tuple[int, ...] | str
     precision: float | None
     seed: int
@@ -54,6 +54,9 @@ class Settings:
         shown = dataclasses.asdict(self)
         del shown["given"], shown["config_dirs"]
         shown["store_trials"] = store_trials_as_written(self.store_trials)
+        # As an experiment has them: names alone, where they say everything.
+        if all(entry == {"kind": name} for name, entry in self.algorithm.items()):
+            shown["algorithm"] = list(self.algorithm)
         return shown
 
     def to_yaml(self) -> str:

@@ -124,7 +124,7 @@ def _measured(plan: Plan) -> Iterator[NDArray[Any]]:
         for ranks in ranks_of(plan, size):
             for known in (None, coefficients) if spectral else (None,):
                 offsets = a_quarter
-                if APX_OFFSET in plan.algorithms:
+                if any(algorithm.kind == APX_OFFSET for algorithm in plan.algorithms):
                     offsets = mean_offsets(blocks, _FREQS, operations, ranks, known)
                 # All algorithms, since errors of masks alone show no difference of a last bit.
                 measures = measure(blocks, _FREQS, operations, ALGORITHMS, ranks, known, offsets)

@@ -253,18 +253,23 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
     of_algorithms = (*lead, len(plan.algorithms), *of_masks[2:])
     error, accuracy, regret = _empty([of_algorithms, of_masks, of_masks], reuse)
     batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
-    part = empty_measures(len(operations), len(plan.algorithms), len(plan.freqs), batch)
+    kinds_of = [algorithm.kind for algorithm in plan.algorithms]
+    # Two names may be of one kind.
+    computed = list(dict.fromkeys(kinds_of))
+    at = [computed.index(kind) for kind in kinds_of]
+    part = empty_measures(len(operations), len(computed), len(plan.freqs), batch)
     drawn = kinds.draw_in_turn(source, plan.seed, size, unit.start, unit.trials, batch)
-    offsets = Offsets(plan, unit) if APX_OFFSET in plan.algorithms else None
+    offsets = Offsets(plan, unit) if APX_OFFSET in computed else None
     for place, blocks, known in drawn:
         take = len(blocks)
         for s, selection in enumerate(ranks):
             measure_into(
-                part, blocks, plan.freqs, operations, plan.algorithms, selection, known,
+                part, blocks, plan.freqs, operations, computed, selection, known,
                 None if offsets is None else offsets.of(s, place),
             )  # fmt: skip
             # In two steps: an array of places beside the number s would turn the axes.
-            error[:, s][..., place] = part.error[..., :take]
+            for k, of_kind in enumerate(at):
+                error[:, s, k][..., place] = part.error[:, of_kind, :, :take]
             accuracy[:, s][..., place] = part.mask_accuracy[..., :take]
             regret[:, s][..., place] = part.regret[..., :take]
     return Measures(error, accuracy, regret)

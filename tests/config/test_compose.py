@@ -18,7 +18,7 @@ def test_the_defaults_are_the_sweep_of_the_notebook():
     assert settings.trials == "auto"
     assert settings.block_size == (8,)
     assert settings.selection == {"triangle": {"kind": "triangle"}}
-    assert settings.algorithm == ("asm",)
+    assert settings.algorithm == {"asm": {"kind": "asm"}}
     assert settings.seed == 0
     assert settings.unit_trials == 131072
     assert settings.results == "results"
@@ -36,7 +36,7 @@ def test_axes_take_every_notation():
     assert settings.freqs == (0, 1, 2, 8)
     assert settings.trials == (100, 10_000)
     assert settings.block_size == (4, 8)
-    assert settings.algorithm == ("apx", "asm")
+    assert tuple(settings.algorithm) == ("apx", "asm")
     assert settings.seed == 1000
 
 
@@ -66,9 +66,11 @@ def test_the_notation_works_in_yaml(tmp_path, monkeypatch):
         ("source", "uniform", "uniform: {kind: uniform, low: 0.0, high: 1.0}"),
         ("operation", "relu", "relu: {kind: relu}"),
         ("selection", "square", "square: {kind: square}"),
+        ("algorithm", "asm", "asm: {kind: asm}"),
+        ("algorithm", "apx", "apx: {kind: apx}"),
         ("cluster", "local", "kind: local\nthreads: null\ndashboard: false"),
     ]:
-        (tmp_path / group).mkdir()
+        (tmp_path / group).mkdir(exist_ok=True)
         (tmp_path / group / f"{name}.yaml").write_text(text)
     (tmp_path / "config.yaml").write_text(
         "defaults: [{cluster: local}, {source: [uniform]}, {operation: [relu]}, "
@@ -82,7 +84,7 @@ def test_the_notation_works_in_yaml(tmp_path, monkeypatch):
     assert settings.block_size == (4, 8, 10)
     assert settings.trials == (1_000_000,)
     assert settings.seed == 10_000
-    assert settings.algorithm == ("apx", "asm")
+    assert tuple(settings.algorithm) == ("apx", "asm")
     assert (settings.precision, settings.store_trials) == (1e-3, 0)
 
 
@@ -114,7 +116,7 @@ def test_an_experiment_sets_what_it_names_and_the_command_line_has_the_last_word
     settings = compose.load(["experiment=paper_relu", "trials=7", "operation=max_pool"])
     assert list(settings.operation) == ["max_pool"]
     assert settings.trials == (7,)
-    assert settings.algorithm == ("apx", "apx_offset", "asm")
+    assert tuple(settings.algorithm) == ("apx", "apx_offset", "asm")
 
 
 def test_an_experiment_may_set_parameters_of_entries_that_are_then_replaced():

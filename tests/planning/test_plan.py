@@ -212,7 +212,7 @@ def test_of_a_unit_that_has_some_points_only_the_others_are_missing():
         (1, (((0,), (0,), (0,), (2, 3)), ((0,), (0,), (1,), (0, 1, 2, 3)))),
     ]
     part = made.of_part(((0,), (0,), (1,), (2, 3)))
-    assert (part.algorithms, part.freqs) == (("asm",), (2, 3))
+    assert (part.labels["algorithm"], part.freqs) == (["asm"], (2, 3))
 
 
 @given(st.data())

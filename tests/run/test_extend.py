@@ -49,7 +49,7 @@ def test_only_what_is_new_is_computed(tmp_path, monkeypatch):
     measured = []
 
     def measure(plan, each, **options):
-        measured.append((plan.algorithms, plan.freqs, each.block_size))
+        measured.append((tuple(plan.labels["algorithm"]), plan.freqs, each.block_size))
         return original(plan, each, **options)
 
     original = worker.measure_unit

@@ -32,7 +32,7 @@ def test_drawn_blocks_are_judged_with_constants_of_trials_that_no_sweep_reaches(
     others = uniform(0, 8, 1 << 62, 4096)
     chosen = [Operation("max_pool"), Operation("relu")]
     constants = asm_core.mean_offsets(others, plan.freqs, chosen)
-    found = measured(plan)[:, 0, plan.algorithms.index("apx_offset")]
+    found = measured(plan)[:, 0, plan.labels["algorithm"].index("apx_offset")]
     blocks = uniform(0, 8, 0, 300)
     for o, operation in enumerate(chosen):
         expected = asm_core.errors_by_frequency(
@@ -51,7 +51,7 @@ def test_each_half_of_stored_blocks_is_judged_with_the_constants_of_the_other(tm
     blocks[1::2] *= 100
     source = arrays.save(tmp_path / "blocks.npy", blocks)
     plan = plan_of("source=array", f"source.array.path={source}", "trials=all")
-    found = measured(plan)[0, 0, plan.algorithms.index("apx_offset")]
+    found = measured(plan)[0, 0, plan.labels["algorithm"].index("apx_offset")]
     for half in (0, 1):
         constants = asm_core.mean_offsets(
             blocks[1 - half :: 2], plan.freqs, [Operation("max_pool")]
@@ -70,10 +70,10 @@ def test_no_bit_depends_on_units_on_other_algorithms_or_on_what_was_estimated_be
     for words in (["unit_trials=64"], ["algorithm=apx_offset,apx"], ["freqs=0,3,6,14"]):
         monkeypatch.setattr(offsets, "_known", {})
         plan = plan_of(f"source={source}", "trials=600", *words)
-        found = measured(plan)[:, :, plan.algorithms.index("apx_offset")]
+        found = measured(plan)[:, :, plan.labels["algorithm"].index("apx_offset")]
         freqs = [plan.freqs.index(n) for n in (0, 6, 14)]
         assert np.array_equal(
-            found[:, :, freqs], expected[:, :, plan_of().algorithms.index("apx_offset")]
+            found[:, :, freqs], expected[:, :, plan_of().labels["algorithm"].index("apx_offset")]
         )
 
 
