@@ -27,6 +27,14 @@ if TYPE_CHECKING:
         rmse,
     )
     from asm_core.frequencies import approximate, coefficients_kept, frequency_rank
+    from asm_core.functions import (
+        Algorithm,
+        Batch,
+        SelectionFunction,
+        Source,
+        Words,
+        measure_function,
+    )
     from asm_core.masks import (
         approximate_local_maximum_mask,
         approximate_nonnegative_mask,
@@ -56,8 +64,13 @@ KERNEL_VERSION = 6
 
 __all__ = [
     "KERNEL_VERSION",
+    "Algorithm",
+    "Batch",
     "Measures",
     "Operation",
+    "SelectionFunction",
+    "Source",
+    "Words",
     "apply_mask",
     "approximate",
     "approximate_local_maximum_mask",
@@ -83,6 +96,7 @@ __all__ = [
     "mean_and_variance",
     "mean_offsets",
     "measure",
+    "measure_function",
     "measure_into",
     "min_pool",
     "nonnegative_mask",
@@ -95,8 +109,13 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "Algorithm": "functions",
+    "Batch": "functions",
     "Measures": "errors",
     "Operation": "operations",
+    "SelectionFunction": "functions",
+    "Source": "functions",
+    "Words": "functions",
     "apply_mask": "dct_domain",
     "approximate": "frequencies",
     "approximate_local_maximum_mask": "masks",
@@ -122,6 +141,7 @@ _MODULE_OF = {
     "mean_and_variance": "dct_domain",
     "mean_offsets": "errors",
     "measure": "errors",
+    "measure_function": "functions",
     "measure_into": "errors",
     "min_pool": "operations",
     "nonnegative_mask": "masks",

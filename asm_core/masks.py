@@ -42,7 +42,7 @@ def local_maximum_mask(blocks: ArrayLike, window: int = 2) -> Mask:
     ValueError
         For a wrong shape, an odd N, a sample that is not finite, or a window not dividing N.
     """
-    return _first_largest(validate.blocks("blocks", blocks), window, np.float64(0.0))
+    return first_largest(validate.blocks("blocks", blocks), window, np.float64(0.0))
 
 
 def local_minimum_mask(blocks: ArrayLike, window: int = 2) -> Mask:
@@ -102,7 +102,7 @@ def approximate_local_maximum_mask(
         As `approximate` and `local_maximum_mask`.
     """
     samples, tie = _with_tie(coefficients, n_freqs, selection)
-    return _first_largest(samples, window, tie[..., None])
+    return first_largest(samples, window, tie[..., None])
 
 
 def approximate_nonnegative_mask(
@@ -127,7 +127,7 @@ def _with_tie(
     return approximate(coefficients, n_freqs, selection), TIE * contrast
 
 
-def _first_largest(samples: FloatArray, window: int, tie: Any) -> Mask:
+def first_largest(samples: FloatArray, window: int, tie: Any) -> Mask:
     """True at the first sample of each window that differs by at most `tie` from the largest."""
     *lead, size, _ = samples.shape
     k = validate.window(window, size)

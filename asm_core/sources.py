@@ -8,13 +8,18 @@ their curves are paired comparisons.  Normal numbers come from the inverse of th
 function, one word each: a rejection algorithm would take now more words and now fewer.
 """
 
+import itertools
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asm_core import validate
 from asm_core.validate import FloatArray
+
+if TYPE_CHECKING:
+    from asm_core.functions import Words
 
 # Raised whenever a change alters which words a trial takes, or any bit of a sample; part of a
 # store's identity.
@@ -173,6 +178,31 @@ def autoregressive(
     return _scaled(blocks, mean, std)
 
 
+def words_of(seed: int, name: str, block_size: int, first: int, count: int) -> "Words":
+    """What a source of the user's own, known by a name, may draw its blocks from.
+
+    Parameters
+    ----------
+    seed, block_size, first, count
+        As in `uniform`.
+    name
+        Whatever tells the source from others; two of one name have the same words.
+
+    Returns
+    -------
+    Words
+        Called with a shape, it gives (count, *shape) float64, uniform on [0, 1); every further call
+        gives others.
+    """
+    calls = itertools.count()
+
+    def words(*shape: int) -> FloatArray:
+        # No other source's, and none of an earlier call.
+        return _unit_words(seed, f"{name} {next(calls)}", block_size, first, count, shape)
+
+    return words
+
+
 def _scaled(blocks: FloatArray, mean: float, std: float) -> FloatArray:
     _finite("mean", mean)
     if not _SMALLEST_RANGE <= std <= _LARGEST:
@@ -207,17 +237,18 @@ def _unit_words(
     block_size: int,
     first: int,
     count: int,
-    shape: tuple[int, int] | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> FloatArray:
     """(count, *shape) float64 in [0, 1), multiples of 2^-53, one word each; N x N by default."""
     seed = validate.integer("seed", seed, minimum=0)
     size = validate.block_size(block_size)
-    rows, columns = shape or (size, size)
+    if shape is None:
+        shape = (size, size)
     first = validate.integer("first", first, minimum=0)
     count = validate.integer("count", count, minimum=0)
     bits = np.random.PCG64DXSM(_stream(seed, kind, size))
-    bits.advance(first * rows * columns)
-    return np.random.Generator(bits).random((count, rows, columns))
+    bits.advance(first * math.prod(shape))
+    return np.random.Generator(bits).random((count, *shape))
 
 
 @lru_cache(maxsize=64)

@@ -16,10 +16,10 @@ from pipeline.audit.status import Status, status_of
 from pipeline.audit.verify import Report
 from pipeline.config import compose
 from pipeline.errors import count_of
-from pipeline.planning.plan import make_plan
 from pipeline.planning.settings import Settings
 from pipeline.run import rounds
 from pipeline.run.forecast import Forecast, forecast
+from pipeline.run.planned import plan_of
 from pipeline.show import progress as shown
 from pipeline.show.exports import export
 from pipeline.show.page import report
@@ -81,7 +81,7 @@ def sweep(
     {'freq': 15, 'trial': 1000}
     """
     chosen = _chosen(overrides, settings)
-    planned = make_plan(chosen, kinds.resolve)
+    planned = plan_of(chosen)
     with _observer(progress, location_of(chosen, planned)) as observer:
         for line in kinds.notes(planned.sources):
             observer.notify(f"note: {line}")
@@ -134,7 +134,7 @@ def plan(overrides: str | Sequence[str] = (), /, **settings: Any) -> Forecast:
     (8, 8, True)
     """
     chosen = _chosen(overrides, settings)
-    return forecast(chosen, make_plan(chosen, kinds.resolve))
+    return forecast(chosen, plan_of(chosen))
 
 
 def status(path: Place) -> Status:

@@ -12,10 +12,12 @@ import asm_core
 from asm_core import Operation
 from pipeline.config import compose
 from pipeline.errors import UserError
+from pipeline.functions.resolving import ranks
 from pipeline.planning.axes import ALGORITHM, CELL, FREQ
 from pipeline.planning.identity import changed_sources, positions
-from pipeline.planning.plan import Plan, make_plan
+from pipeline.planning.plan import Plan
 from pipeline.planning.settings import AUTO, Settings
+from pipeline.run.planned import plan_of
 from pipeline.sources import kinds
 from pipeline.store.damage import naming_damage
 from pipeline.store.store import Store
@@ -119,7 +121,7 @@ def of_settings(settings: Settings, trial: int) -> Block:
     """
     # Every tile of a stored source, in their natural order.
     shown = dataclasses.replace(settings, trials=AUTO, precision=None)
-    plan = make_plan(shown, kinds.resolve)
+    plan = plan_of(shown)
     chosen = {axis: _only(axis, plan.labels[axis], None) for axis in CHOSEN}
     return _block(plan, chosen, trial)
 
@@ -199,7 +201,7 @@ def _plan_of(store: Store, chosen: Mapping[str, Any]) -> Plan:
         labels = run.wanted.labels
         if chosen["source"] in labels["source"] and chosen["block_size"] in labels["block_size"]:
             settings = compose.recorded(run.config, config_dirs=run.config_dirs)
-            plan = make_plan(settings, kinds.resolve)
+            plan = plan_of(settings)
             if chosen["source"] in changed_sources(store.record.identity, plan.identity):
                 raise UserError(
                     f"what lies at the path of source {chosen['source']} is not what {store} was "
@@ -224,5 +226,5 @@ def _block(plan: Plan, chosen: Mapping[str, Any], trial: int) -> Block:
         source=source.name, seed=plan.seed, trial=trial, operation=operation.name, values=blocks[0],
         spectrum=asm_core.block_dct(blocks[0]) if known is None else known[0],
         measured=Operation(operation.kind, **operation.parameters),
-        ranks=asm_core.frequency_rank(size, selection.kind, **selection.parameters),
+        ranks=ranks(selection.identity, size),
     )  # fmt: skip

@@ -37,10 +37,10 @@ from pipeline.planning.axes import (
 )
 from pipeline.planning.grid import Unit
 from pipeline.planning.identity import Identity, differences, joined, positions
-from pipeline.planning.plan import Plan, make_plan
+from pipeline.planning.plan import Plan
 from pipeline.planning.tiles import Tiles
+from pipeline.run.planned import plan_of
 from pipeline.run.worker import measure_unit
-from pipeline.sources import kinds
 from pipeline.store import layout, ledger, lock
 from pipeline.store.store import Store, chosen_counts
 
@@ -263,9 +263,7 @@ def _recomputed(
     units: list[tuple[Plan, Unit]] = []
     for run in store.record.runs:
         try:
-            plan = make_plan(
-                compose.recorded(run.config, config_dirs=run.config_dirs), kinds.resolve
-            )
+            plan = plan_of(compose.recorded(run.config, config_dirs=run.config_dirs))
             plan = plan.with_unit_trials(store.record.unit_trials)
             _check_same(store.record.identity, plan.identity)
         except UserError as error:

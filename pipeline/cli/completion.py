@@ -22,8 +22,9 @@ from pipeline.cli.declaration import FOLDER, Key, Verb
 from pipeline.cli.words import load
 from pipeline.config import notation
 from pipeline.errors import UserError
+from pipeline.functions.naming import TARGET
 from pipeline.planning.axes import NAMED
-from pipeline.planning.settings import TARGET, Settings
+from pipeline.planning.settings import Settings
 
 _TRUTH = ("false", "true")
 # What help shows as the value of a key that takes a path.

@@ -15,7 +15,7 @@ from pipeline.cli.declaration import Request
 from pipeline.cli.words import load, path_of
 from pipeline.config import notation
 from pipeline.errors import BadFileError, UnreadableError, UserError, all_of, are, count_of
-from pipeline.planning.settings import TARGET
+from pipeline.functions.naming import TARGET
 from pipeline.run import stopping
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "Observer")
 
 
 def _planned(settings: "Settings") -> "Plan":
-    from pipeline.planning.plan import make_plan
+    from pipeline.run.planned import plan_of
     from pipeline.sources import kinds
     from pipeline.store.location import Location
 
@@ -129,7 +129,7 @@ def _planned(settings: "Settings") -> "Plan":
             f"{place} is lost when this command ends: give a folder, or a URL that stays (in "
             "Python, where a process goes on, it may be used)"
         )
-    plan = make_plan(settings, kinds.resolve)
+    plan = plan_of(settings)
     for line in kinds.notes(plan.sources):
         print(f"note: {line}", file=sys.stderr)
     return plan
@@ -158,8 +158,8 @@ def _run(settings: "Settings", plan: "Plan", observer: "Observer") -> "Outcome":
 
         words, folders, failed = settings.words(), settings.config_dirs, len(outcome.failures)
         again = command("sweep", *words, config_dirs=folders)
-        # A unit that met a broken file is tried once.
-        times, hint = f" {1 + RETRIES} times", ""
+        # A unit that met a broken file, or a mistake in a function, is tried once.
+        times, hint = "" if plan.functions else f" {1 + RETRIES} times", ""
         if _decoded_entries(settings):
             check = command("check", *words, config_dirs=folders)
             times, hint = "", f"; to name all broken files: {check}"
@@ -192,7 +192,7 @@ def _decoded_entries(settings: "Settings") -> dict[str, dict[str, Any]]:
     return {
         name: entry
         for name, entry in settings.source.items()
-        if (kind := kinds.KINDS.get(entry["kind"])) and kind.reader
+        if (kind := kinds.KINDS.get(entry.get("kind", ""))) and kind.reader
     }
 
 

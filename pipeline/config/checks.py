@@ -1,6 +1,7 @@
 """A composed configuration -> settings: every key known, every value of its type and range."""
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,8 +13,10 @@ from pipeline.config import entries, notation
 from pipeline.config.entries import Folders
 from pipeline.config.words import refuse_renamed
 from pipeline.errors import UserError, did_you_mean
+from pipeline.functions import naming
+from pipeline.functions.naming import TARGET
 from pipeline.planning.axes import ALGORITHM, NAMED
-from pipeline.planning.settings import ALL, AUTO, TARGET, Entry, Settings
+from pipeline.planning.settings import ALL, AUTO, OF_FUNCTIONS, Entry, Settings
 from pipeline.sources import finding
 from pipeline.store.location import Location
 
@@ -250,6 +253,8 @@ def _workers(value: Any) -> int | str | None:
 
 def _entry(group: str, prefix: str, entry: Entry, config_dirs: Folders) -> Entry:
     """An entry with the keys and types that its kind has in conf/, wherever it is from."""
+    if group in NAMED and isinstance(entry, dict) and TARGET in entry:
+        return _own(group, prefix, entry)
     kind = entries.kind_of(group, prefix, entry, config_dirs)
     defaults = entries.defaults_of(group, kind, config_dirs)
     for key in entry:
@@ -269,6 +274,38 @@ def _entry(group: str, prefix: str, entry: Entry, config_dirs: Folders) -> Entry
         if group == "source" and key == PATH:
             typed[key] = _found_again(f"{prefix}.{key}", typed[key], finding.absolute)
     return typed
+
+
+def _own(group: str, prefix: str, entry: Entry) -> Entry:
+    """An entry that names a function of the user's own, whose parameters are left as they are."""
+    target = entry[TARGET]
+    if group not in OF_FUNCTIONS:
+        raise UserError(
+            f"{prefix}.{TARGET}: {group} has kinds alone, {', '.join(OF_FUNCTIONS)} may be a "
+            f"function of your own: leave {TARGET} out"
+        )
+    if not naming.is_dotted(target):
+        raise UserError(
+            f"{prefix}.{TARGET} must be a function in a module, as my_masks.soft_max_pool, got "
+            f"{target!r}"
+        )
+    if "kind" in entry:
+        raise UserError(f"{prefix} has both kind and {TARGET}: leave one of them out")
+    for key, value in entry.items():
+        if not str(key).isidentifier():
+            raise UserError(f"{prefix}.{key} is no name of a parameter: use letters, digits and _")
+        if value == MISSING:
+            raise UserError(f"{prefix}.{key} is needed: add {prefix}.{key}=...")
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{prefix}.{key} must be text, a number, or a list of them, got {value!r}"
+            ) from None
+    if group == "source":
+        quality = _list(f"{prefix}.quality", entry.get("quality", []), counts=True)
+        return {**entry, "quality": quality}
+    return dict(entry)
 
 
 def _like(key: str, value: Any, default: Any) -> Any:

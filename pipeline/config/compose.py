@@ -23,8 +23,10 @@ from pipeline.config import checks, entries, notation
 from pipeline.config.entries import GROUPS, Folders
 from pipeline.config.words import Words, gather
 from pipeline.errors import UserError, did_you_mean
+from pipeline.functions import naming
+from pipeline.functions.naming import TARGET
 from pipeline.planning.axes import ALGORITHM, NAMED
-from pipeline.planning.settings import TARGET, Entry, Settings
+from pipeline.planning.settings import OF_FUNCTIONS, Entry, Settings
 
 # Hydra's plugins and its parser's tables are made at first use, and threads would make them twice.
 _ONE_AT_A_TIME = threading.Lock()
@@ -80,6 +82,8 @@ def load(
         if key not in chosen and not (key == "cluster" and own_cluster):
             _assign(raw, key, value, folders)
     settings = checks.checked(raw, folders)
+    if any(TARGET in entry for group in OF_FUNCTIONS for entry in raw[group].values()):
+        naming.search_in(entries.search_path(folders)[:-1])
     return dataclasses.replace(
         settings,
         given=_written(given, chosen, raw, settings),
@@ -110,16 +114,20 @@ def recorded(text: str, *, config_dirs: Folders = ()) -> Settings:
 def _new_entries(
     chosen: Names, given: dict[str, Any], config_dirs: Folders
 ) -> dict[str, dict[str, Entry]]:
-    """Entries without a file, whose kind is said on the command line: the same kind twice."""
-    return {
-        group: {
-            name: entries.defaults_of(group, str(given[f"{group}.{name}.kind"]), config_dirs)
-            for name in chosen[group]
-            if f"{group}.{name}.kind" in given and name not in entries.names(group, config_dirs)
-        }
-        for group in NAMED
-        if group in chosen
-    }
+    """Entries without a file, whose kind or function is said on the command line."""
+    made: dict[str, dict[str, Entry]] = {}
+    for group in NAMED:
+        known = entries.names(group, config_dirs) if group in chosen else []
+        for name in chosen.get(group, []):
+            kind, target = (given.get(f"{group}.{name}.{key}") for key in ("kind", TARGET))
+            if name not in known and (kind is not None or target is not None):
+                entry = (
+                    {TARGET: target}
+                    if kind is None
+                    else entries.defaults_of(group, str(kind), config_dirs)
+                )
+                made.setdefault(group, {})[name] = entry
+    return made
 
 
 def _check_names(
@@ -133,6 +141,7 @@ def _check_names(
             raise UserError(
                 f"unknown {group} {name!r}: {did_you_mean(name, known)}"
                 + (f"; a new entry says its kind, {group}.{name}.kind=..." * (group in NAMED))
+                + (f", or {group}.{name}.{TARGET}=MODULE.FUNCTION" * (group in OF_FUNCTIONS))
             )
 
 
@@ -218,6 +227,8 @@ def _check_composed(
 
 def _with_defaults(group: str, prefix: str, entry: Any, config_dirs: Folders) -> Entry:
     """An entry, with the parameters of its kind that it leaves out."""
+    if isinstance(entry, dict) and TARGET in entry:
+        return dict(entry)
     kind = entries.kind_of(group, prefix, entry, config_dirs)
     return {**entries.defaults_of(group, kind, config_dirs), **entry}
 
@@ -265,6 +276,10 @@ def _assign(raw: dict[str, Any], key: str, value: Any, config_dirs: Folders) -> 
         is_ours = len(parents) == 1 and leaf in entries.OF_ANY_CLUSTER
         holder[leaf] = value if is_ours else notation.inferred(key, value)
         return
+    if len(parents) == 2 and isinstance(holder, dict) and TARGET in holder and leaf != "quality":
+        # Which parameters a function has, it says itself.
+        holder[leaf] = notation.inferred(key, value) if leaf != TARGET else value
+        return
     if not isinstance(holder, dict) or leaf not in holder or isinstance(holder[leaf], dict):
         raise UserError(_unknown_key(raw, key, config_dirs))
     if leaf == "kind" and str(value) != str(holder[leaf]):
@@ -298,7 +313,7 @@ def _written(
     given: dict[str, Any], chosen: Names, raw: dict[str, Any], settings: Settings
 ) -> dict[str, str]:
     """The values that were given, as they were understood, in the notation of the command line."""
-    composed = settings.as_dict()
+    composed = {**settings.as_dict(), ALGORITHM: settings.algorithm}
     understood = {}
     for key in given:
         if key in chosen:

@@ -7,8 +7,10 @@ from typing import Any
 
 from pipeline.config import notation
 from pipeline.errors import UserError
+from pipeline.functions import naming
+from pipeline.functions.naming import TARGET
 from pipeline.planning.axes import NAMED
-from pipeline.planning.settings import TARGET
+from pipeline.planning.settings import OF_FUNCTIONS
 
 # What a key was called before.
 RENAMED = {"method": "algorithm"}
@@ -58,7 +60,8 @@ def _split(words: str | Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Entries that are dictionaries become names and dotted keys, as the command line has them."""
-    for key, value in ((str(key), _plain(str(key), each)) for key, each in values.items()):
+    named = ((str(key), _by_name(str(key), each)) for key, each in values.items())
+    for key, value in ((key, _plain(key, each)) for key, each in named):
         if key in NAMED and isinstance(value, dict):
             yield key, list(value)
             for name, entry in value.items():
@@ -73,6 +76,40 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _dotted(key, value)
         else:
             yield key, value
+
+
+def _by_name(key: str, value: Any) -> Any:
+    """Entries by name, where a function is among them; any other value is left as it is."""
+    if key not in OF_FUNCTIONS:
+        return value
+    if isinstance(value, Mapping):
+        return {name: _entry(f"{key}.{name}", entry) for name, entry in value.items()}
+    items = value if isinstance(value, list | tuple) else [value]
+    if not any(map(callable, items)):
+        return value
+    found: dict[str, Any] = {}
+    for item in items:
+        if callable(item):
+            name, entry = naming.entry_of(key, item)
+            if name in found:
+                raise UserError(
+                    f"{key} has two functions named {name}: name them, as "
+                    f"{key}={{'one': {name}, 'other': ...}}"
+                )
+            found[name] = entry
+        else:
+            found |= dict.fromkeys(notation.names(key, item))
+    return found
+
+
+def _entry(key: str, entry: Any) -> Any:
+    """An entry, in which a function is named."""
+    if callable(entry):
+        return naming.entry_of(key, entry)[1]
+    if isinstance(entry, Mapping) and callable(entry.get(TARGET)):
+        named = naming.entry_of(key, entry[TARGET])[1]
+        return {**named, **{word: each for word, each in entry.items() if word != TARGET}}
+    return entry
 
 
 def _dotted(prefix: str, entry: Any) -> Iterator[tuple[str, Any]]:

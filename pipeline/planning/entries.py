@@ -8,6 +8,9 @@ from typing import Any
 
 from asm_core import validate
 from pipeline.errors import UserError, did_you_mean
+from pipeline.functions import resolving
+from pipeline.functions.naming import TARGET
+from pipeline.functions.resolving import Function
 from pipeline.planning.tiles import Tiles
 
 # A larger block takes N^4 / 4 products, which is minutes for a few thousand trials.
@@ -28,7 +31,7 @@ class Source:
     time to draw one sample, for the estimate, as `files`, how many files are to be decoded, their
     `size` together in bytes, and `decoding`, the seconds that one core takes for all of them;
     `content` describes what lies at its path, as an object of the class that its kind names, None
-    where blocks are drawn.
+    where blocks are drawn; `function` is the user's own that draws them, if one does.
     """
 
     name: str
@@ -43,10 +46,13 @@ class Source:
     size: int = 0
     decoding: float = 0.0
     content: Any = None
+    function: Function | None = None
 
     @property
     def units(self) -> str:
         """The unit of its samples, empty where nothing says so."""
+        if self.function:
+            return ""
         return "1" if self.content is None else str(self.content.units)
 
     @property
@@ -80,16 +86,27 @@ class Source:
 
 @dataclass(frozen=True)
 class Choice:
-    """One entry of an axis but of sources: its kind, with that kind's own parameters."""
+    """One entry of an axis but of sources: its kind, with that kind's own parameters.
+
+    One that names a function of the user's own has the kind TARGET.
+    """
 
     name: str
     kind: str
     parameters: dict[str, Any]
+    function: Function | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides its numbers: everything but its name."""
+        if self.function:
+            return self.function.identity(self.parameters)
         return {"kind": self.kind, **self.parameters}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Choice":
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**{**data, "function": data["function"] and Function(**data["function"])})
 
 
 def block_size(size: int) -> int:
@@ -133,8 +150,11 @@ def selection(name: str, entry: dict[str, Any]) -> Choice:
     Raises
     ------
     UserError
-        For an unknown kind, or a rho that is not between 0 and 1.
+        For an unknown kind, or a rho that is not between 0 and 1; for a function that cannot be
+        called.
     """
+    if TARGET in entry:
+        return _own("selection", name, entry)
     check_kind("selection", name, entry["kind"], validate.SELECTIONS)
     parameters = _parameters(entry)
     if "rho" in parameters:
@@ -148,10 +168,31 @@ def algorithm(name: str, entry: dict[str, Any]) -> Choice:
     Raises
     ------
     UserError
-        For an unknown kind.
+        For an unknown kind, or a function that cannot be called.
     """
+    if TARGET in entry:
+        return _own("algorithm", name, entry)
     check_kind("algorithm", name, entry["kind"], validate.ALGORITHMS)
     return Choice(name, entry["kind"], _parameters(entry))
+
+
+def _own(group: str, name: str, entry: dict[str, Any]) -> Choice:
+    """An entry that names a function of the user's own."""
+    function, parameters = resolving.resolve(group, name, entry)
+    return Choice(name, TARGET, parameters, function)
+
+
+def last_frequency(selection: Choice, size: int) -> int:
+    """The n from which on a selection keeps every coefficient of a block.
+
+    Raises
+    ------
+    UserError
+        Where it is a function that raises, or gives no ranks.
+    """
+    if selection.function:
+        return int(resolving.ranks(selection.identity, size).max())
+    return validate.last_frequency(size, selection.kind)
 
 
 def check_kind(group: str, name: str, kind: str, known: Collection[str]) -> None:

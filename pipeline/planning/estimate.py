@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from asm_core import validate
-from pipeline.planning.entries import Source
+from pipeline.planning.entries import Source, last_frequency
 from pipeline.planning.plan import Plan
 
 # What a process takes beside its units (imports, cluster, store, table); measured on the defaults.
@@ -80,7 +79,7 @@ def core_seconds(plan: Plan) -> float:
         samples = size * size
         each = source.seconds * samples
         for selection in plan.selections:
-            last = validate.last_frequency(size, selection.kind)
+            last = last_frequency(selection, size)
             steps = sum(1 for n in plan.freqs if n <= last) + 1
             each += 0.07e-9 * samples * samples / 4 + 0.15e-9 * samples * size
             each += 0.2e-9 * samples * steps * len(plan.operations)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import UserError, runs_of
+from pipeline.functions.naming import TARGET
 from pipeline.planning.axes import ALGORITHM, FREQ, NAMED, NAMES, Labels
 from pipeline.planning.entries import SPREAD
 
@@ -54,6 +55,8 @@ def differences(stored: Identity, wanted: Identity) -> list[str]:
     for each in (have, want):
         each["source"] = {name: _but_order(e) for name, e in each["source"].items()}
     keys = [*NAMES, *sorted({*stored.fixed, *wanted.fixed})]
+    if changed := _changed_code(stored, wanted):
+        return words + changed
     return words + [
         f"{key} is {json.dumps(have.get(key))} in the store, {json.dumps(want.get(key))} here"
         for key in keys
@@ -88,6 +91,19 @@ def in_words(one: Identity, other: Identity) -> list[str]:
     )
 
 
+def _changed_code(one: Identity, other: Identity) -> list[str]:
+    """A phrase for each function of the user's own that has other code than it had."""
+    return [
+        f"the code of {ours[TARGET]} ({axis} {name}) has changed: it is {theirs['code']} here, and "
+        f"was {ours['code']}"
+        for axis in NAMED
+        for name, ours in one.axes[axis].items()
+        if TARGET in ours
+        and (theirs := other.axes[axis].get(name, {})).get(TARGET) == ours[TARGET]
+        and theirs["code"] != ours["code"]
+    ]
+
+
 def _listed(axis: str, identity: Identity) -> str:
     values = sorted(identity.labels[axis])
     return runs_of(values) if axis == FREQ else ", ".join(map(str, values))
@@ -96,6 +112,8 @@ def _listed(axis: str, identity: Identity) -> str:
 def conflicts(one: Identity, other: Identity) -> list[str]:
     """One phrase for each thing that differs but for the values on the axes."""
     words = _orders(one, other)
+    if changed := _changed_code(one, other):
+        return words + changed
     for axis in NAMED:
         ours, theirs = one.axes[axis], other.axes[axis]
         words += [

@@ -16,6 +16,7 @@ from typing import Any
 from asm_core import KERNEL_VERSION, validate
 from asm_core.sources import STREAM_VERSION
 from pipeline.errors import UserError, count_of
+from pipeline.functions.resolving import Function
 from pipeline.planning import entries
 from pipeline.planning.axes import CURVE, FREQ, METRICS, Labels, shape
 from pipeline.planning.entries import Choice, Source
@@ -92,6 +93,12 @@ class Plan:
         return {source.name: source.units for source in self.sources if source.units}
 
     @property
+    def functions(self) -> list[Function]:
+        """The functions of the user's own that it calls."""
+        named: list[Source | Choice] = [*self.sources, *self.selections, *self.algorithms]
+        return [each.function for each in named if each.function]
+
+    @property
     def trials(self) -> int:
         """Trials of the largest cell."""
         return self.grid.trials
@@ -148,7 +155,7 @@ class Plan:
     def last_frequency(self) -> int:
         """The smallest n at which every block size and selection keeps all coefficients."""
         return max(
-            validate.last_frequency(size, selection.kind)
+            entries.last_frequency(selection, size)
             for size in self.block_sizes
             for selection in self.selections
         )
@@ -350,8 +357,8 @@ def from_json(data: Mapping[str, Any], to_source: Callable[[dict[str, Any]], Sou
     return Plan(
         **plain,
         sources=tuple(to_source(source) for source in data["sources"]),
-        operations=tuple(Choice(**operation) for operation in data["operations"]),
-        selections=tuple(Choice(**selection) for selection in data["selections"]),
-        algorithms=tuple(Choice(**algorithm) for algorithm in data["algorithms"]),
+        operations=tuple(map(Choice.from_json, data["operations"])),
+        selections=tuple(map(Choice.from_json, data["selections"])),
+        algorithms=tuple(map(Choice.from_json, data["algorithms"])),
         cell_trials=tuple(map(tuple, data["cell_trials"])),
     )

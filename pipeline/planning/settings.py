@@ -10,10 +10,9 @@ import yaml
 ALL = "all"
 # As trials: every block of stored sources, and of drawn ones as many as the notebook.
 AUTO = "auto"
-# The key of Hydra's convention for "call this": an entry of conf/cluster that has it names a class,
-# or a function, that gives a Dask cluster.
-TARGET = "_target_"
 Entry = dict[str, Any]
+# The groups of which an entry may name a function of the user's own.
+OF_FUNCTIONS = ("source", "selection", "algorithm")
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,18 @@
-"""What the workers of a cluster need to reach an object store as their client does."""
+"""What workers of a cluster are given: access to object stores, and functions of the user's."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from distributed import WorkerPlugin
 
+from pipeline.functions import naming
 from pipeline.run import calls
 from pipeline.store import services
 
 if TYPE_CHECKING:
     from distributed import Client
-
-_NAME = "asm-sweep-access"
 
 
 class Access(WorkerPlugin):
@@ -23,7 +22,7 @@ class Access(WorkerPlugin):
     nowhere.
     """
 
-    name = _NAME
+    name = "asm-sweep-access"
 
     def __init__(self, options: dict[str, Any], variables: dict[str, str]) -> None:
         self._options, self._variables = options, variables
@@ -49,14 +48,42 @@ def shared(client: "Client") -> Iterator[None]:
     if not options and not variables:
         yield
         return
+    with _registered(client, Access(options, variables)):
+        yield
+
+
+class Functions(WorkerPlugin):
+    """Functions that were given in Python, and that no module has: their code goes with them."""
+
+    name = "asm-sweep-functions"
+
+    def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
+        self._functions = functions
+
+    def setup(self, worker: Any) -> None:
+        """Know them by their names."""
+        naming.give(self._functions)
+
+
+@contextmanager
+def given(client: "Client", targets: Iterable[str]) -> Iterator[None]:
+    """Meanwhile workers, also those that join later, have the functions that were given here."""
+    functions = naming.given(targets)
+    with _registered(client, Functions(functions)) if functions else nullcontext():
+        yield
+
+
+@contextmanager
+def _registered(client: "Client", plugin: Access | Functions) -> Iterator[None]:
     # One that does not answer is waited for no longer, and those that do have it by then; of one
     # that has not this program the preflight speaks.
     with suppress(Exception):
-        plugin = Access(options, variables)
         calls.in_time(calls.WORKER_SECONDS, lambda: client.register_plugin(plugin))
     try:
         yield
     finally:
         # A scheduler that is gone has no plugins.
         with suppress(Exception):
-            calls.in_time(calls.WORKER_SECONDS, lambda: client.unregister_worker_plugin(_NAME))
+            calls.in_time(
+                calls.WORKER_SECONDS, lambda: client.unregister_worker_plugin(plugin.name)
+            )

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from asm_core import Operation, frequency_rank
+from asm_core import Operation
+from pipeline.functions.resolving import ranks
 from pipeline.planning.plan import Plan
 
 
@@ -14,4 +15,4 @@ def operations_of(plan: Plan) -> list[Operation]:
 
 def ranks_of(plan: Plan, size: int) -> list[NDArray[np.int64]]:
     """The ranks (N, N) of each selection, in the order of their axis."""
-    return [frequency_rank(size, choice.kind, **choice.parameters) for choice in plan.selections]
+    return [ranks(choice.identity, size) for choice in plan.selections]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError, did_you_mean
-from pipeline.planning.settings import TARGET
+from pipeline.functions.naming import TARGET
 from pipeline.run import calls, here, preflight, scheduler, target
 from pipeline.run.clock import steady_timers
 from pipeline.run.connection import Connection

@@ -8,6 +8,7 @@ that was compiled of other sources.
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,11 @@ from asm_core import (
 from asm_core.moments import moments_of
 from asm_core.sources import STREAM_VERSION
 from asm_core.validate import ALGORITHMS, APX_OFFSET, FloatArray
-from pipeline.planning.entries import Source
+from pipeline.functions.calling import OwnCodeError
+from pipeline.planning.entries import Choice, Source
 from pipeline.planning.plan import LAYOUT_VERSION, Plan
 from pipeline.run.choices import operations_of, ranks_of
+from pipeline.run.own import own_errors
 from pipeline.sources import kinds
 
 # One more than the kernels measure side by side, so that a group which is not full is among them.
@@ -69,6 +72,11 @@ def _checksums(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
             found[name] = _digest(_drawn(source, plan))
         except (OSError, ValueError, ImportError) as error:
             unread[name] = " ".join(str(error).split())
+    for choice in plan.algorithms:
+        if choice.function:
+            # What it makes of such blocks no sweep asks: where it fails here, nothing is compared.
+            with suppress(OwnCodeError):
+                found[f"errors of algorithm {choice.name}"] = _digest(_own_errors(choice, plan))
     return found, unread
 
 
@@ -103,6 +111,11 @@ def _joined(phrases: Iterable[str]) -> str | None:
 
 
 def _drawn(source: Source, plan: Plan) -> Iterator[FloatArray]:
+    if source.function:
+        # It may have an end.
+        for size in plan.block_sizes:
+            yield kinds.draw(source, plan.seed, size, 0, _DRAWN)
+        return
     if source.content is not None:
         # One block, which takes one file to be read and decoded.
         yield kinds.draw_tiles(source, min(plan.block_sizes), np.zeros(1, np.int64))[0]
@@ -130,6 +143,14 @@ def _measured(plan: Plan) -> Iterator[NDArray[Any]]:
                 measures = measure(blocks, _FREQS, operations, ALGORITHMS, ranks, known, offsets)
                 yield from measures
                 yield moments_of(measures.error.astype(np.float32))
+
+
+def _own_errors(choice: Choice, plan: Plan) -> Iterator[FloatArray]:
+    operations = operations_of(plan)
+    for size in plan.block_sizes:
+        blocks = _blocks(size)
+        for ranks in ranks_of(plan, size):
+            yield own_errors(choice, blocks, block_dct(blocks), _FREQS[1:3], operations, ranks)
 
 
 def _blocks(size: int) -> FloatArray:

@@ -19,7 +19,7 @@ from dask.system import CPU_COUNT
 
 from asm_core.compiled import NotKeptWarning
 from pipeline.errors import ClusterUnfitError, UserError, cannot, system_error
-from pipeline.planning.settings import TARGET
+from pipeline.functions.naming import TARGET
 from pipeline.run import calls
 from pipeline.run.clock import steady_timers
 from pipeline.run.connection import Connection, refilling

@@ -141,6 +141,11 @@ def execute(
             from pipeline.run import access
 
             stack.enter_context(access.shared(connection.client))
+        if not ours or settings.cluster["kind"] != "local":
+            from pipeline.run import access
+
+            targets = [function.target for function in to_do.plan.functions]
+            stack.enter_context(access.given(connection.client, targets))
         if not ours:
             preflight.check_workers(connection.client, to_do.plan, observer.notify)
         if not ours or settings.cluster["kind"] != "local":

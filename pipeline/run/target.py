@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 
 from pipeline.errors import ClusterUnfitError, did_you_mean
-from pipeline.planning.settings import TARGET
+from pipeline.functions.naming import TARGET
 from pipeline.run import calls, here, stopping
 from pipeline.run.connection import Connection, no_words, nothing, refilling
 

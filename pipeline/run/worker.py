@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from asm_core import (
     Measures,
+    block_dct,
     block_idct,
     empty_measures,
     measure,
@@ -35,16 +36,20 @@ from pipeline.errors import (
     UnitError,
     UnreadableError,
     UnstoredError,
+    UserError,
     cannot,
     system_error,
 )
-from pipeline.planning.axes import Labels
+from pipeline.functions.calling import OwnCodeError
+from pipeline.functions.resolving import load
+from pipeline.planning.axes import ALGORITHM, Labels
 from pipeline.planning.grid import Missing, Unit
 from pipeline.planning.plan import Plan, from_json, to_json
 from pipeline.run import fitness
 from pipeline.run.choices import operations_of, ranks_of
 from pipeline.run.clock import steady_timers
 from pipeline.run.offsets import Offsets
+from pipeline.run.own import own_errors
 from pipeline.sources import kinds
 from pipeline.store import lock
 from pipeline.store.files import check_current
@@ -64,6 +69,7 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _DIFFERS = "does not compute as this sweep does"
 _INSTALL = "install the same version on both, or restart that worker"
 _SHOW_FILES = "it must see the same files, under the same paths, with the packages that read them"
+_SHOW_CODE = "it must find the same module, in the same folder or by its PYTHONPATH"
 SHARE_RESULTS = "results must be a folder that all share, or a URL"
 # One thread of a worker reads the plan of a round, and the others wait for it.
 _reading = threading.Lock()
@@ -97,16 +103,21 @@ def run_unit(
     MisfitError
         Where this process does not compute as the program does that planned the round.
     BadUnitError
-        Where a file is broken or has changed; it says in which unit.
+        Where a file is broken or has changed, or a function of the user's own fails; it says in
+        which unit.  Of algorithms the others are stored.
     UnstoredError
         Where the system does not let the store be read or written.
     UnitError
         For whatever else goes wrong.
     """
     unit = missing.unit
+    failed = dict[str, OwnCodeError]()
     try:
         plan, writer = _round_of(store, round_name, durable)
-        row = writer.write(unit, _measured(plan, missing))
+        row = writer.write(unit, _measured(plan, missing, failed))
+        if failed:
+            # What the others gave is stored.
+            raise BadUnitError(f"{unit}: {'; '.join(map(str, failed.values()))}")
         return row if returns_rows(store) else None
     except (MisfitError, StoreLostError, UnitError):
         raise
@@ -151,6 +162,13 @@ def plan_from_text(text: str) -> Plan:
     if reason := fitness.other_versions(data.get("versions", {})):
         raise MisfitError(_address(), f"{_DIFFERS}, {reason}", _INSTALL)
     plan = from_json(data["plan"], kinds.from_json)
+    for function in plan.functions:
+        try:
+            load(function.target, function.code, function.folder)
+        except UserError as error:
+            raise MisfitError(
+                _address(), f"cannot run {function.target} ({error})", _SHOW_CODE
+            ) from error
     differing, unreadable = fitness.other_bits(data["checksums"], plan)
     if differing:
         raise MisfitError(_address(), f"{_DIFFERS}, {differing}", _INSTALL)
@@ -213,23 +231,39 @@ def _read_round(store: str, name: str, durable: bool) -> tuple[Plan, UnitWriter]
     return plan, UnitWriter(Location(store), name, durable=durable)
 
 
-def _measured(plan: Plan, missing: Missing) -> Iterator[tuple[Labels, Measures]]:
+def _measured(
+    plan: Plan, missing: Missing, failed: dict[str, OwnCodeError]
+) -> Iterator[tuple[Labels, Measures]]:
+    """What is missing, part by part; into `failed` go algorithms that are left out, and why."""
     for part in [plan.of_part(part) for part in missing.parts] or [plan]:
         try:
-            measures = measure_unit(part, missing.unit, reuse=True)
-        except BadFileError as error:
+            measures = measure_unit(part, missing.unit, reuse=True, failed=failed)
+        except (BadFileError, OwnCodeError) as error:
             raise BadUnitError(f"{missing.unit}: {error}") from error
         except Exception as error:
             # Here, so that whatever else the system does not do, it does not do with the store.
             raise _unit_error(missing.unit, error) from error
-        yield part.labels, measures
+        kept = [k for k, name in enumerate(part.labels[ALGORITHM]) if name not in failed]
+        if not kept:
+            raise BadUnitError(f"{missing.unit}: {'; '.join(map(str, failed.values()))}")
+        if len(kept) == len(part.algorithms):
+            yield part.labels, measures
+        else:
+            labels = {**part.labels, ALGORITHM: [part.labels[ALGORITHM][k] for k in kept]}
+            yield labels, measures._replace(error=measures.error[:, :, kept])
 
 
 def _unit_error(unit: Unit, error: Exception) -> UnitError:
     return UnitError(f"{unit}: {type(error).__name__}: {error}")
 
 
-def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
+def measure_unit(
+    plan: Plan,
+    unit: Unit,
+    *,
+    reuse: bool = False,
+    failed: dict[str, OwnCodeError] | None = None,
+) -> Measures:
     """Errors, mask accuracies and regrets of the trials of a unit.
 
     Parameters
@@ -238,12 +272,20 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
         A plan and one of its units.
     reuse
         Return arrays that the next call with `reuse` in the same thread overwrites.
+    failed
+        Where it is given, an algorithm of the user's own that fails is left out: why goes in here
+        by its name, and its errors have no meaning.
 
     Returns
     -------
     Measures
         error (operations, selections, algorithms, freqs, T), mask_accuracy and regret without
         algorithms, as float32: computed in float64 and rounded once, to half the size.
+
+    Raises
+    ------
+    ValueError
+        Where files or functions of the user's own do not give what they must.
     """
     source, size = plan.source(unit.source), unit.block_size
     operations = operations_of(plan)
@@ -253,10 +295,10 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
     of_algorithms = (*lead, len(plan.algorithms), *of_masks[2:])
     error, accuracy, regret = _empty([of_algorithms, of_masks, of_masks], reuse)
     batch = max(_FEWEST_PER_BATCH, _SAMPLES_PER_BATCH // (size * size))
-    kinds_of = [algorithm.kind for algorithm in plan.algorithms]
+    ours = {k: each.kind for k, each in enumerate(plan.algorithms) if not each.function}
+    own = {k: each for k, each in enumerate(plan.algorithms) if each.function}
     # Two names may be of one kind.
-    computed = list(dict.fromkeys(kinds_of))
-    at = [computed.index(kind) for kind in kinds_of]
+    computed = list(dict.fromkeys(ours.values()))
     part = empty_measures(len(operations), len(computed), len(plan.freqs), batch)
     drawn = kinds.draw_in_turn(source, plan.seed, size, unit.start, unit.trials, batch)
     offsets = Offsets(plan, unit) if APX_OFFSET in computed else None
@@ -268,10 +310,25 @@ def measure_unit(plan: Plan, unit: Unit, *, reuse: bool = False) -> Measures:
                 None if offsets is None else offsets.of(s, place),
             )  # fmt: skip
             # In two steps: an array of places beside the number s would turn the axes.
-            for k, of_kind in enumerate(at):
-                error[:, s, k][..., place] = part.error[:, of_kind, :, :take]
+            for k, kind in ours.items():
+                error[:, s, k][..., place] = part.error[:, computed.index(kind), :, :take]
             accuracy[:, s][..., place] = part.mask_accuracy[..., :take]
             regret[:, s][..., place] = part.regret[..., :take]
+        if own:
+            # Computed once for all that read them.
+            coefficients = block_dct(blocks) if known is None else known
+        for k, choice in own.items():
+            if failed and choice.name in failed:
+                continue
+            try:
+                for s, selection in enumerate(ranks):
+                    error[:, s, k][..., place] = own_errors(
+                        choice, blocks, coefficients, plan.freqs, operations, selection
+                    )
+            except OwnCodeError as raised:
+                if failed is None:
+                    raise
+                failed[choice.name] = raised
     return Measures(error, accuracy, regret)
 
 

@@ -18,9 +18,12 @@ from asm_core import validate
 from asm_core.sources import autoregressive, gaussian, uniform, upsampled
 from asm_core.validate import FloatArray
 from pipeline.errors import UserError
+from pipeline.functions.calling import OwnCodeError
+from pipeline.functions.naming import TARGET
+from pipeline.functions.resolving import Function
 from pipeline.planning.entries import Source, check_kind
 from pipeline.planning.tiles import Tiles, sizes_from_json, sizes_to_json
-from pipeline.sources import arrays, images, jpeg
+from pipeline.sources import arrays, images, jpeg, own
 from pipeline.sources.arrays import StoredArray
 from pipeline.sources.files import Files, Reader, check_files
 
@@ -118,7 +121,8 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[So
     UserError
         For a parameter out of range, or files that are missing, unreadable or too small.
     """
-    check_kind("source", name, entry["kind"], KINDS)
+    if TARGET not in entry:
+        check_kind("source", name, entry["kind"], KINDS)
     qualities = entry.get("quality") or []
     try:
         source = _inspected(name, entry, block_sizes)
@@ -128,6 +132,8 @@ def resolve(name: str, entry: Parameters, block_sizes: Sequence[int]) -> list[So
             # Drawing nothing still checks every parameter, in the function that defines them.
             _draw(source, 0, size, 0, 0)
     except ValueError as error:
+        if isinstance(error, OwnCodeError) or TARGET in entry:
+            raise
         # As what it is: who checks all files goes on after one that is broken.
         refused = type(error) if isinstance(error, UserError) else UserError
         raise refused(f"source.{name}: {error}") from error
@@ -236,7 +242,7 @@ def _pair(source: Source, drawn: FloatArray) -> tuple[FloatArray, FloatArray | N
 
 def gives_coefficients(source: Source) -> bool:
     """Whether a source gives DCT coefficients, of which the blocks are computed."""
-    return source.quality is not None or KINDS[source.kind].spectral
+    return source.quality is not None or (source.function is None and KINDS[source.kind].spectral)
 
 
 def dropped(source: Source, block_size: int) -> int:
@@ -255,6 +261,7 @@ def to_json(source: Source) -> dict[str, Any]:
     tiles, content = source.tiles, source.content
     return {
         **vars(source),
+        "function": source.function and vars(source.function),
         "tiles": tiles and sizes_to_json(tiles),
         "content": None if content is None else content.to_json(),
     }
@@ -262,10 +269,12 @@ def to_json(source: Source) -> dict[str, Any]:
 
 def from_json(data: dict[str, Any]) -> Source:
     """The source of which `to_json` gave the data, equal and with the same blocks."""
-    tiles, content = data["tiles"], KINDS[data["kind"]].content
+    function = data["function"]
+    tiles, content = data["tiles"], None if function else KINDS[data["kind"]].content
     return Source(
         **{
             **data,
+            "function": function and Function(**function),
             "tiles": tiles and sizes_from_json(tiles),
             "ordered": tuple(data["ordered"]),
             "content": None if content is None else content.from_json(data["content"]),
@@ -282,6 +291,8 @@ def first_file(source: Source) -> Source:
 
 def _inspected(name: str, entry: Parameters, block_sizes: Sequence[int]) -> Source:
     """The source of an entry, not quantised, its parameters not checked."""
+    if TARGET in entry:
+        return own.source_of(name, entry, block_sizes)
     kind = KINDS[entry["kind"]]
     parameters = _parameters(entry)
     if kind.inspect is None:
@@ -340,6 +351,8 @@ def _quantised(source: Source, quality: int, qualities: int) -> Source:
 
 def _draw(source: Source, seed: int, block_size: int, first: int, count: int) -> FloatArray:
     """What the kind draws, before any quantisation."""
+    if source.function:
+        return own.draw(source, seed, block_size, first, count)
     if source.content is None:
         return KINDS[source.kind].draw(seed, block_size, first, count, **source.parameters)
     return _tiles(source, block_size, np.arange(first, first + count))

@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from asm_core import Measures, coefficients_kept, frequency_rank
+from asm_core import Measures, coefficients_kept
 from asm_core.batches import SUMS
 from asm_core.moments import MOMENTS
 from asm_core.validate import MOST_BATCHES
 from pipeline.errors import refuse_unreadable
+from pipeline.functions.resolving import ranks
 from pipeline.planning.axes import (
     AXES,
     BATCH,
@@ -290,9 +291,8 @@ def moment_names() -> dict[str, NDArray[Any]]:
 
 def _kept(selection: dict[str, Any], size: int, freqs: list[int]) -> list[int]:
     """How many coefficients each frequency keeps."""
-    parameters = {key: value for key, value in selection.items() if key != "kind"}
-    ranks = frequency_rank(size, selection["kind"], **parameters)
-    return [coefficients_kept(size, n, ranks) for n in freqs]
+    by_rank = ranks(selection, size)
+    return [coefficients_kept(size, n, by_rank) for n in freqs]
 
 
 def _add_array(

@@ -104,7 +104,8 @@ class Record:
     `growing` is the identity that the store is being extended to, None if it is not; `store_trials`
     is how many trials are kept one by one, None for all; `tiles` are those of stored sources;
     `units` is the unit of the samples of each source that says one; `computed` (trials) and
-    `seconds` are those of the last run.
+    `seconds` are those of the last run; `functions` has the source text of each function of the
+    user's own, by its name and that of its code.
     """
 
     identity: Identity
@@ -122,6 +123,7 @@ class Record:
     seconds: float = 0.0
     made_with: Mapping[str, str] = dataclasses.field(default_factory=dict)
     rerun_of: str = ""
+    functions: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def identity_of_arrays(self) -> Identity:
@@ -136,9 +138,9 @@ class Record:
     @property
     def unit_of_samples(self) -> str:
         """The unit that the samples of every source have, and so their errors."""
-        # Values of an array are taken as they are, and all others scaled to 0 .. 1.
+        # Values of an array, or of a user's function, are taken as they are; all others have none.
         units = {
-            self.units.get(name, _SOME_UNIT if entry["kind"] == "array" else "1")
+            self.units.get(name, _SOME_UNIT if entry.get("kind") in ("array", None) else "1")
             for name, entry in self.identity.axes["source"].items()
         }
         return units.pop() if len(units) == 1 else _SOME_UNIT
@@ -193,6 +195,8 @@ class Record:
             # Tells xarray that this is a coordinate, though it has no dimension of its name.
             "coordinates": "coefficients_kept",
         }
+        if self.functions:
+            attributes["functions"] = json.dumps(self.functions)
         names = [name for name in attributes if name not in _UNCHECKED]
         return {**attributes, CHECKSUM: _checksum(attributes, names)}
 
@@ -275,7 +279,7 @@ def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
             store, "tiles", lambda: tiles.from_json(json.loads(attributes.get("tiles", "{}")))
         ),
         units=_decoded(
-            store, "units_of_samples", lambda: _units(attributes.get("units_of_samples", "{}"))
+            store, "units_of_samples", lambda: _texts(attributes.get("units_of_samples", "{}"))
         ),
         runs=_decoded(store, "runs", lambda: _runs(attributes.get("runs", "[]"), unit_trials)),
         quarantined=_decoded(
@@ -291,6 +295,7 @@ def from_attributes(store: str, attributes: Mapping[str, Any]) -> Record:
         seconds=attributes.get("seconds", 0.0),
         made_with={name: attributes.get(name, "unknown") for name in provenance.NAMES},
         rerun_of=attributes.get("rerun_of", ""),
+        functions=_decoded(store, "functions", lambda: _texts(attributes.get("functions", "{}"))),
     )
 
 
@@ -312,6 +317,7 @@ def of_sweep(plan: Plan, settings: Settings, before: Record | None) -> Record:
         runs = (*runs, run)
     return dataclasses.replace(
         record, tiles=both, units={**record.units, **plan.units_of_samples}, runs=runs,
+        functions={**record.functions, **{each.name: each.text for each in plan.functions}},
         last_run=began, ended="",
         made_with=provenance.of_this_program(),
     )  # fmt: skip
@@ -367,8 +373,8 @@ def _quarantined(text: str) -> tuple[Quarantined, ...]:
     return tuple(Quarantined(**{**data, "unit": Unit(**data["unit"])}) for data in json.loads(text))
 
 
-def _units(text: str) -> dict[str, str]:
-    return {str(source): str(unit) for source, unit in json.loads(text).items()}
+def _texts(text: str) -> dict[str, str]:
+    return {str(name): str(value) for name, value in json.loads(text).items()}
 
 
 def _positive(value: Any) -> int:

@@ -1,0 +1,145 @@
+"""Functions by their dotted names: imported, or as they were given in Python."""
+
+import functools
+import importlib.util
+import inspect
+import os
+import pkgutil
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pipeline.errors import UserError, did_you_mean
+from pipeline.functions.calling import place_of, python_of
+
+# The key of Hydra's convention for "call this": an entry that has it names a function, or a class.
+TARGET = "_target_"
+_DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)+"
+# Functions that no other process can import: of a notebook, of a script, made by another function.
+_given: dict[str, Callable[..., Any]] = {}
+# Two threads that import a module at the same time meet it half made.
+_importing = threading.Lock()
+
+
+def is_dotted(target: Any) -> bool:
+    """Whether something is the dotted name of what lies in a module."""
+    return isinstance(target, str) and re.fullmatch(_DOTTED, target) is not None
+
+
+def search_in(folders: Iterable[str | Path]) -> None:
+    """Look for modules in these folders, too, after all others; in the current one before them."""
+    for folder in (os.getcwd(), *folders):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def is_there(folder: str) -> bool:
+    """Whether a folder can be searched."""
+    return os.path.isdir(folder)
+
+
+def entry_of(key: str, given: Any) -> tuple[str, dict[str, Any]]:
+    """Name and entry of a function that is given in Python, also one with parameters (`partial`).
+
+    Raises
+    ------
+    UserError
+        For what has no name that another process, or a later one, could know it by.
+    """
+    function, parameters = given, {}
+    if isinstance(given, functools.partial):
+        if given.args:
+            raise UserError(f"{key}: parameters must be given by name, as partial(f, strength=2)")
+        function, parameters = given.func, dict(given.keywords)
+    function_of = inspect.unwrap(python_of(function))
+    name = getattr(function_of, "__name__", "")
+    module = getattr(function_of, "__module__", None) or ""
+    if not inspect.isroutine(function_of) or not name.isidentifier() or not module:
+        raise UserError(f"{key} must be a function with a name, as def {key}(...), got {given!r}")
+    target = f"{module}.{function_of.__qualname__}".replace("<locals>.", "")
+    if not _is_found(target, function):
+        _given[target] = function
+    else:
+        _given.pop(target, None)
+    return name, {TARGET: target, **parameters}
+
+
+def _is_found(target: str, function: Any) -> bool:
+    """Whether any process that has the module finds this very function by its name."""
+    if target.startswith("__main__."):
+        return False
+    try:
+        return pkgutil.resolve_name(target) is function
+    except (ImportError, AttributeError, ValueError):
+        return False
+
+
+def given(targets: Iterable[str]) -> dict[str, Callable[..., Any]]:
+    """Of some functions those that were given in Python and that no process can import."""
+    return {target: _given[target] for target in targets if target in _given}
+
+
+def give(functions: dict[str, Callable[..., Any]]) -> None:
+    """Take functions that another process was given."""
+    _given.update(functions)
+
+
+def find(key: str, target: str) -> Callable[..., Any]:
+    """The function, or class, of this name.
+
+    Raises
+    ------
+    UserError
+        `key` names it: where there is no such module, or it cannot be imported, or has no such
+        function.
+    """
+    if target in _given:
+        return _given[target]
+    with _importing:
+        found = _imported(key, target)
+    if not callable(found):
+        raise UserError(f"{key}={target} is no function")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _imported(key: str, target: str) -> Any:
+    package = target.partition(".")[0]
+    if package == "__main__":
+        raise UserError(
+            f"{key}={target} is a function of a script or notebook that has ended: put it into a "
+            "module, a file of its own, and import it there"
+        )
+    try:
+        there = package in sys.modules or importlib.util.find_spec(package) is not None
+    except (ImportError, ValueError):
+        there = False
+    if not there:
+        raise UserError(
+            f"{key}={target}: there is no module {package} here: add its folder to PYTHONPATH, or "
+            f"pip install {package.replace('_', '-')}"
+        )
+    try:
+        return pkgutil.resolve_name(target)
+    except AttributeError as error:
+        raise UserError(f"{key}={target}: {_not_in(target)}") from error
+    except Exception as error:
+        raise UserError(
+            f"{key}={target}: its module cannot be imported: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}{place_of(error)}"
+        ) from error
+
+
+def _not_in(target: str) -> str:
+    """Which part of a name is not there."""
+    module, _, word = target.rpartition(".")
+    found = sys.modules.get(module)
+    if not isinstance(found, ModuleType):
+        module, _, word = module.rpartition(".")
+        found = sys.modules.get(module)
+    known = [name for name, value in vars(found).items() if callable(value)] if found else []
+    return f"there is no {word} in {module}: {did_you_mean(word, known)}"

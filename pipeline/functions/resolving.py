@@ -1,0 +1,132 @@
+"""Entries that name a function -> what of it decides numbers; and back to the function."""
+
+import functools
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asm_core import frequency_rank
+from asm_core.frequencies import ranks_of
+from pipeline.errors import UserError
+from pipeline.functions import naming
+from pipeline.functions.calling import OwnCodeError, call, check_parameters, takes
+from pipeline.functions.code import code_of
+from pipeline.functions.naming import TARGET
+
+# What each kind of function is given before its parameters.
+_GIVEN = {"algorithm": 1, "source": 3, "selection": 1}
+# Parameters of sources that the program gives them by name.
+WORDS = "words"
+_loaded: dict[tuple[str, str], Callable[..., Any]] = {}
+_loading = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the user's own, as an entry names it.
+
+    `target` is its dotted name; `code` says what decides its numbers, a hash of its source text or
+    a version; `text` is that source text, and `folder` is where its module lies.
+    """
+
+    target: str
+    code: str
+    text: str = ""
+    folder: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name, and which of its versions it is."""
+        return f"{self.target} ({self.code})"
+
+    def identity(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """What decides its numbers, plain JSON."""
+        return {TARGET: self.target, "code": self.code, "parameters": parameters}
+
+
+def resolve(group: str, name: str, entry: dict[str, Any]) -> tuple[Function, dict[str, Any]]:
+    """The function that an entry names, and its parameters.
+
+    Raises
+    ------
+    UserError
+        Where there is no such function, it does not take the parameters, or what decides its
+        numbers cannot be known.
+    """
+    key = f"{group}.{name}"
+    function = naming.find(f"{key}.{TARGET}", entry[TARGET])
+    if isinstance(function, type):
+        raise UserError(f"{key}.{TARGET}={entry[TARGET]} is a class: give a function")
+    parameters = {word: value for word, value in entry.items() if word != TARGET}
+    if group == "source":
+        parameters.pop("quality", None)
+        if WORDS in parameters:
+            raise UserError(f"{key}.{WORDS} is what the program gives a source: leave it out")
+    words = {WORDS: None} if group == "source" and takes(function, WORDS) else {}
+    check_parameters(key, function, _GIVEN[group], {**parameters, **words})
+    code, text, folder = code_of(f"{key}.{TARGET}={entry[TARGET]}", function)
+    with _loading:
+        _loaded[entry[TARGET], code] = function
+    return Function(entry[TARGET], code, text, folder), parameters
+
+
+def load(target: str, code: str, folder: str = "") -> Callable[..., Any]:
+    """The function of this name and code; on a worker it is imported, if need be from its folder.
+
+    Raises
+    ------
+    UserError
+        Where it cannot be imported, or is another one here.
+    """
+    with _loading:
+        if (target, code) not in _loaded:
+            _loaded[target, code] = _imported(target, code, folder)
+        return _loaded[target, code]
+
+
+def _imported(target: str, code: str, folder: str) -> Callable[..., Any]:
+    key = TARGET
+    try:
+        found = naming.find(key, target)
+    except UserError as error:
+        if not folder or not naming.is_there(folder):
+            where = f"; the folder {folder} is not there" if folder else ""
+            raise UserError(f"{error}{where}") from error
+        naming.search_in([folder])
+        found = naming.find(key, target)
+    if target not in naming.given([target]):
+        here = code_of(key, found).name
+        if here != code:
+            raise UserError(f"{target} is another one here ({here} and not {code})")
+    return found
+
+
+def ranks(identity: dict[str, Any], size: int) -> NDArray[np.int64]:
+    """The ranks (N, N) of a selection, by its identity: of a kind of ours, or a function.
+
+    Raises
+    ------
+    UserError
+        Where the function cannot be imported, raises, or gives no ranks.
+    """
+    return _ranks(json.dumps(identity, sort_keys=True), size).copy()
+
+
+@functools.lru_cache(maxsize=64)
+def _ranks(text: str, size: int) -> NDArray[np.int64]:
+    identity = json.loads(text)
+    if TARGET not in identity:
+        return frequency_rank(size, identity.pop("kind"), **identity)
+    target = identity[TARGET]
+    what = f"selection {target} at block_size={size}"
+    function = load(target, identity["code"])
+    found = call(what, function, size, **identity["parameters"])
+    try:
+        return ranks_of(size, np.asarray(found))
+    except ValueError as error:
+        raise OwnCodeError(f"{what}: {error}") from error

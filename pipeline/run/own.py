@@ -1,0 +1,131 @@
+"""Algorithms of the user's own: measured beside ours, and looked at before anything runs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from asm_core import Batch, Operation, block_dct, measure_function
+from asm_core.frequencies import Ranks
+from asm_core.validate import FloatArray
+from pipeline.functions.calling import OwnCodeError, call
+from pipeline.functions.resolving import load
+from pipeline.planning.entries import Choice
+from pipeline.planning.plan import Plan
+from pipeline.run.choices import operations_of, ranks_of
+from pipeline.sources import kinds
+
+# An attribute of a function whose results need not be exact where everything is kept.
+EXACT = "exact"
+# Where everything is kept, results may differ by rounding: by this share of the contrast.
+_ROUNDING = 1e-9
+# Of so few blocks it is seen whether a result depends on those that are measured with it.
+_CHECKED, _PART = 7, 3
+# Few of the frequencies of a plan are looked at, beside the one that keeps everything.
+_FREQS = 3
+
+
+def own_errors(
+    choice: Choice,
+    blocks: FloatArray,
+    coefficients: FloatArray,
+    freqs: Sequence[int],
+    operations: Sequence[Operation],
+    ranks: Ranks,
+) -> FloatArray:
+    """Errors (operations, F, T) of an algorithm on blocks (T, N, N).
+
+    Raises
+    ------
+    OwnCodeError
+        For whatever the function raises, with its file and line, and for results that are none.
+    """
+    assert choice.function is not None
+    function = load(choice.function.target, choice.function.code, choice.function.folder)
+    what = f"algorithm.{choice.name}: {choice.function.target}"
+
+    def results(batch: Batch) -> FloatArray:
+        found: FloatArray = call(what, function, batch, **choice.parameters)
+        return found
+
+    try:
+        return measure_function(results, blocks, freqs, operations, ranks, coefficients)
+    except OwnCodeError:
+        raise
+    except ValueError as error:
+        raise OwnCodeError(f"{what}: {error}") from error
+
+
+def check(plan: Plan) -> None:
+    """Look at what the user's own algorithms give for a few blocks of each source.
+
+    Raises
+    ------
+    OwnCodeError
+        For one that raises, or whose results are none; that gives others for the same blocks, or
+        for blocks in two parts; or that is not exact where everything is kept, and is not declared
+        not to be.
+    """
+    own = [choice for choice in plan.algorithms if choice.function]
+    if not own:
+        return
+    operations = operations_of(plan)
+    for size in plan.block_sizes:
+        for place, ranks in enumerate(ranks_of(plan, size)):
+            last = int(ranks.max())
+            some = sorted({plan.freqs[k] for k in _spread(len(plan.freqs))} | {last})
+            for source in plan.sources:
+                count = min(_CHECKED, (source.available or {}).get(size, _CHECKED))
+                blocks, known = kinds.draw_pair(source, plan.seed, size, 0, count)
+                coefficients = block_dct(blocks) if known is None else known
+                for choice in own:
+                    where = (
+                        f"algorithm.{choice.name} on source {source.name}, block_size={size}, "
+                        f"selection={plan.selections[place].name}"
+                    )
+                    _check(choice, where, blocks, coefficients, some, operations, ranks)
+
+
+def _spread(count: int) -> list[int]:
+    """A few of so many places: the first, the last, and one between."""
+    return [k * (count - 1) // (_FREQS - 1) for k in range(_FREQS)]
+
+
+def _check(
+    choice: Choice,
+    where: str,
+    blocks: FloatArray,
+    coefficients: FloatArray,
+    freqs: Sequence[int],
+    operations: Sequence[Operation],
+    ranks: Ranks,
+) -> None:
+    assert choice.function is not None
+
+    def errors(part: slice) -> FloatArray:
+        return own_errors(choice, blocks[part], coefficients[part], freqs, operations, ranks)
+
+    whole = errors(slice(None))
+    if not np.array_equal(whole, errors(slice(None))):
+        raise OwnCodeError(
+            f"{where} gives other results for the same blocks: it must not draw random numbers, or "
+            "keep anything between calls"
+        )
+    parts = [errors(slice(0, _PART)), errors(slice(_PART, None))]
+    if not np.array_equal(whole, np.concatenate(parts, axis=-1)):
+        raise OwnCodeError(
+            f"{where} gives other results for blocks that come in two parts: a result must depend "
+            "on its own block alone, to the last bit (a matrix product rounds by the number of "
+            "rows: use numpy.einsum, or add up terms)"
+        )
+    function = load(choice.function.target, choice.function.code, choice.function.folder)
+    if not getattr(function, EXACT, True):
+        return
+    contrast = np.ptp(blocks, axis=(1, 2)) + np.abs(blocks).max(axis=(1, 2))
+    off = whole[:, -1] > _ROUNDING * contrast
+    if off.any():
+        o, block = (int(k) for k in np.argwhere(off)[0])
+        raise OwnCodeError(
+            f"{where} is not exact where everything is kept: its error of {operations[o].kind} is "
+            f"{whole[o, -1, block]:g}; if that is meant, say so beside the function: "
+            f"{choice.function.target.rpartition('.')[2]}.{EXACT} = False"
+        )

@@ -1,0 +1,19 @@
+"""Settings -> Plan, with what lies at the paths of sources, and with functions that are fit."""
+
+from pipeline.planning.plan import Plan, make_plan
+from pipeline.planning.settings import Settings
+from pipeline.run import own
+from pipeline.sources import kinds
+
+
+def plan_of(settings: Settings) -> Plan:
+    """The plan of some settings.
+
+    Raises
+    ------
+    UserError
+        As `make_plan` and `kinds.resolve`, and for a function of the user's own that is not fit.
+    """
+    plan = make_plan(settings, kinds.resolve)
+    own.check(plan)
+    return plan
