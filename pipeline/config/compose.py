@@ -122,9 +122,9 @@ def _new_entries(
             kind, target = (given.get(f"{group}.{name}.{key}") for key in ("kind", TARGET))
             if name not in known and (kind is not None or target is not None):
                 entry = (
-                    {TARGET: target}
-                    if kind is None
-                    else entries.defaults_of(group, str(kind), config_dirs)
+                    entries.defaults_of(group, str(kind), config_dirs)
+                    if target is None
+                    else {TARGET: target}
                 )
                 made.setdefault(group, {})[name] = entry
     return made
@@ -276,9 +276,10 @@ def _assign(raw: dict[str, Any], key: str, value: Any, config_dirs: Folders) -> 
         is_ours = len(parents) == 1 and leaf in entries.OF_ANY_CLUSTER
         holder[leaf] = value if is_ours else notation.inferred(key, value)
         return
-    if len(parents) == 2 and isinstance(holder, dict) and TARGET in holder and leaf != "quality":
+    if len(parents) == 2 and isinstance(holder, dict) and TARGET in holder:
         # Which parameters a function has, it says itself.
-        holder[leaf] = notation.inferred(key, value) if leaf != TARGET else value
+        is_ours = leaf in (TARGET, "kind", "quality")
+        holder[leaf] = value if is_ours else notation.inferred(key, value)
         return
     if not isinstance(holder, dict) or leaf not in holder or isinstance(holder[leaf], dict):
         raise UserError(_unknown_key(raw, key, config_dirs))

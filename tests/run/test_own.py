@@ -1,0 +1,414 @@
+"""Algorithms, sources and selections that are functions of the user's own, in sweeps."""
+
+import functools
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+from helpers import own
+from helpers.sweeps import command
+
+import asm_core
+from asm_core.sources import uniform, words_of
+from pipeline import open_results, summarize, sweep, verify
+from pipeline.cli.main import main
+from pipeline.config import compose
+from pipeline.errors import UserError
+from pipeline.functions import naming, resolving
+from pipeline.run import worker
+from pipeline.run.planned import plan_of
+
+FREQS = "freqs=0..14..2"
+
+
+@pytest.fixture
+def masks(tmp_path):
+    with own.module(tmp_path) as name:
+        yield sys.modules.get(name) or __import__(name)
+
+
+def entry(group, function, name="mine", **parameters):
+    words = [f"{group}={name}", f"{group}.{name}._target_=own_masks.{function}"]
+    return [*words, *(f"{group}.{name}.{key}={value}" for key, value in parameters.items())]
+
+
+def errors(*words, **options):
+    return sweep([FREQS, *words], **options).error.squeeze()
+
+
+def test_an_algorithm_is_measured_on_the_same_blocks_as_ours(masks, tmp_path):
+    words = ["algorithm=asm,apx,mine,other", *entry("algorithm", "own_asm")[1:]]
+    words += entry("algorithm", "shifted", "other", by=0.5)[1:]
+    found = errors(*words, "trials=300", f"out={tmp_path}/a.zarr")
+    assert found.algorithm.values.tolist() == ["apx", "asm", "mine", "other"]
+    np.testing.assert_allclose(found.sel(algorithm="mine"), found.sel(algorithm="asm"), atol=1e-7)
+    blocks = uniform(0, 8, 0, 300)
+    for n in (0, 6, 14):
+        approximate = asm_core.approximate(asm_core.block_dct(blocks), n)
+        expected = asm_core.max_pool(approximate) + 0.5 * (n < 14)
+        expected = asm_core.rmse(expected, asm_core.max_pool(blocks))
+        np.testing.assert_allclose(found.sel(algorithm="other", freq=n), expected, atol=1e-7)
+
+
+def test_its_bits_depend_on_nothing_but_the_trial(masks, tmp_path):
+    words = ["algorithm=asm,mine", *entry("algorithm", "mean", weight=0.9)[1:], "trials=5000"]
+    words += ["operation=max_pool,min_pool", "selection=triangle,zigzag", "block_size=4,8"]
+    whole = errors(*words, f"out={tmp_path}/a.zarr")
+    for k, unit in enumerate((100, 777)):
+        again = errors(*words, f"unit_trials={unit}", f"out={tmp_path}/b{k}.zarr")
+        assert whole.identical(again.assign_attrs(whole.attrs))
+    assert verify(tmp_path / "b1.zarr", 1.0).problems == []
+
+
+def test_a_store_is_extended_by_an_algorithm(masks, tmp_path):
+    out = f"out={tmp_path}/a.zarr"
+    first = errors("trials=300", "unit_trials=100", out)
+    words = ["algorithm=asm,mine", *entry("algorithm", "own_asm")[1:], "trials=300", out]
+    both = errors(*words, "extend=true")
+    assert (both.sel(algorithm="asm") == first).all()
+    np.testing.assert_allclose(both.sel(algorithm="mine"), first, atol=1e-7)
+    whole = errors(*words[:-1], f"out={tmp_path}/b.zarr")
+    assert (both == whole).all()
+    assert verify(tmp_path / "a.zarr", 1.0).problems == []
+
+
+def test_a_changed_function_is_another_experiment_and_says_so(tmp_path):
+    out = f"out={tmp_path}/a.zarr"
+    words = [*entry("algorithm", "mean", weight=0.5), "trials=50"]
+    with own.module(tmp_path):
+        errors(*words, out)
+        named = sweep([FREQS, *words, f"results={tmp_path}/r"]).attrs["store"]
+        with pytest.raises(UserError, match="another experiment: algorithm is "):
+            errors(*words[:-2], "algorithm.mine.weight=0.6", "trials=50", out)
+    with own.module(tmp_path, own.TEXT.replace("weight * windows", "weight + windows")):
+        with pytest.raises(UserError, match=r"the code of own_masks.mean \(algorithm mine\) has"):
+            errors(*words, out)
+        assert sweep([FREQS, *words, f"results={tmp_path}/r"]).attrs["store"] != named
+        [problem] = verify(tmp_path / "a.zarr", 1.0).problems
+        assert "the code of own_masks.mean (algorithm mine) has changed" in problem.words
+    with own.module(tmp_path, own.TEXT + "\n\ndef more():\n    pass\n"):
+        errors(*words, out)
+        assert verify(tmp_path / "a.zarr", 1.0).problems == []
+
+
+def test_a_store_keeps_the_source_text(masks, tmp_path):
+    words = ["algorithm=asm,mine", *entry("algorithm", "fails", above=9)[1:],
+             *entry("source", "ramp")]  # fmt: skip
+    errors(*words, "trials=5", f"out={tmp_path}/a.zarr")
+    texts = json.loads(xr.open_zarr(tmp_path / "a.zarr").attrs["functions"])
+    assert [name.split()[0] for name in texts] == ["own_masks.ramp", "own_masks.fails"]
+    [text] = [text for name, text in texts.items() if "fails" in name]
+    assert 'raise RuntimeError("too large")' in text
+    assert "def own_asm(batch):" in text
+
+
+def test_what_fails_is_one_line_with_its_place_and_the_others_are_stored(masks, tmp_path, capfd):
+    out = f"{tmp_path}/a.zarr"
+    words = ["algorithm=asm,mine", *entry("algorithm", "fails")[1:], "trials=500"]
+    code = main(["sweep", FREQS, *words, "unit_trials=50", f"out={out}"])
+    said = capfd.readouterr().err
+    assert code == 3
+    [line] = [line for line in said.splitlines() if line.startswith("failed:")]
+    number = 1 + own.TEXT.splitlines().index('        raise RuntimeError("too large")')
+    assert f"RuntimeError: too large ({tmp_path}/own_masks.py, line {number})" in line
+    assert "algorithm.mine: own_masks.fails" in line
+    assert "failed 3 times" not in said
+    stored = open_results(out).error.squeeze()
+    assert stored.sel(algorithm="asm").notnull().all()
+    large = (uniform(0, 8, 0, 500)[:, 0, 0] > 0.98).reshape(10, 50).any(axis=1)
+    assert 0 < large.sum() < 10
+    kept = stored.sel(algorithm="mine").isel(freq=0).notnull().values.reshape(10, 50)
+    np.testing.assert_array_equal(kept.all(axis=1), ~large)
+    np.testing.assert_array_equal(kept.any(axis=1), ~large)
+    assert (summarize(out).measured.sel(algorithm="asm") == 500).all()
+    assert verify(out, 1.0).problems == []
+    # It may be tried again, and the parts that are there stay.
+    assert main(["sweep", FREQS, *words, "unit_trials=50", f"out={out}"]) == 3
+    assert (
+        open_results(out).error.squeeze().sel(algorithm="asm") == stored.sel(algorithm="asm")
+    ).all()
+
+
+def test_where_all_that_is_asked_fails_nothing_is_listed(masks, tmp_path):
+    words = [*entry("algorithm", "fails", above=0.9999), "trials=2e4", "unit_trials=2e4"]
+    with pytest.raises(RuntimeError, match=r"1 unit failed.*too large"):
+        errors(*words, f"out={tmp_path}/a.zarr")
+    assert (summarize(tmp_path / "a.zarr").measured == 0).all()
+
+
+CHECKED = {
+    "def f(batch): return np.random.default_rng().random(batch.blocks.shape)[:, ::2, ::2]": (
+        "gives other results for the same blocks"
+    ),
+    "def f(batch): return batch.operation.exact(batch.blocks - batch.blocks.mean())": (
+        "gives other results for blocks that come in two parts"
+    ),
+    "def f(batch): return batch.operation.exact(batch.blocks) * 1.01": (
+        "is not exact where everything is kept: .* f.exact = False"
+    ),
+    "def f(batch): return batch.blocks": "results must have shape",
+    "def f(batch): return batch.operation.exact(batch.blocks) / 0 * 0": "results must be finite",
+    "def f(batch): return [x for x in batch.nothing]": (
+        r"AttributeError: 'Batch' object has no attribute 'nothing' \(.*own_masks.py, line 2\)"
+    ),
+    "def f(batch): batch.blocks[:] = 0": "assignment destination is read-only",
+    "def f(batch, needed): return batch": "missing a required argument: 'needed'",
+    "def f(): return 1": "too many positional arguments",
+    "class f: pass": "is a class: give a function",
+    "f = 3": "is no function",
+    "import nothing_there\ndef f(batch): pass": (
+        r"its module cannot be imported: ModuleNotFoundError: .*own_masks.py, line 2\)"
+    ),
+    "def f(batch) return 1": r"cannot be imported: SyntaxError: .*own_masks.py, line 2\)",
+    "def g(batch): return 1": "there is no f in own_masks",
+    "R = np.random.default_rng()\ndef f(batch): return R.random()": "uses R, a Generator",
+}
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning", "ignore:invalid value")
+@pytest.mark.parametrize("text", CHECKED)
+def test_an_algorithm_is_looked_at_before_anything_runs(tmp_path, text):
+    (tmp_path / "results").mkdir()
+    with (
+        own.module(tmp_path, f"import numpy as np\n{text}\n"),
+        pytest.raises(UserError, match=CHECKED[text]),
+    ):
+        sweep([*entry("algorithm", "f"), "trials=50"], results=tmp_path / "results")
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+SOURCES = {
+    "def f(first, count, block_size): return np.random.default_rng().random((count, 8, 8))": (
+        "gives other blocks for the same trials: draw them from words"
+    ),
+    "def f(first, count, block_size): return np.full((count, 8, 8), count)": (
+        "gives other blocks for trials that are drawn in two parts"
+    ),
+    "def f(first, count, block_size): return np.zeros((count, 4, 4))": "must give real blocks",
+    "def f(first, count, block_size): return np.full((count, 8, 8), 1e40)": (
+        r"must give finite samples of at most 1e\+30: those of trial 3 are not"
+    ),
+    "def f(first, count, block_size): raise KeyError('x')": r"KeyError: 'x' \(.*own_masks.py",
+    "def f(block_size): return 1": "too many positional arguments",
+}
+
+
+@pytest.mark.parametrize("text", SOURCES)
+def test_a_source_is_looked_at_before_anything_runs(tmp_path, text):
+    with (
+        own.module(tmp_path, f"import numpy as np\n{text}\n"),
+        pytest.raises(UserError, match=SOURCES[text]),
+    ):
+        sweep([*entry("source", "f"), "trials=50"], results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+SELECTIONS = {
+    "def f(block_size): return np.zeros((4, 4), int)": "ranks must be integers of shape",
+    "def f(block_size): return np.ones((8, 8), int)": "that of the DC 0",
+    "def f(block_size): return np.zeros((8, 8))": "ranks must be integers",
+    "def f(block_size): return 1 / 0": r"ZeroDivisionError: division by zero \(.*own_masks.py",
+}
+
+
+@pytest.mark.parametrize("text", SELECTIONS)
+def test_a_selection_is_looked_at_before_anything_runs(tmp_path, text):
+    with (
+        own.module(tmp_path, f"import numpy as np\n{text}\n"),
+        pytest.raises(UserError, match=SELECTIONS[text]),
+    ):
+        sweep([*entry("selection", "f"), "trials=50"], results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_selection_of_the_user_s_is_as_good_as_ours(masks, tmp_path):
+    ours = sweep([FREQS, "trials=200", "block_size=4,8", f"out={tmp_path}/a.zarr"])
+    words = [*entry("selection", "diagonals"), "trials=200", "block_size=4,8"]
+    mine = sweep([FREQS, *words, f"out={tmp_path}/b.zarr"])
+    for name in ("error", "mask_accuracy", "regret", "coefficients_kept"):
+        np.testing.assert_array_equal(mine[name].values, ours[name].values)
+    shifted = sweep([*words, "freqs=0..15", "selection.mine.shift=1", f"out={tmp_path}/c.zarr"])
+    kept = shifted.coefficients_kept.squeeze().sel(block_size=8)
+    assert kept.values.tolist()[:4] == [1, 1, 3, 6]
+    words[-1] = "block_size=4,6,8"
+    sweep([*words, FREQS, "extend=true", f"out={tmp_path}/b.zarr"])
+    assert verify(tmp_path / "b.zarr", 1.0).problems == []
+
+
+def test_a_source_draws_from_its_own_words(masks, tmp_path):
+    words = [*entry("source", "ramp", high=2), "trials=400", "algorithm=asm"]
+    found = errors(*words, f"out={tmp_path}/a.zarr")
+    blocks = 2 * np.sqrt(words_of(0, "own_masks.ramp", 8, 0, 400)(8, 8))
+    expected = asm_core.errors_by_frequency(blocks, range(0, 15, 2)).astype(np.float32)
+    np.testing.assert_array_equal(found, expected)
+    again = errors(*words, "seed=1", f"out={tmp_path}/b.zarr")
+    assert not (found == again).isel(freq=0).any()
+    assert verify(tmp_path / "a.zarr", 1.0).problems == []
+
+
+def test_words_are_uniform_and_none_comes_twice():
+    words = words_of(3, "a.b", 8, 0, 50_000)
+    one, two = words(2), words(2)
+    assert one.shape == (50_000, 2)
+    assert one.min() >= 0.0
+    assert one.max() < 1.0
+    # The standard error of a mean of 10^5 uniform numbers is 0.0009.
+    assert abs(one.mean() - 0.5) < 0.005
+    assert abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < 0.02
+    assert not np.isin(two, one).any()
+    part = words_of(3, "a.b", 8, 700, 40)
+    np.testing.assert_array_equal(part(2), one[700:740])
+    np.testing.assert_array_equal(part(2), two[700:740])
+    for other in (
+        words_of(4, "a.b", 8, 0, 9),
+        words_of(3, "a.c", 8, 0, 9),
+        words_of(3, "a.b", 4, 0, 9),
+    ):
+        assert not np.isin(other(2), one).any()
+
+
+def test_a_source_may_also_be_quantised(masks, tmp_path):
+    words = [*entry("source", "ramp"), "source.mine.quality=50,90", "trials=30"]
+    found = sweep([FREQS, *words, f"out={tmp_path}/a.zarr"])
+    assert found.source.values.tolist() == ["mine_q50", "mine_q90"]
+    assert verify(tmp_path / "a.zarr", 1.0).problems == []
+
+
+def test_functions_are_given_in_python(masks, tmp_path):
+    found = sweep(
+        algorithm=["asm,apx", masks.own_asm, functools.partial(masks.shifted, by=0.5)],
+        source={"mine": {"_target_": masks.ramp, "high": 3.0}},
+        selection=masks.diagonals,
+        freqs=[0, 7], trials=40, out=tmp_path / "a.zarr",
+    )  # fmt: skip
+    assert found.algorithm.values.tolist() == ["apx", "asm", "own_asm", "shifted"]
+    assert found.source.values.tolist() == ["mine"]
+    assert found.selection.values.tolist() == ["diagonals"]
+    by_name = sweep(
+        ["freqs=0,7", "trials=40", "algorithm=asm,apx,own_asm,shifted",
+         "algorithm.own_asm._target_=own_masks.own_asm", "algorithm.shifted.by=0.5",
+         "algorithm.shifted._target_=own_masks.shifted", *entry("source", "ramp", high=3.0),
+         *entry("selection", "diagonals", "diagonals"), f"out={tmp_path}/a.zarr"]
+    )  # fmt: skip
+    assert by_name.identical(found)
+
+
+def local_function(strength):
+    def mine(batch, by=1.0):
+        return batch.operation.exact(batch.approximate()) + by * strength * (~batch.kept).any()
+
+    return mine
+
+
+@pytest.mark.slow
+def test_functions_that_no_module_has_go_to_worker_processes(masks, tmp_path):
+    words = {"algorithm": ["asm", local_function(0.5)], "freqs": [0, 7], "trials": 4000}
+    one = sweep(**words, unit_trials=500, out=tmp_path / "a.zarr")
+    two = sweep(**words, unit_trials=500, cluster="processes", out=tmp_path / "b.zarr")
+    assert (one.error == two.error).all()
+    assert verify(tmp_path / "a.zarr", 1.0).problems == []
+    assert naming.given(["nothing"]) == {}
+    # Another one of the same name is another experiment.
+    with pytest.raises(UserError, match=r"the code of .*local_function.mine .* has changed"):
+        sweep(
+            algorithm=["asm", local_function(0.6)],
+            freqs=[0, 7],
+            trials=4000,
+            out=tmp_path / "a.zarr",
+        )
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (lambda batch: batch, "must be a function with a name"),
+        ([np.add, "asm"], "must be a function with a name"),
+        ([local_function, local_function], "has two functions named local_function"),
+        (functools.partial(local_function, 1), "parameters must be given by name"),
+    ],
+)
+def test_what_has_no_name_is_refused(value, words):
+    with pytest.raises(UserError, match=words):
+        sweep(algorithm=value, trials=5)
+
+
+def test_what_is_no_entry_of_a_function_is_refused(tmp_path):
+    other, both = "algorithm.x._target_=a.b", "algorithm.x.kind=asm"
+    for words, said in [
+        (["operation=x", "operation.x._target_=a.b"], "operation has kinds alone"),
+        (["algorithm=x", "algorithm.x._target_=soft"], "must be a function in a module"),
+        (["algorithm=x", other, both], "has both kind and _target_"),
+        (["algorithm=x", "algorithm.x._target_=no_such.b"], "no module no_such here: add its fol"),
+        (["source=x", "source.x._target_=a.b", "source.x.words=3"], "is what the program gives"),
+        (["algorithm=asm", other], "unknown algorithm 'x' in algorithm.x._target_"),
+    ]:
+        with own.module(tmp_path, "def b(*a): pass", "a"), pytest.raises(UserError, match=said):
+            sweep(words, trials=5, results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_parameters_are_checked_by_the_function_s_own(masks):
+    for words, said in [
+        (
+            entry("algorithm", "shifted", buy=1),
+            r"algorithm.mine.buy is not a parameter .*: did you mean by\?",
+        ),
+        (entry("algorithm", "own_asm", by=1), "is not a parameter of the function: it has none"),
+        (entry("selection", "diagonals", shif=1), "did you mean shift"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            sweep(words, trials=5)
+
+
+def test_a_worker_says_which_folder_it_lacks(tmp_path, monkeypatch):
+    words = [*entry("algorithm", "own_asm"), "trials=50"]
+    with own.module(tmp_path):
+        text = worker.plan_to_text(plan_of(compose.load(words)))
+    monkeypatch.setattr(resolving, "_loaded", {})
+    # Where the folder is there, the module is found in it.
+    worker.plan_from_text(text)
+    assert sys.path.pop() == str(tmp_path)
+    sys.modules.pop("own_masks")
+    monkeypatch.setattr(resolving, "_loaded", {})
+    gone = text.replace(str(tmp_path), f"{tmp_path}-gone")
+    with pytest.raises(worker.MisfitError, match=f"the folder {tmp_path}-gone is not there"):
+        worker.plan_from_text(gone)
+    changed = own.TEXT.replace("batch.masked", "1 * batch.masked")
+    with (
+        own.module(tmp_path, changed),
+        pytest.raises(worker.MisfitError, match=r"own_masks.own_asm is another one here"),
+    ):
+        worker.plan_from_text(text)
+
+
+@pytest.mark.slow
+def test_a_store_is_run_again_and_verified_by_other_processes(tmp_path):
+    def program(*words):
+        done = subprocess.run(
+            command(*words), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    conf = tmp_path / "conf" / "algorithm"
+    conf.mkdir(parents=True)
+    (tmp_path / "code").mkdir()
+    (conf / "mine.yaml").write_text("mine:\n  _target_: code_of_mine.mean\n  weight: 0.5\n")
+    # Beside the entries, where --config-dir finds it.
+    (tmp_path / "conf" / "code_of_mine.py").write_text(own.TEXT)
+    words = ["algorithm=asm,mine", "freqs=0..14..7", "trials=2000", "unit_trials=500"]
+    mine = ["--config-dir", "conf"]
+    for cluster in ("local", "processes"):
+        code, said = program("sweep", *words, *mine, f"cluster={cluster}", f"out={cluster}.zarr")
+        assert code == 0, said
+    one, other = (open_results(tmp_path / f"{name}.zarr").error for name in ("local", "processes"))
+    assert (one == other).all()
+    code, said = program("rerun", "local.zarr", *mine, "out=again.zarr")
+    assert (code, "The same to the bit" in said) == (0, True), said
+    code, said = program("verify", "local.zarr", "sample=all")
+    assert code != 0
+    assert "there is no module code_of_mine here: add its folder to PYTHONPATH" in said
+    code, said = program("verify", "local.zarr", "sample=all", *mine)
+    assert (code, "4 computed again" in said) == (0, True), said
