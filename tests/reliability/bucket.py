@@ -1,7 +1,8 @@
 """A sweep on S3 by four processes, of which one is killed every 20 s, while requests fail.
 
-One in a hundred is answered badly, the store is grown twice, and the client itself is killed now
-and then: the same command goes on, and in the end every number is there, with the bits of a folder.
+One in a hundred is answered badly, the store is grown by trials and by an algorithm, and the client
+itself is killed now and then: the same command goes on, and in the end every number is there, with
+the bits of a folder.
 """
 
 import os
@@ -21,8 +22,11 @@ from reliability.tally import Tally, say
 
 KINDS = (503, 500, 429, "reset", "torn", "lost")
 UNIT = 500
-# Units a second that the server of S3 here takes, with room: the last growth ends in time.
-UNITS_A_SECOND = 12
+# What a request takes, as far away: most of a unit's time, so that two cores are enough.
+LATENCY = 0.15
+# About so many units are stored a second then.  The trials grow until half of the time is over; the
+# other half is for the algorithm that is added to them.
+UNITS_A_SECOND, STEPS = 8, 4
 BASE = ("block_size=4", "freqs=0..2", f"unit_trials={UNIT}", "cluster=processes",
         "cluster.workers=4", "cluster.threads=1")  # fmt: skip
 
@@ -30,30 +34,35 @@ BASE = ("block_size=4", "freqs=0..2", f"unit_trials={UNIT}", "cluster=processes"
 def run(folder: Path, seed: int, tally: Tally) -> None:
     """Once, for as long as is asked for."""
     rnd = random.Random(seed)
-    trials = UNIT * max(20, int(tally.seconds * UNITS_A_SECOND / 3))
-    stages = [(f"trials={trials}",), (f"trials={2 * trials}",),
-              (f"trials={2 * trials}", "algorithm=asm,apx", "extend=true")]  # fmt: skip
+    step = UNIT * max(20, int(tally.seconds * UNITS_A_SECOND / 2 / STEPS))
     with buckets() as make:
         bucket = make()
         os.environ.update(bucket.environment)
         url = f"{bucket.url}/a.zarr"
-        bucket.proxy.faults = Faults(0.01, KINDS)
-        for k, words in enumerate(stages):
-            with tally.trial("sweep on S3", f"stage {k + 1} of {url}"):
-                _sweep_and_kill(folder, url, words, rnd, tally)
+        bucket.proxy.faults, bucket.proxy.latency = Faults(0.01, KINDS), LATENCY
+        began, trials = time.monotonic(), 0
+        while trials < 2 * step or time.monotonic() - began < tally.seconds / 2:
+            trials += step
+            with tally.trial("sweep on S3, the trials grow", url):
+                _sweep_and_kill(folder, url, (f"trials={trials}",), rnd, tally)
+        whole = (f"trials={trials}", "algorithm=asm,apx", "extend=true")
+        with tally.trial("sweep on S3, an algorithm is added", url):
+            _sweep_and_kill(folder, url, whole, rnd, tally)
+        tally.notes["second of sweeping"] += round(time.monotonic() - began)
+        tally.notes["unit"] += 2 * trials // UNIT
         bad = sum(isinstance(said, str) or said >= 429 for _, _, said in bucket.proxy.requests)
         for what, times in (
             ("request", len(bucket.proxy.requests)), ("request answered badly", bad),
         ):  # fmt: skip
             tally.notes[what] += times
-        bucket.proxy.faults = Faults()
+        bucket.proxy.faults, bucket.proxy.latency = Faults(), 0.0
         with tally.trial("verify sample=all", url):
             code, said = _program(folder, "verify", url, "sample=all")
             assert code == 0, said
             assert "No damage found." in said, said
         with tally.trial("the bits of a folder, and nothing left", url):
             code, said = _program(
-                folder, "sweep", *BASE, *stages[-1], f"out={folder}/a.zarr", "cluster=local"
+                folder, "sweep", *BASE, *whole, f"out={folder}/a.zarr", "cluster=local"
             )
             assert code == 0, said
             one, other = open_results(url), open_results(folder / "a.zarr")
