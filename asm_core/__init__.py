@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     )
     from asm_core.frequencies import approximate, coefficients_kept, frequency_rank
     from asm_core.functions import (
-        Algorithm,
+        AlgorithmFunction,
         Batch,
         SelectionFunction,
-        Source,
+        SourceFunction,
         Words,
         measure_function,
     )
@@ -64,12 +64,12 @@ KERNEL_VERSION = 6
 
 __all__ = [
     "KERNEL_VERSION",
-    "Algorithm",
+    "AlgorithmFunction",
     "Batch",
     "Measures",
     "Operation",
     "SelectionFunction",
-    "Source",
+    "SourceFunction",
     "Words",
     "apply_mask",
     "approximate",
@@ -109,12 +109,12 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "Algorithm": "functions",
+    "AlgorithmFunction": "functions",
     "Batch": "functions",
     "Measures": "errors",
     "Operation": "operations",
     "SelectionFunction": "functions",
-    "Source": "functions",
+    "SourceFunction": "functions",
     "Words": "functions",
     "apply_mask": "dct_domain",
     "approximate": "frequencies",

@@ -70,10 +70,14 @@ class Batch(NamedTuple):
         return self.operation.masked(self.blocks, mask)
 
 
-class Algorithm(Protocol):
-    """An algorithm: of a batch the results (T, M, M), in the unit of the samples."""
+class AlgorithmFunction(Protocol):
+    """An algorithm: of a batch the results (T, M, M), in the unit of the samples.
 
-    def __call__(self, batch: Batch, /, **parameters: Any) -> ArrayLike:
+    Where everything is kept they are exact but for rounding; one of which that is not so has the
+    attribute `exact`, False.
+    """
+
+    def __call__(self, batch: Batch, /, *args: Any, **parameters: Any) -> ArrayLike:
         """Results of the operation, from what is kept of the blocks."""
 
 
@@ -84,20 +88,22 @@ class Words(Protocol):
         """(count, *shape) numbers, uniform on [0, 1); every call gives further ones."""
 
 
-class Source(Protocol):
+class SourceFunction(Protocol):
     """A source: blocks (count, N, N) of trials first .. first + count - 1.
 
     One that has a parameter named `words` is given `Words` of these trials by it.
     """
 
-    def __call__(self, first: int, count: int, block_size: int, /, **parameters: Any) -> ArrayLike:
+    def __call__(
+        self, first: int, count: int, block_size: int, /, *args: Any, **parameters: Any
+    ) -> ArrayLike:
         """Blocks of real, finite samples."""
 
 
 class SelectionFunction(Protocol):
     """A selection: ranks (N, N) >= 0, that of the DC 0; n frequencies keep all ranks up to n."""
 
-    def __call__(self, block_size: int, /, **parameters: Any) -> ArrayLike:
+    def __call__(self, block_size: int, /, *args: Any, **parameters: Any) -> ArrayLike:
         """The rank of each coefficient [u, v]."""
 
 
@@ -114,7 +120,7 @@ def measure_function(
     Parameters
     ----------
     function
-        See `Algorithm`; without parameters, as `functools.partial` binds them.
+        See `AlgorithmFunction`; without parameters, as `functools.partial` binds them.
     blocks
         (T, N, N) real samples, N even.
     freqs

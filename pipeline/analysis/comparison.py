@@ -1,4 +1,6 @@
-"""Two stores compared: where their means differ by more than chance."""
+"""Two stores, or two algorithms of one: where their means differ by more than chance."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -9,9 +11,9 @@ from pipeline.analysis import curves
 from pipeline.analysis.curves import of_differences
 from pipeline.analysis.datasets import moments_by_trial
 from pipeline.analysis.opening import Place, opened, store_at
-from pipeline.analysis.verdicts import apart
-from pipeline.errors import UserError, refuse_unreadable
-from pipeline.planning.axes import METRICS, NAMES, TRIAL, Labels
+from pipeline.analysis.verdicts import apart, better
+from pipeline.errors import UserError, did_you_mean, refuse_unreadable
+from pipeline.planning.axes import ALGORITHM, METRICS, NAMES, TRIAL, Labels
 from pipeline.planning.identity import same_blocks
 from pipeline.store.store import Store
 
@@ -28,14 +30,19 @@ _LABELS = {
 }
 
 
-def compare_results(first: Place, second: Place) -> xr.Dataset:
-    """Whether two stores have the same mean errors, but for chance.
+def compare_results(
+    first: Place, second: Place | None = None, *, algorithm: Sequence[str] | None = None
+) -> xr.Dataset:
+    """Whether two stores, or two algorithms of one, have the same mean errors, but for chance.
 
     Parameters
     ----------
     first, second
         Paths or URLs.  Where trial t is the same block in both, as with the same seed, differences
         are taken trial by trial, of trials that both keep; else the two are independent samples.
+    algorithm
+        In place of a second store, the names of two algorithms of the first, whose errors are
+        subtracted trial by trial.
 
     Returns
     -------
@@ -45,12 +52,15 @@ def compare_results(first: Place, second: Place) -> xr.Dataset:
         confidence (Bonferroni: each has 1 - 0.05 / points); `significant`, whether 0 lies outside;
         `first` and `second`, the mean errors, and `measured`, the trials that are compared (of the
         smaller sample).  Attributes: `paired`, 1 or 0, and `points`, how many are looked at: those
-        where nothing varies and nothing differs, as where everything is kept, are not.
+        where nothing varies and nothing differs, as where everything is kept, are not.  Of two
+        algorithms also `verdict`: where the first is better, where it is worse, as one sentence for
+        each curve; the axis has the name of the first.
 
     Raises
     ------
     UserError
-        Where there is no such store, or the two have no point in common that both have measured.
+        Where there is no such store or algorithm, or the two have no point in common that both have
+        measured.
 
     Examples
     --------
@@ -60,7 +70,38 @@ def compare_results(first: Place, second: Place) -> xr.Dataset:
     >>> bool(found.significant.any()), found.attrs["paired"]
     (False, 0)
     """
+    if (second is None) == (algorithm is None):
+        raise UserError("give a second store, or the names of two algorithms, algorithm=(...)")
+    if algorithm is not None:
+        return compare_algorithms(store_at(first), algorithm)
+    assert second is not None
     return compare_stores(store_at(first), store_at(second))
+
+
+def compare_algorithms(store: Store, names: Sequence[str]) -> xr.Dataset:
+    """`compare_results` of two algorithms of a store that is open."""
+    known = store.labels[ALGORITHM]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{store} has no algorithm {name!r}: {did_you_mean(name, known)}")
+    if len(names) != 2 or names[0] == names[1]:
+        raise UserError(
+            f"algorithm must be two names, the first minus the second, got {','.join(names)}: it "
+            f"has {','.join(known)}"
+        )
+    kept = min(store.kept_trials, store.measured_trials())
+    shared = {**store.labels, ALGORITHM: [names[0]]}
+    errors = opened(store)["error"].isel({TRIAL: slice(0, kept)}).astype(np.float64)
+    sides = [
+        errors.sel({ALGORITHM: [name]}).assign_coords({ALGORITHM: shared[ALGORITHM]})
+        for name in names
+    ]
+    found = _paired(sides[0] - sides[1], shared, str(store))
+    curve = [curves.of_store(store, kept, {**shared, ALGORITHM: [name]}) for name in names]
+    means = [xr.Dataset(_variables(side.values), shared) for side in curve]
+    found = _completed(found, means, store, shared, str(store))
+    title = f"{names[0]} minus {names[1]}, {store}"
+    return found.assign_attrs(paired=1, title=title, verdict=better(found, *names))
 
 
 def compare_stores(one: Store, two: Store) -> xr.Dataset:
@@ -81,24 +122,39 @@ def compare_stores(one: Store, two: Store) -> xr.Dataset:
         curves.of_store(each, count, shared) for each, count in zip((one, two), counts, strict=True)
     ]
     means = [xr.Dataset(_variables(side.values), shared) for side in sides]
-    found = _paired(one, two, shared, kept) if paired else _apart(one, two, shared, means)
+    both = f"{one} and {two}"
+    if paired:
+        ours, theirs = (
+            opened(store)["error"].sel(shared).isel({TRIAL: slice(0, kept)}).astype(np.float64)
+            for store in (one, two)
+        )
+        found = _paired(ours - theirs, shared, f"{one} or {two}")
+    else:
+        found = _apart(one, two, shared, means)
+    found = _completed(found, means, one, shared, both)
+    return found.assign_attrs(paired=int(paired), title=f"{one} minus {two}")
+
+
+def _completed(
+    found: xr.Dataset, means: list[xr.Dataset], store: Store, shared: Labels, both: str
+) -> xr.Dataset:
+    """Differences with the means that they are of, whether they are significant, and labels."""
     if not (found["measured"] > 0).any():
-        raise UserError(f"{one} and {two} have measured no point both: there is nothing to compare")
+        raise UserError(f"{both} have measured no point both: there is nothing to compare")
     if found["ci_low"].where(found["measured"] > 0).isnull().all():
         raise UserError(
-            f"{one} and {two} have too few trials, or batches of neighbours, for an interval: "
-            "measure more"
+            f"{both} have too few trials, or batches of neighbours, for an interval: measure more"
         )
     low, high = found["ci_low"], found["ci_high"]
     found = found.assign(
         first=means[0]["mean_error"], second=means[1]["mean_error"],
         significant=(low > 0) | (high < 0),
     )  # fmt: skip
-    cost = opened(one).sel(shared).coords
+    cost = opened(store).sel(shared).coords
     found = found.assign_coords({name: cost[name] for name in _COST})
     for name, (long_name, description) in _LABELS.items():
         found[name].attrs = {"long_name": long_name, "description": description}
-    return found.assign_attrs(paired=int(paired), title=f"{one} minus {two}")
+    return found
 
 
 def _listed(store: Store, axis: str) -> str:
@@ -110,18 +166,14 @@ def _variables(values: dict[str, Array]) -> dict[str, tuple[tuple[str, ...], Arr
     return {name: (_AXES, values[name]) for name in of_error}
 
 
-def _paired(one: Store, two: Store, shared: Labels, kept: int) -> xr.Dataset:
-    """Differences trial by trial."""
-    ours, theirs = (
-        opened(store)["error"].sel(shared).isel({TRIAL: slice(0, kept)}).astype(np.float64)
-        for store in (one, two)
-    )
+def _paired(differences: xr.DataArray, shared: Labels, of: str) -> xr.Dataset:
+    """Mean differences of trials; `of` names the stores that they are read from."""
     try:
-        moments, sums = moments_by_trial(ours - theirs)
+        moments, sums = moments_by_trial(differences)
     except Exception as error:  # zarr raises whatever it meets
-        refuse_unreadable(f"{one} or {two}", error)
+        refuse_unreadable(of, error)
         raise UserError(
-            f"{one} or {two} is damaged ({' '.join(str(error).split())}): verify names what is bad"
+            f"{of} is damaged ({' '.join(str(error).split())}): verify names what is bad"
         ) from error
     numbers = moments.to_numpy()
     points = _points(numbers)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.analysis.datasets import summarize_differences
 from pipeline.errors import runs_of
+from pipeline.planning.axes import FREQ
 
 # What a line of numbers is called, part by part: ("max pooling", "uniform", "ASM").
 Name = tuple[str, ...]
@@ -56,6 +57,41 @@ def verdicts(tests: Mapping[Name, xr.Dataset]) -> str:
     if len(set(each.values())) == 1:
         return next(iter(each.values()))
     return "; ".join(f"{name}: {text}" for name, text in each.items())
+
+
+def better(compared: xr.Dataset, first: str, second: str) -> str:
+    """Where the first of two algorithms is better than the second, a sentence for each curve.
+
+    `compared` has `mean_error`, first less second, and `ci_low` and `ci_high`, (..., freq).
+    """
+    axes = [str(axis) for axis in compared["mean_error"].dims if axis != FREQ]
+    found: dict[str, str] = {}
+    for at in np.ndindex(*(compared.sizes[axis] for axis in axes)):
+        curve = compared.isel(dict(zip(axes, at, strict=True)))
+        if (curve["measured"] > 0).any():
+            varying = [axis for axis in axes if compared.sizes[axis] > 1]
+            name = ", ".join(f"{axis}={curve[axis].item()}" for axis in varying)
+            found[name] = _better(curve, first, second)
+    if len(set(found.values())) == 1:
+        found = {"": next(iter(found.values()))}
+    return "; ".join(f"{name}: {text}" if name else text for name, text in found.items())
+
+
+def _better(curve: xr.Dataset, first: str, second: str) -> str:
+    sign, n = signs(curve), curve[FREQ].to_numpy()
+    measured = curve["measured"].to_numpy() > 0
+    equal = (curve["mean_error"].to_numpy() == 0) & (sign == 0) & measured
+    words = [
+        f"{text} for n = {runs_of(n[which].tolist())}"
+        for text, which in (
+            (f"better than {second}", sign < 0),
+            (f"worse than {second}", sign > 0),
+            (f"the same as {second}", equal),
+            (f"not told apart from {second}", (sign == 0) & ~equal & measured),
+        )
+        if which.any()
+    ]
+    return f"{first} is {', '.join(words)}"
 
 
 def verdict(test: xr.Dataset) -> str:

@@ -81,6 +81,7 @@ class Places:
 
 ONE_STORE = Places("[STORE]")
 STORES = Places("[STORE ...]", most=1000)
+ONE_OR_TWO_STORES = Places("STORE [OTHER]", least=1, most=2)
 TWO_STORES = Places("STORE OTHER", least=2, most=2)
 OPTIONAL_STORE = Places("[STORE]")
 FOLDER = Places("[FOLDER]")

@@ -200,7 +200,7 @@ def export(request: Request) -> int:
 
 
 def compare(request: Request) -> int:
-    """`compare`: whether two stores have the same errors, but for chance."""
+    """`compare`: whether two stores, or algorithms, have the same errors, but for chance."""
     from pipeline.analysis import comparison
     from pipeline.audit.difference import compare_stores
     from pipeline.show import exports, fitting, tables
@@ -209,16 +209,29 @@ def compare(request: Request) -> int:
     is_page = Path(to).suffix.lower() in (".html", ".htm")
     if to and not is_page:
         exports.check(to, exports.SUMMARY)
-    one, two = _two_stores(request)
-    differing = _differences(one, two)
-    units, unlike = compare_stores(one, two)
-    compared = comparison.compare_stores(one, two)
-    code = int(bool(compared["significant"].any()))
+    names = request.own["algorithm"]
+    if (len(request.places) == 2) == (names is not None):
+        raise UserError(
+            "compare takes two stores, or one with algorithm=FIRST,SECOND: "
+            f"got {count_of(len(request.places), 'store')} with{'out' * (not names)} algorithm="
+        )
+    if names:
+        two = [open_store(request)]
+        differing, units, unlike = list[str](), 0, list[str]()
+        compared = comparison.compare_algorithms(two[0], names)
+        # Which is the better is an answer, and no failure.
+        code = 0
+    else:
+        one, other = _two_stores(request)
+        differing = _differences(one, other)
+        units, unlike = compare_stores(one, other)
+        compared = comparison.compare_stores(one, other)
+        code, two = int(bool(compared["significant"].any())), [one, other]
     if is_page:
         from pipeline.analysis.opening import named
         from pipeline.show import page
 
-        text = page.page_of(named([one, two]), compared, differing)
+        text = page.page_of(named(two), compared, differing)
         with exports.whole_file(to) as partial:
             Path(partial).write_text(text, encoding="utf-8")
     elif to:
@@ -233,9 +246,19 @@ def compare(request: Request) -> int:
         print("The same to the bit, wherever both have measured.")
     else:
         tables.print_comparison(compared)
+    if names:
+        fitting.say(f"Verdict: {compared.attrs['verdict']}.")
     if to:
         print(to)
     return code
+
+
+def two_names(key: str, value: str) -> list[str]:
+    """Two names, in the order in which they are given."""
+    found = [name.strip() for name in value.strip("[]").split(",")]
+    if len(found) != 2 or not all(found) or found[0] == found[1]:
+        raise UserError(f"{key} must be two names, the first against the second, got {value}")
+    return found
 
 
 def _emit_comparison(

@@ -3,6 +3,7 @@
 from pipeline.cli import examples, results, stores, sweeps
 from pipeline.cli.declaration import (
     FOLDER,
+    ONE_OR_TWO_STORES,
     ONE_STORE,
     OPTIONAL_STORE,
     STORES,
@@ -206,11 +207,18 @@ _DECLARED = (
     ),
     Verb(
         "compare",
-        "say whether two stores have the same errors, but for chance: exit code 0, or 1",
+        "say whether two stores have the same errors, but for chance: exit code 0, or 1; or which "
+        "of two algorithms of one store is better",
         run=results.compare,
         config=stores.no_config,
-        places=TWO_STORES,
+        places=ONE_OR_TWO_STORES,
         keys=(
+            Key(
+                "algorithm",
+                "of one STORE: the first against the second, on the same blocks",
+                value="FIRST,SECOND",
+                read=results.two_names,
+            ),
             Key(
                 "to",
                 "also write a page, .html, or the table: .csv .parquet .nc .tex .md",

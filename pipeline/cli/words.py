@@ -38,7 +38,7 @@ def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> 
         raise UserError(f"{verb.name} lists one folder: give {places[0]} or results=, not both")
     if config_dirs or ENVIRONMENT in os.environ:
         # A store may have been made with functions of modules that lie there.
-        naming.search_in(entries.search_path(config_dirs)[:-1])
+        naming.search_in(entries.of_modules(config_dirs))
     return Request(
         own=own,
         sweep_keys=sweep_keys,

@@ -83,7 +83,7 @@ def load(
             _assign(raw, key, value, folders)
     settings = checks.checked(raw, folders)
     if any(TARGET in entry for group in OF_FUNCTIONS for entry in raw[group].values()):
-        naming.search_in(entries.search_path(folders)[:-1])
+        naming.search_in(entries.of_modules(folders))
     return dataclasses.replace(
         settings,
         given=_written(given, chosen, raw, settings),

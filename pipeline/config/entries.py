@@ -50,6 +50,12 @@ def own_folders(config_dirs: Folders) -> list[Path]:
     return _checked("--config-dir", config_dirs)
 
 
+def of_modules(config_dirs: Folders) -> list[Path]:
+    """Where modules of functions are looked for: in the user's folders, and beside them."""
+    own = search_path(config_dirs)[:-1]
+    return [*own, *(folder.parent for folder in own)]
+
+
 def _environment() -> list[str]:
     return [text for text in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if text]
 
@@ -61,7 +67,7 @@ def _checked(name: str, folders: Folders) -> list[Path]:
         if folder is None or not folder.is_dir():
             raise UserError(
                 f"{name}={os.fspath(text)} is no folder: give one that has source/, operation/, "
-                "selection/, cluster/ or experiment/"
+                "selection/, algorithm/, cluster/ or experiment/"
             )
         found.append(folder)
     return found

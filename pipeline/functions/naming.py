@@ -31,7 +31,7 @@ def is_dotted(target: Any) -> bool:
 
 
 def search_in(folders: Iterable[str | Path]) -> None:
-    """Look for modules in these folders, too, after all others; in the current one before them."""
+    """Look for modules in the current folder and in these, too, after all others."""
     for folder in (os.getcwd(), *folders):
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
