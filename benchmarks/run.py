@@ -21,6 +21,7 @@ os.environ["XLA_FLAGS"] = (
 
 import buckets
 import files
+import functions
 import numpy as np
 import reading
 import rivals
@@ -329,6 +330,8 @@ def main():
         *reading.reading(),
         "## Small units and wide sweeps",
         *units.small(),
+        "## Functions of the user's own",
+        *functions.functions(),
         "## Object stores",
         *buckets.pages(),
         "## Image files",

@@ -182,7 +182,8 @@ def test_what_cannot_be_compared_is_exit_code_2(stores, capsys):
     assert main(["compare", "a.zarr", "nowhere.zarr"]) == 2
     assert main(["compare", "a.zarr"]) == 2
     assert (
-        capsys.readouterr().err.splitlines()[-1] == "error: compare takes 2 stores, got 1: a.zarr"
+        capsys.readouterr().err.splitlines()[-1] == "error: compare takes two stores, or "
+        "one with algorithm=FIRST,SECOND: got 1 store without algorithm="
     )
     assert main(["compare", "a.zarr", "again.zarr", "to=table.docx"]) == 2
     with pytest.raises(UserError, match="nothing to compare"):
@@ -231,3 +232,65 @@ def test_a_damaged_store_is_named_and_no_traceback(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert "damaged" in line
+
+
+def test_two_algorithms_of_a_store_are_compared_trial_by_trial(tmp_path):
+    path = store(tmp_path, "one", algorithm=["asm", "apx"], block_size=[4, 8], trials=1200)
+    found = compare_results(path, algorithm=("apx", "asm"))
+    assert (found.attrs["paired"], found.algorithm.values.tolist()) == (1, ["apx"])
+    # Six frequencies of the smaller block differ, and fourteen of the larger.
+    assert found.attrs["points"] == 20
+    errors = open_results(path).error.squeeze().astype(np.float64)
+    for size, last in ((4, 6), (8, 14)):
+        for n in range(last):
+            pair = errors.sel(block_size=size, freq=n)
+            a, b = (pair.sel(algorithm=name).to_numpy() for name in ("apx", "asm"))
+            point = found.sel(block_size=size, freq=n).squeeze()
+            assert float(point.mean_error) == pytest.approx((a - b).mean(), rel=1e-9)
+            low, high = interval_by_hall(a - b, 1 - 0.05 / 20)
+            assert float(point.ci_low) == pytest.approx(low, rel=1e-7)
+            assert float(point.ci_high) == pytest.approx(high, rel=1e-7)
+            assert float(point["second"]) == pytest.approx(b.mean(), rel=1e-9)
+    # results/CLAIMS.md: ASM less APX changes sign at n = 9 of N = 8.
+    said = dict(each.split(": ") for each in found.attrs["verdict"].split("; "))
+    assert said["block_size=8"].startswith("apx is better than asm for n = 0..8, worse than asm ")
+    assert said["block_size=4"].startswith("apx is better than asm for n = 0..2, worse than asm ")
+
+
+def test_two_algorithms_are_two_that_the_store_has(tmp_path):
+    path = store(tmp_path, "one", algorithm=["asm", "apx"], trials=50, freqs=[0, 3])
+    for names, words in [
+        (("asm", "apc"), "has no algorithm 'apc': did you mean apx"),
+        (("asm", "asm"), "must be two names"),
+        (("asm",), "must be two names"),
+    ]:
+        with pytest.raises(UserError, match=words):
+            compare_results(path, algorithm=names)
+    for arguments in [(path,), (path, path)]:
+        with pytest.raises(UserError, match="give a second store, or the names of two algorithms"):
+            compare_results(*arguments, **({"algorithm": ("asm", "apx")} if arguments[1:] else {}))
+
+
+def test_the_verb_gives_a_verdict_on_two_algorithms(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = store(tmp_path, "one", algorithm=["asm", "apx"])
+    # Which is better is no failure.
+    assert main(["compare", path, "algorithm=apx,asm"]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == (
+        "Verdict: apx is better than asm for n = 0..8, worse than asm for n = 9..13, the same as "
+        "asm for n = 14."
+    )
+    assert main(["compare", path, "algorithm=apx,asm", "to=a.csv"]) == 0
+    assert pd.read_csv("a.csv").mean_error.notna().all()
+    assert main(["compare", path, "algorithm=apx,asm", "to=a.html"]) == 0
+    assert "apx minus asm" in (tmp_path / "a.html").read_text()
+    capsys.readouterr()
+    for words, expected in [
+        ([path], "compare takes two stores, or one with algorithm=FIRST,SECOND: got 1 store with"),
+        ([path, path, "algorithm=apx,asm"], "got 2 stores with algorithm="),
+        ([path, "algorithm=apx"], "algorithm must be two names, the first against the second"),
+        ([path, "algorithm=apx,nothing"], "has no algorithm 'nothing'"),
+    ]:
+        assert main(["compare", *words]) == 2
+        assert expected in capsys.readouterr().err

@@ -72,3 +72,24 @@ def test_intervals_hold_the_truth_in_95_of_100(coverage):
             <= float(shown["ci_high"])
         )
     assert held / 1000 == pytest.approx(0.95, abs=0.035)
+
+
+def test_which_is_better_is_said_for_each_n():
+    numbers = {
+        "mean_error": [-2.0, 1.0, 0.1, 0.0, np.nan],
+        "ci_low": [-3.0, 0.5, -1.0, 0.0, np.nan],
+        "ci_high": [-1.0, 2.0, 1.0, 0.0, np.nan],
+        "measured": [9, 9, 9, 9, 0],
+    }
+    variables = {name: (("operation", "freq"), [values]) for name, values in numbers.items()}
+    compared = xr.Dataset(variables, {"operation": ["relu"], "freq": range(5)})
+    assert verdicts.better(compared, "soft", "asm") == (
+        "soft is better than asm for n = 0, worse than asm for n = 1, the same as asm for n = 3, "
+        "not told apart from asm for n = 2"
+    )
+    other = -compared.rename(ci_low="ci_high", ci_high="ci_low")
+    other = other.assign(measured=-other.measured).assign_coords(operation=["max_pool"])
+    both = xr.concat([compared, other], "operation")
+    first, second = verdicts.better(both, "soft", "asm").split("; ")
+    assert first.startswith("operation=relu: soft is better than asm for n = 0, worse")
+    assert second.startswith("operation=max_pool: soft is better than asm for n = 1, worse")
