@@ -78,14 +78,9 @@ def _is_found(target: str, function: Any) -> bool:
         return False
 
 
-def given(targets: Iterable[str]) -> dict[str, Callable[..., Any]]:
-    """Of some functions those that were given in Python and that no process can import."""
-    return {target: _given[target] for target in targets if target in _given}
-
-
-def give(functions: dict[str, Callable[..., Any]]) -> None:
-    """Take functions that another process was given."""
-    _given.update(functions)
+def is_given(target: str) -> bool:
+    """Whether a function was given in Python, and no other process can import it."""
+    return target in _given
 
 
 def find(key: str, target: str) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 import functools
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,9 @@ from pipeline.functions.naming import TARGET
 _GIVEN = {"algorithm": 1, "source": 3, "selection": 1}
 # Parameters of sources that the program gives them by name.
 WORDS = "words"
-_loaded: dict[tuple[str, str], Callable[..., Any]] = {}
+# By name and code.
+Given = dict[tuple[str, str], Callable[..., Any]]
+_loaded: Given = {}
 _loading = threading.Lock()
 
 
@@ -99,11 +101,25 @@ def _imported(target: str, code: str, folder: str) -> Callable[..., Any]:
             raise UserError(f"{error}{where}") from error
         naming.search_in([folder])
         found = naming.find(key, target)
-    if target not in naming.given([target]):
-        here = code_of(key, found).name
-        if here != code:
-            raise UserError(f"{target} is another one here ({here} and not {code})")
+    here = code_of(key, found).name
+    if here != code:
+        raise UserError(f"{target} is another one here ({here} and not {code})")
     return found
+
+
+def given(functions: Iterable[Function]) -> Given:
+    """Of some functions those that were given in Python, and that no other process can import."""
+    return {
+        (each.target, each.code): load(each.target, each.code)
+        for each in functions
+        if naming.is_given(each.target)
+    }
+
+
+def give(functions: Given) -> None:
+    """Take functions that another process was given, whose source text is not known here."""
+    with _loading:
+        _loaded.update(functions)
 
 
 def ranks(identity: dict[str, Any], size: int) -> NDArray[np.int64]:

@@ -1,13 +1,14 @@
 """What workers of a cluster are given: access to object stores, and functions of the user's."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from distributed import WorkerPlugin
 
-from pipeline.functions import naming
+from pipeline.functions import resolving
+from pipeline.functions.resolving import Function
 from pipeline.run import calls
 from pipeline.store import services
 
@@ -57,19 +58,19 @@ class Functions(WorkerPlugin):
 
     name = "asm-sweep-functions"
 
-    def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
+    def __init__(self, functions: resolving.Given) -> None:
         self._functions = functions
 
     def setup(self, worker: Any) -> None:
         """Know them by their names."""
-        naming.give(self._functions)
+        resolving.give(self._functions)
 
 
 @contextmanager
-def given(client: "Client", targets: Iterable[str]) -> Iterator[None]:
+def given(client: "Client", functions: Iterable[Function]) -> Iterator[None]:
     """Meanwhile workers, also those that join later, have the functions that were given here."""
-    functions = naming.given(targets)
-    with _registered(client, Functions(functions)) if functions else nullcontext():
+    sent = resolving.given(functions)
+    with _registered(client, Functions(sent)) if sent else nullcontext():
         yield
 
 

@@ -10,7 +10,7 @@ from pipeline.planning.axes import Labels
 from pipeline.planning.estimate import Reading
 from pipeline.planning.plan import Plan
 from pipeline.planning.settings import Settings
-from pipeline.run import cluster
+from pipeline.run import cluster, own
 from pipeline.store.store import find_for, location_of
 
 
@@ -59,10 +59,11 @@ def forecast(settings: Settings, plan: Plan) -> Forecast:
     missing = len(grid.missing(store.counts_of(plan.labels) if store else None))
     threads = cluster.threads(settings.cluster) or CPU_COUNT
     share = missing / max(grid.unit_count, 1)
+    whole = estimate.core_seconds(plan) + own.core_seconds(plan)
     files, decodings, size, seconds = estimate.reading(plan)
     known: dict[str, Any] = {
         "reading": Reading(files, decodings * share, size * share, seconds * share / threads),
-        "seconds": estimate.core_seconds(plan) * share / threads + estimate.START_SECONDS,
+        "seconds": whole * share / threads + estimate.START_SECONDS,
     }
     return Forecast(
         labels=plan.labels, trials=plan.trials, units=grid.unit_count, missing=missing,

@@ -1,6 +1,8 @@
 """Algorithms of the user's own: measured beside ours, and looked at before anything runs."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +22,8 @@ EXACT = "exact"
 _ROUNDING = 1e-9
 # Of so few blocks it is seen whether a result depends on those that are measured with it.
 _CHECKED, _PART = 7, 3
+# So many blocks say what a trial takes: of fewer the calls themselves would count.
+_TIMED = 256
 # Few of the frequencies of a plan are looked at, beside the one that keeps everything.
 _FREQS = 3
 
@@ -53,6 +57,36 @@ def own_errors(
         raise
     except ValueError as error:
         raise OwnCodeError(f"{what}: {error}") from error
+
+
+def core_seconds(plan: Plan) -> float:
+    """Seconds that one core takes for functions of the user's own, by what a few blocks take."""
+    own = [choice for choice in plan.algorithms if choice.function]
+    operations, total = operations_of(plan), 0.0
+    for source, row in zip(plan.sources, plan.cell_trials, strict=True):
+        if not own and not source.function:
+            continue
+        for size, trials in zip(plan.block_sizes, row, strict=True):
+            count = min(_TIMED, trials)
+            draw = partial(kinds.draw_pair, source, plan.seed, size, 0, count)
+            blocks, known = draw()
+            each = _seconds(draw) if source.function else 0.0
+            coefficients = block_dct(blocks) if known is None else known
+            for ranks in ranks_of(plan, size):
+                of_batch = blocks, coefficients, plan.freqs, operations, ranks
+                each += sum(_seconds(partial(own_errors, choice, *of_batch)) for choice in own)
+            total += each * trials / count
+    return total
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    """Of two calls the faster: the first one may compile."""
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def check(plan: Plan) -> None:

@@ -144,8 +144,7 @@ def execute(
         if not ours or settings.cluster["kind"] != "local":
             from pipeline.run import access
 
-            targets = [function.target for function in to_do.plan.functions]
-            stack.enter_context(access.given(connection.client, targets))
+            stack.enter_context(access.given(connection.client, to_do.plan.functions))
         if not ours:
             preflight.check_workers(connection.client, to_do.plan, observer.notify)
         if not ours or settings.cluster["kind"] != "local":

@@ -13,11 +13,11 @@ from helpers.sweeps import command
 
 import asm_core
 from asm_core.sources import uniform, words_of
-from pipeline import open_results, summarize, sweep, verify
+from pipeline import open_results, plan, summarize, sweep, verify
 from pipeline.cli.main import main
 from pipeline.config import compose
 from pipeline.errors import UserError
-from pipeline.functions import naming, resolving
+from pipeline.functions import resolving
 from pipeline.run import worker
 from pipeline.run.planned import plan_of
 
@@ -310,7 +310,6 @@ def test_functions_that_no_module_has_go_to_worker_processes(masks, tmp_path):
     two = sweep(**words, unit_trials=500, cluster="processes", out=tmp_path / "b.zarr")
     assert (one.error == two.error).all()
     assert verify(tmp_path / "a.zarr", 1.0).problems == []
-    assert naming.given(["nothing"]) == {}
     # Another one of the same name is another experiment.
     with pytest.raises(UserError, match=r"the code of .*local_function.mine .* has changed"):
         sweep(
@@ -361,6 +360,19 @@ def test_parameters_are_checked_by_the_function_s_own(masks):
     ]:
         with pytest.raises(UserError, match=said):
             sweep(words, trials=5)
+
+
+def test_what_it_takes_is_in_the_plan(tmp_path):
+    slow = "def slow(batch):\n    time.sleep(0.01)\n    return own_asm(batch)\n"
+    with own.module(tmp_path, f"import time\n{own.TEXT}\n\n{slow}"):
+        words = {"trials": 256_000, "freqs": range(15), "results": tmp_path, "cluster": "local"}
+        found = plan(entry("algorithm", "slow"), **words)
+        # 15 calls for each 256 blocks that it is timed on, on all threads of this machine.
+        assert found.seconds > 15 * 0.01 * 1000 / found.threads
+        # Smaller than those of our own, so that no unit takes minutes.
+        assert found.unit_trials == 16_384
+        assert plan(entry("algorithm", "slow"), **words, unit_trials=50_000).unit_trials == 50_000
+        assert plan(algorithm="asm", **words).unit_trials == 131_072
 
 
 def test_a_worker_says_which_folder_it_lacks(tmp_path, monkeypatch):
