@@ -8,18 +8,13 @@ their curves are paired comparisons.  Normal numbers come from the inverse of th
 function, one word each: a rejection algorithm would take now more words and now fewer.
 """
 
-import itertools
 import math
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from asm_core import validate
+from asm_core.stream import unit_words
 from asm_core.validate import FloatArray
-
-if TYPE_CHECKING:
-    from asm_core.functions import Words
 
 # Raised whenever a change alters which words a trial takes, or any bit of a sample; part of a
 # store's identity.
@@ -61,7 +56,7 @@ def uniform(
         raise ValueError(
             f"low must be less than high by {_SMALLEST_RANGE:g} or more, got {low}, {high}"
         )
-    blocks = _unit_words(seed, "uniform", block_size, first, count)
+    blocks = unit_words(seed, "uniform", block_size, first, count)
     # For 0 .. 1 the two steps would change nothing, and take a fifth of the time.
     if (low, high) != (0.0, 1.0):
         blocks *= high - low
@@ -108,7 +103,7 @@ def upsampled(seed: int, block_size: int, first: int, count: int, *, shift: int 
             f"shift=1 needs a block size that is a multiple of 4, got {size}: use shift=0 or "
             f"block_size={size + 2}"
         )
-    samples = _unit_words(seed, "upsampled", size, first, count, (size // 2 + 1,) * 2)
+    samples = unit_words(seed, "upsampled", size, first, count, (size // 2 + 1,) * 2)
     samples *= 2.0
     samples -= 1.0
     place = (np.arange(size) + shift) // 2
@@ -178,31 +173,6 @@ def autoregressive(
     return _scaled(blocks, mean, std)
 
 
-def words_of(seed: int, name: str, block_size: int, first: int, count: int) -> "Words":
-    """What a source of the user's own, known by a name, may draw its blocks from.
-
-    Parameters
-    ----------
-    seed, block_size, first, count
-        As in `uniform`.
-    name
-        Whatever tells the source from others; two of one name have the same words.
-
-    Returns
-    -------
-    Words
-        Called with a shape, it gives (count, *shape) float64, uniform on [0, 1); every further call
-        gives others.
-    """
-    calls = itertools.count()
-
-    def words(*shape: int) -> FloatArray:
-        # No other source's, and none of an earlier call.
-        return _unit_words(seed, f"{name} {next(calls)}", block_size, first, count, shape)
-
-    return words
-
-
 def _scaled(blocks: FloatArray, mean: float, std: float) -> FloatArray:
     _finite("mean", mean)
     if not _SMALLEST_RANGE <= std <= _LARGEST:
@@ -222,36 +192,10 @@ def _normal_words(seed: int, kind: str, block_size: int, first: int, count: int)
     # Here, because it loads numba.
     from asm_core.normal import normal_quantiles
 
-    words = _unit_words(seed, kind, block_size, first, count)
+    words = unit_words(seed, kind, block_size, first, count)
     # Round to the middles of 2^52 equal parts of (0, 1): symmetric about 1/2, and never 0 or 1.
     words *= 2.0**52
     np.floor(words, out=words)
     words += 0.5
     words *= 2.0**-52
     return normal_quantiles(words)
-
-
-def _unit_words(
-    seed: int,
-    kind: str,
-    block_size: int,
-    first: int,
-    count: int,
-    shape: tuple[int, ...] | None = None,
-) -> FloatArray:
-    """(count, *shape) float64 in [0, 1), multiples of 2^-53, one word each; N x N by default."""
-    seed = validate.integer("seed", seed, minimum=0)
-    size = validate.block_size(block_size)
-    if shape is None:
-        shape = (size, size)
-    first = validate.integer("first", first, minimum=0)
-    count = validate.integer("count", count, minimum=0)
-    bits = np.random.PCG64DXSM(_stream(seed, kind, size))
-    bits.advance(first * math.prod(shape))
-    return np.random.Generator(bits).random((count, *shape))
-
-
-@lru_cache(maxsize=64)
-def _stream(seed: int, kind: str, size: int) -> np.random.SeedSequence:
-    # Cached, since it takes half of the time that a draw takes before its first word.
-    return np.random.SeedSequence(seed, spawn_key=(*kind.encode(), size))

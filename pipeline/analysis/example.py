@@ -12,7 +12,7 @@ import asm_core
 from asm_core import Operation
 from pipeline.config import compose
 from pipeline.errors import UserError
-from pipeline.functions.resolving import ranks
+from pipeline.functions.ranks import ranks
 from pipeline.planning.axes import ALGORITHM, CELL, FREQ
 from pipeline.planning.identity import changed_sources, positions
 from pipeline.planning.plan import Plan

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cli.declaration import FOLDER, OPTIONAL_STORE, Request, Verb
 from pipeline.config import entries, notation
-from pipeline.config.entries import ENVIRONMENT
 from pipeline.errors import UserError, cannot, did_you_mean
 from pipeline.functions import naming
 
@@ -36,9 +35,8 @@ def parse(verb: Verb, words: Sequence[str], config_dirs: Sequence[str] = ()) -> 
     own = _own_values(verb, given)
     if places and verb.places is FOLDER and "results" in given:
         raise UserError(f"{verb.name} lists one folder: give {places[0]} or results=, not both")
-    if config_dirs or ENVIRONMENT in os.environ:
-        # A store may have been made with functions of modules that lie there.
-        naming.search_in(entries.of_modules(config_dirs))
+    # A store may have been made with functions of modules that lie there.
+    naming.search_in(entries.of_modules(config_dirs))
     return Request(
         own=own,
         sweep_keys=sweep_keys,

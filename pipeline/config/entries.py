@@ -51,8 +51,11 @@ def own_folders(config_dirs: Folders) -> list[Path]:
 
 
 def of_modules(config_dirs: Folders) -> list[Path]:
-    """Where modules of functions are looked for: in the user's folders, and beside them."""
-    own = search_path(config_dirs)[:-1]
+    """Where modules of functions are looked for: in the user's folders, and beside them.
+
+    Whoever reads entries refuses a folder that is not there.
+    """
+    own = [Path(os.path.abspath(folder)) for folder in (*config_dirs, *_environment())]
     return [*own, *(folder.parent for folder in own)]
 
 

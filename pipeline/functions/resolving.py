@@ -1,20 +1,13 @@
 """Entries that name a function -> what of it decides numbers; and back to the function."""
 
-import functools
-import json
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from asm_core import frequency_rank
-from asm_core.frequencies import ranks_of
 from pipeline.errors import UserError
 from pipeline.functions import naming
-from pipeline.functions.calling import OwnCodeError, call, check_parameters, takes
+from pipeline.functions.calling import check_parameters, takes
 from pipeline.functions.code import code_of
 from pipeline.functions.naming import TARGET
 
@@ -120,29 +113,3 @@ def give(functions: Given) -> None:
     """Take functions that another process was given, whose source text is not known here."""
     with _loading:
         _loaded.update(functions)
-
-
-def ranks(identity: dict[str, Any], size: int) -> NDArray[np.int64]:
-    """The ranks (N, N) of a selection, by its identity: of a kind of ours, or a function.
-
-    Raises
-    ------
-    UserError
-        Where the function cannot be imported, raises, or gives no ranks.
-    """
-    return _ranks(json.dumps(identity, sort_keys=True), size).copy()
-
-
-@functools.lru_cache(maxsize=64)
-def _ranks(text: str, size: int) -> NDArray[np.int64]:
-    identity = json.loads(text)
-    if TARGET not in identity:
-        return frequency_rank(size, identity.pop("kind"), **identity)
-    target = identity[TARGET]
-    what = f"selection {target} at block_size={size}"
-    function = load(target, identity["code"])
-    found = call(what, function, size, **identity["parameters"])
-    try:
-        return ranks_of(size, np.asarray(found))
-    except ValueError as error:
-        raise OwnCodeError(f"{what}: {error}") from error

@@ -191,7 +191,10 @@ def last_frequency(selection: Choice, size: int) -> int:
         Where it is a function that raises, or gives no ranks.
     """
     if selection.function:
-        return int(resolving.ranks(selection.identity, size).max())
+        # Here, because it loads numba.
+        from pipeline.functions.ranks import ranks
+
+        return int(ranks(selection.identity, size).max())
     return validate.last_frequency(size, selection.kind)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asm_core import Operation
-from pipeline.functions.resolving import ranks
+from pipeline.functions.ranks import ranks
 from pipeline.planning.plan import Plan
 
 

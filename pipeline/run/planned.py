@@ -2,7 +2,6 @@
 
 from pipeline.planning.plan import Plan, make_plan
 from pipeline.planning.settings import Settings
-from pipeline.run import own
 from pipeline.sources import kinds
 
 
@@ -15,5 +14,9 @@ def plan_of(settings: Settings) -> Plan:
         As `make_plan` and `kinds.resolve`, and for a function of the user's own that is not fit.
     """
     plan = make_plan(settings, kinds.resolve)
-    own.check(plan)
+    if plan.functions:
+        # Here, because it loads numba, which a refusal need not wait for.
+        from pipeline.run import own
+
+        own.check(plan)
     return plan

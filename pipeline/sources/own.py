@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from asm_core.sources import words_of
+from asm_core.stream import words_of
 from asm_core.validate import FloatArray
 from pipeline.functions.calling import OwnCodeError, call, takes
 from pipeline.functions.resolving import WORDS, load, resolve

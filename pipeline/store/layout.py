@@ -32,7 +32,7 @@ from asm_core.batches import SUMS
 from asm_core.moments import MOMENTS
 from asm_core.validate import MOST_BATCHES
 from pipeline.errors import refuse_unreadable
-from pipeline.functions.resolving import ranks
+from pipeline.functions.ranks import ranks
 from pipeline.planning.axes import (
     AXES,
     BATCH,

@@ -57,7 +57,7 @@ def test_normal_samples_are_the_inverse_distribution_function_of_one_word_each()
 
 def test_the_outermost_words_are_finite_and_mirror_each_other(monkeypatch):
     ends = np.array([[0.0, 1.0 - 2.0**-53], [0.5, 0.5 - 2.0**-53]])
-    monkeypatch.setattr(sources, "_unit_words", lambda *arguments: ends.copy()[None])
+    monkeypatch.setattr(sources, "unit_words", lambda *arguments: ends.copy()[None])
     (low, high), (right, left) = gaussian(0, 2, 0, 1)[0]
     assert np.isfinite([low, high]).all()
     assert low == -high

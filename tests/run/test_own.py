@@ -12,7 +12,8 @@ from helpers import own
 from helpers.sweeps import command
 
 import asm_core
-from asm_core.sources import uniform, words_of
+from asm_core.sources import uniform
+from asm_core.stream import words_of
 from pipeline import open_results, plan, summarize, sweep, verify
 from pipeline.cli.main import main
 from pipeline.config import compose
