@@ -133,12 +133,12 @@ with tempfile.TemporaryDirectory() as temporary:
     if sys.argv[1:]:
         figure, (above, below) = plt.subplots(2, 1, sharex=True, layout="constrained")
         for k, name in enumerate(("ASM", "APX")):
-            above.plot(FREQS, correct[k], label=name)
-            below.plot(FREQS, of_pool[k], label=f"{name}, pooling")
-            below.plot(FREQS, of_relu[k], "--", label=f"{name}, ReLU")
+            above.plot(FREQS, correct[k], f"C{k}", label=name)
+            below.plot(FREQS, of_pool[k], f"C{k}", label=f"{name}, pooling")
+            below.plot(FREQS, of_relu[k], f"C{k}--", label=f"{name}, ReLU")
         above.axhline(whole, color="grey", linewidth=0.8, label="exact")
         above.set(ylabel="share correct", ylim=(0, 1), title="A network on 8 x 8 digits")
         below.set(xlabel="spatial frequencies kept, n", ylabel="mean error of a block")
-        above.legend()
+        above.legend(loc="lower right")
         below.legend()
         figure.savefig(folder / "digits.png", dpi=150)
