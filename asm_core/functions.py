@@ -42,8 +42,8 @@ class Batch(NamedTuple):
     kept: NDArray[np.bool_]
     """(N, N) which coefficients are kept."""
     operation: Operation
-    """What is computed of a block: `kind`, `window` and `slope`; (T, M, M) results, M = N / window
-    for a pooling and N for a rectifier."""
+    """What is computed of a block: `kind`, `window` (1 of a rectifier) and `slope`; results are
+    (T, M, M), M = N / window."""
 
     def approximate(self) -> FloatArray:
         """The blocks that the kept coefficients describe, (T, N, N), in the unit of the samples."""
@@ -153,7 +153,8 @@ def measure_function(
         exact = _exact(operation, samples)
         for step in range(len(steps)):
             kept = ranks <= wanted[place == step][0]
-            results = function(Batch(samples, known, kept, operation))
+            batch = Batch(samples, known, kept, operation.checked(size))
+            results = function(batch)
             errors[o, step] = _error(results, exact, f"{operation.kind} at n = {wanted[step]}")
     return errors[:, place]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import xarray as xr
 from distributed import Client
@@ -169,7 +169,7 @@ def status(path: Place) -> Status:
     return status_of(store_at(path), holder)
 
 
-def verify(path: Place, sample: float = 0.01) -> Report:
+def verify(path: Place, sample: float | Literal["all"] = 0.01) -> Report:
     """Check a store for whatever is not as it was written.
 
     Parameters
@@ -177,7 +177,7 @@ def verify(path: Place, sample: float = 0.01) -> Report:
     path
         Of the store; a folder or a URL.
     sample
-        Share of the units that are computed again, 0 .. 1.
+        Share of the units that are computed again, 0 .. 1 or all.
 
     Returns
     -------
@@ -199,8 +199,10 @@ def verify(path: Place, sample: float = 0.01) -> Report:
     >>> found.units, found.recomputed, found.problems
     (1, 1, [])
     """
+    if sample == "all":
+        sample = 1.0
     if not (isinstance(sample, Real) and 0 <= sample <= 1):
-        raise ValueError(f"sample must be within 0..1, got {sample!r}: try 0.01")
+        raise ValueError(f"sample must be within 0..1 or all, got {sample!r}: try 0.01")
     store = store_at(path)
     with naming_damage(store.location):
         return audit.verify(store, sample)

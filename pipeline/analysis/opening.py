@@ -156,7 +156,7 @@ def _opened(store: Store, chunks: Any) -> xr.Dataset:
             dataset = dataset.isel({axis: slice(length) for axis, length in lengths.items()})
         # The file of a coordinate that is missing reads as zeros: right numbers, other names.
         for name, values in layout.coordinates(store.record.identity).items():
-            if dataset[name].to_numpy().tolist() != values.tolist():
+            if not layout.agrees(dataset[name].to_numpy(), values):
                 raise ValueError(f"{name} has other values than the identity")
         numbers = pd.RangeIndex(dataset.sizes[TRIAL], name=TRIAL)
         dataset = with_batches(dataset.assign_coords({TRIAL: numbers}))
@@ -165,7 +165,8 @@ def _opened(store: Store, chunks: Any) -> xr.Dataset:
         attributes = provenance(store.record, dataset.attrs, str(store))
         # Codecs of Zarr, which no other file has: whoever writes it again chooses for himself.
         dataset = dataset.drop_encoding()
-        return _labelled(dataset, store.record).assign_attrs(attributes)
+        kept = dataset["coefficients_kept"]
+        return _labelled(dataset, store.record, [kept]).assign_attrs(attributes)
 
 
 def provenance(record: Record, attributes: Mapping[str, Any], store: str) -> dict[str, Any]:
@@ -230,7 +231,8 @@ def _together(stores: Sequence[Store], chunks: Any) -> xr.Dataset:
     attributes = provenance(record, record.attributes(), "\n".join(map(str, stores)))
     attributes["command"] = "\n".join(part.attrs["command"] for part in parts)
     merged = with_batches(merged.assign_attrs(attributes))
-    return _labelled(merged, record).assign_attrs(attributes)
+    kept = [part["coefficients_kept"] for part in parts]
+    return _labelled(merged, record, kept).assign_attrs(attributes)
 
 
 def _lengthened(part: xr.Dataset, trials: int) -> xr.Dataset:
@@ -253,12 +255,19 @@ def _joined(one: tuple[Store, Identity], other: tuple[Store, Identity]) -> tuple
     return first, both
 
 
-def _labelled(dataset: xr.Dataset, record: Record) -> xr.Dataset:
-    """A dataset with coordinates beside the axes, and with labels on all that it has."""
+def _labelled(dataset: xr.Dataset, record: Record, stored: Sequence[xr.DataArray]) -> xr.Dataset:
+    """A dataset with coordinates beside the axes, and with labels on all that it has.
+
+    `stored` is how many coefficients its stores say that they keep.
+    """
     identity = record.identity
     kept = layout.coordinates(identity)["coefficients_kept"]
     at = positions(identity.labels, {axis: dataset[axis].to_numpy().tolist() for axis in NAMES})
     chosen = kept[np.ix_(*(at[axis] for axis in COST))]
+    for each in stored:
+        whole = each.drop_vars([name for name in each.coords if name not in COST])
+        whole = whole.reindex({axis: dataset[axis] for axis in COST}, fill_value=layout.UNKNOWN)
+        chosen = layout.known_of(chosen, whole.transpose(*COST).to_numpy())
     dataset = dataset.assign_coords(coefficients_kept=(COST, chosen))
     sizes = dataset["block_size"].astype(np.float64)
     share = dataset["coefficients_kept"] / sizes**2

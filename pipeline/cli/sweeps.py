@@ -163,6 +163,8 @@ def _run(settings: "Settings", plan: "Plan", observer: "Observer") -> "Outcome":
         if _decoded_entries(settings):
             check = command("check", *words, config_dirs=folders)
             times, hint = "", f"; to name all broken files: {check}"
+        if plan.functions:
+            hint = "; a function that is mended is another experiment, with a store of its own"
         print(
             f"error: {count_of(failed, 'unit')} failed{times} and {are(failed)} set aside, all "
             f"others are stored; to try them again: {again}{hint}",
@@ -284,8 +286,10 @@ def rerun(request: Request) -> int:
         raise UserError(f"out={request.own['out']} is the store itself: give a new one")
     stores.name_default_store(request)
     runs = store.record.runs
-    for run in runs:
-        outcome = _run_again(store, run, target.url, len(runs) > 1, request)
+    # Each is refused before the first is begun.
+    plans = [_plan_again(store, run, target.url, len(runs) > 1, request) for run in runs]
+    for run, (settings, plan) in zip(runs, plans, strict=True):
+        outcome = _run_again(run, settings, plan, request)
         if outcome.failures:
             return 3
     again = _store_of(outcome)
@@ -295,12 +299,12 @@ def rerun(request: Request) -> int:
     return stores.print_differences(again, store, json=request.json)
 
 
-def _run_again(
+def _plan_again(
     store: "Store", run: "Run", target: str, extend: bool, request: Request
-) -> "Outcome":
-    """Run a configuration that was run into one store into another one."""
+) -> "tuple[Settings, Plan]":
+    """What runs a configuration that was run into one store into another one."""
     from pipeline.config import compose
-    from pipeline.planning.identity import changed_sources
+    from pipeline.planning.identity import changed_code, changed_sources
 
     folders = request.config_dirs or run.config_dirs
     settings = compose.recorded(run.config, config_dirs=folders)
@@ -309,17 +313,25 @@ def _run_again(
         settings, results=request.own["results"], out=target, extend=extend, given=given,
         config_dirs=folders,
     )  # fmt: skip
-    made_with = settings.cluster
-    if request.sweep_keys or TARGET in made_with:
+    if request.sweep_keys or TARGET in settings.cluster:
         # Never what a store says, which may be anybody's: a class is code that is run.
         cluster = load(request.words, request.config_dirs).cluster
         settings = dataclasses.replace(settings, cluster=cluster)
     plan = _planned(settings)
-    if changed := changed_sources(store.record.identity, plan.identity):
+    identity = store.record.identity
+    if changed := changed_code(identity, plan.identity):
+        raise UserError(f"{'; '.join(changed)}: put it back, or sweep into a store of its own")
+    if changed := changed_sources(identity, plan.identity):
         raise UserError(
             f"what lies at the path of source {', '.join(changed)} is not what {store} was made "
             "of: put it back, or sweep what is there now into a store of its own"
         )
+    return settings, plan
+
+
+def _run_again(run: "Run", settings: "Settings", plan: "Plan", request: Request) -> "Outcome":
+    """Run a configuration again, as it was planned."""
+    made_with = run.cluster
     with observing(request, settings, plan) as observer:
         observer.notify(" ".join(["sweep", *(f"{key}={text}" for key, text in run.given.items())]))
         if TARGET in made_with and not request.sweep_keys:

@@ -120,6 +120,12 @@ def _new_entries(
         known = entries.names(group, config_dirs) if group in chosen else []
         for name in chosen.get(group, []):
             kind, target = (given.get(f"{group}.{name}.{key}") for key in ("kind", TARGET))
+            if name in known and target is not None:
+                raise UserError(
+                    f"{group}={name} is an entry already: give the function another name, as "
+                    f"{group}=mine {group}.mine.{TARGET}={target}, or in Python "
+                    f"{group}={{'mine': {target.rpartition('.')[2]}}}"
+                )
             if name not in known and (kind is not None or target is not None):
                 entry = (
                     entries.defaults_of(group, str(kind), config_dirs)
@@ -142,6 +148,7 @@ def _check_names(
                 f"unknown {group} {name!r}: {did_you_mean(name, known)}"
                 + (f"; a new entry says its kind, {group}.{name}.kind=..." * (group in NAMED))
                 + (f", or {group}.{name}.{TARGET}=MODULE.FUNCTION" * (group in OF_FUNCTIONS))
+                + "; files of your own are found by --config-dir" * (group in NAMED)
             )
 
 

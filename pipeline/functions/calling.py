@@ -3,7 +3,7 @@
 import inspect
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,9 @@ def takes(function: Callable[..., Any], name: str) -> bool:
 
 
 def check_parameters(
-    key: str, function: Callable[..., Any], given: int, parameters: dict[str, Any]
+    key: str, function: Callable[..., Any], given: Sequence[str], parameters: dict[str, Any]
 ) -> None:
-    """Refuse parameters that a function does not take, or lacks; it is given so many others."""
+    """Refuse parameters that a function does not take, or lacks; `given` come before them."""
     try:
         signature = inspect.signature(python_of(function))
     except (TypeError, ValueError):
@@ -86,13 +86,14 @@ def check_parameters(
         return
     known = list(signature.parameters.values())
     by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    named = [each.name for each in known[given:] if each.kind in by_name]
+    named = [each.name for each in known[len(given) :] if each.kind in by_name]
     takes_any = any(each.kind == inspect.Parameter.VAR_KEYWORD for each in known)
     for name in parameters:
         if name not in named and not takes_any:
             hint = did_you_mean(name, named) if named else "it has none"
             raise UserError(f"{key}.{name} is not a parameter of the function: {hint}")
     try:
-        signature.bind(*[None] * given, **parameters)
+        signature.bind(*given, **parameters)
     except TypeError as error:
-        raise UserError(f"{key}: the function cannot be called as it is here: {error}") from error
+        words = ", ".join([*given, *(f"{name}=..." for name in parameters)])
+        raise UserError(f"{key}: the function is called with ({words}): {error}") from error

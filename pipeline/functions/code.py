@@ -9,8 +9,10 @@ code that reads files, or keeps what cannot be told apart.
 """
 
 import ast
+import dis
 import functools
 import hashlib
+import importlib
 import inspect
 import io
 import logging
@@ -32,6 +34,15 @@ from pipeline.functions.calling import is_library, python_of
 VERSION = "ASM_SWEEP_VERSION"
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
 # Known by their names, though they are no functions.
+# Attributes of a class that decide numbers; the rest of what it is, is its text.
+_OF_CLASSES = (*_PLAIN, np.ndarray, list, tuple, dict, set, frozenset)
+# By these code reaches what it does not name.
+_REACHING = ("globals", "eval", "exec", "vars", "locals", "__import__")
+# And by these the content of files, when it is called.
+_READING = (
+    "open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "read_text", "read_bytes",
+    "read_csv", "imread", "open_zarr", "open_dataset", "environ", "getenv",
+)  # fmt: skip
 _OF_NO_EFFECT = (np.ufunc, logging.Logger)
 
 
@@ -57,6 +68,8 @@ def code_of(key: str, function: Callable[..., Any]) -> Code:
     """
     found = _Search(key)
     module = inspect.getmodule(python_of(function))
+    if not hasattr(python_of(function), "__name__"):
+        raise UserError(f"{key} is a {type(function).__name__}: give a function, def f(...)")
     stated = getattr(module, VERSION, None)
     if stated is not None and not isinstance(stated, str | int | float):
         raise UserError(f"{key}: {VERSION} must be a number or text, got {stated!r}")
@@ -116,6 +129,10 @@ class _Search:
             self.texts.append(f"{name} = array {value.dtype.str} {value.shape} {content}")
         elif isinstance(value, list | tuple | dict | set | frozenset):
             self._add_items(name, value)
+        elif inspect.ismethod(value):
+            # What it is a method of decides, too.
+            self.add(f"{name}.__self__", value.__self__)
+            self.add(name, value.__func__, own=own)
         elif hasattr(function, "__code__"):
             self._add_function(name, function, own)
         elif isinstance(value, type):
@@ -171,31 +188,54 @@ class _Search:
         self.texts.append(_text(self.key, name, value))
         for base in value.__bases__:
             self.add(f"base of {name}", base)
-        for member in vars(value).values():
+        for word, member in vars(value).items():
             function = getattr(member, "__func__", getattr(member, "fget", member))
             if code := getattr(function, "__code__", None):
                 self._add_names(code, function.__globals__)
+            elif isinstance(member, _OF_CLASSES) and not word.startswith("__"):
+                # Which may have been set after the class was made.
+                self.add(f"{name}.{word}", member)
 
     def _add_names(self, code: CodeType, known: dict[str, Any]) -> None:
-        names = sorted(set(_names(code)))
-        for each in names:
-            if each not in known:
+        read, attributes, imported = _names(code)
+        for word in sorted(read - known.keys() | attributes):
+            if (word in _REACHING and word in read) or word in _READING:
+                raise UserError(
+                    f"{self.key} uses {word}, by which its numbers depend on what is not in its "
+                    "code: read it where the module is imported, into an array, or state a version "
+                    f"of the module that is raised when its numbers change, {VERSION} = 1"
+                )
+        for each in sorted(read & known.keys()):
+            self._add_module(known[each], attributes)
+            self.add(each, known[each])
+        for each in sorted(imported):
+            # In the body of the function; what is not there fails when it is called.
+            with suppress(ImportError, ValueError):
+                module = importlib.import_module(each, known.get("__package__"))
+                self._add_module(module, attributes)
+
+    def _add_module(self, value: Any, attributes: set[str]) -> None:
+        """Of a module of the user's what is named anywhere in the code."""
+        if isinstance(value, ModuleType) and not _is_of_library(value):
+            for word in sorted(attributes):
+                if hasattr(value, word):
+                    self.add(f"{value.__name__}.{word}", getattr(value, word))
+
+
+def _names(code: CodeType) -> tuple[set[str], set[str], set[str]]:
+    """What code reads, also in functions within it: names, attributes, and modules."""
+    read, attributes, imported = set(code.co_freevars), set[str](), set[str]()
+    for each in (code, *_within(code)):
+        for step in dis.get_instructions(each):
+            if not isinstance(step.argval, str):
                 continue
-            value = known[each]
-            if isinstance(value, ModuleType) and not _is_of_library(value):
-                # Of the user's other modules, what of them is named anywhere in the code.
-                for word in names:
-                    if hasattr(value, word):
-                        self.add(f"{value.__name__}.{word}", getattr(value, word))
-            self.add(each, value)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """Every name that code reads, also in functions within it."""
-    yield from (*code.co_names, *code.co_freevars)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
+            if step.opname == "IMPORT_NAME":
+                imported.add(step.argval)
+            elif "GLOBAL" in step.opname or "NAME" in step.opname:
+                read.add(step.argval)
+            elif "ATTR" in step.opname or "METHOD" in step.opname or "FROM" in step.opname:
+                attributes.add(step.argval)
+    return read, attributes, imported
 
 
 def _is_of_library(value: Any) -> bool:

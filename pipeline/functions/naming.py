@@ -59,7 +59,7 @@ def entry_of(key: str, given: Any) -> tuple[str, dict[str, Any]]:
     name = getattr(function_of, "__name__", "")
     module = getattr(function_of, "__module__", None) or ""
     if not inspect.isroutine(function_of) or not name.isidentifier() or not module:
-        raise UserError(f"{key} must be a function with a name, as def {key}(...), got {given!r}")
+        raise UserError(f"{key} must be a function with a name, as def mine(...), got {given!r}")
     target = f"{module}.{function_of.__qualname__}".replace("<locals>.", "")
     if not _is_found(target, function):
         _given[target] = function
@@ -115,8 +115,8 @@ def _imported(key: str, target: str) -> Any:
         there = False
     if not there:
         raise UserError(
-            f"{key}={target}: there is no module {package} here: add its folder to PYTHONPATH, or "
-            f"pip install {package.replace('_', '-')}"
+            f"{key}={target}: there is no module {package} here: name the folder that it is in, "
+            "with --config-dir FOLDER or in PYTHONPATH"
         )
     try:
         return pkgutil.resolve_name(target)

@@ -12,7 +12,10 @@ from pipeline.functions.code import code_of
 from pipeline.functions.naming import TARGET
 
 # What each kind of function is given before its parameters.
-_GIVEN = {"algorithm": 1, "source": 3, "selection": 1}
+_GIVEN = {
+    "algorithm": ("batch",), "source": ("first", "count", "block_size"),
+    "selection": ("block_size",),
+}  # fmt: skip
 # Parameters of sources that the program gives them by name.
 WORDS = "words"
 # By name and code.

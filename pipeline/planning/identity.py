@@ -5,7 +5,7 @@ and beside them the seed, the type of the numbers and the versions.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ def differences(stored: Identity, wanted: Identity) -> list[str]:
     for each in (have, want):
         each["source"] = {name: _but_order(e) for name, e in each["source"].items()}
     keys = [*NAMES, *sorted({*stored.fixed, *wanted.fixed})]
-    if changed := _changed_code(stored, wanted):
+    if changed := _changed_functions(stored, wanted):
         return words + changed
     return words + [
         f"{key} is {json.dumps(have.get(key))} in the store, {json.dumps(want.get(key))} here"
@@ -91,17 +91,35 @@ def in_words(one: Identity, other: Identity) -> list[str]:
     )
 
 
-def _changed_code(one: Identity, other: Identity) -> list[str]:
+def changed_code(one: Identity, other: Identity) -> list[str]:
     """A phrase for each function of the user's own that has other code than it had."""
     return [
         f"the code of {ours[TARGET]} ({axis} {name}) has changed: it is {theirs['code']} here, and "
         f"was {ours['code']}"
-        for axis in NAMED
-        for name, ours in one.axes[axis].items()
-        if TARGET in ours
-        and (theirs := other.axes[axis].get(name, {})).get(TARGET) == ours[TARGET]
-        and theirs["code"] != ours["code"]
+        for axis, name, ours, theirs in _functions_of_both(one, other)
+        if ours["code"] != theirs["code"]
     ]
+
+
+def _changed_functions(one: Identity, other: Identity) -> list[str]:
+    """`changed_code`, and a phrase for each parameter that has another value."""
+    return changed_code(one, other) + [
+        f"{axis}.{name}.{key} is {json.dumps(have.get(key))} in the store, "
+        f"{json.dumps(want.get(key))} here"
+        for axis, name, ours, theirs in _functions_of_both(one, other)
+        for have, want in [(ours["parameters"], theirs["parameters"])]
+        for key in dict.fromkeys([*have, *want])
+        if have.get(key) != want.get(key)
+    ]
+
+
+def _functions_of_both(one: Identity, other: Identity) -> Iterator[tuple[str, str, Any, Any]]:
+    """Axis, name and both entries, of functions of the user's own that have one name in both."""
+    for axis in NAMED:
+        for name, ours in one.axes[axis].items():
+            theirs = other.axes[axis].get(name, {})
+            if TARGET in ours and theirs.get(TARGET) == ours[TARGET]:
+                yield axis, name, ours, theirs
 
 
 def _listed(axis: str, identity: Identity) -> str:
@@ -112,7 +130,7 @@ def _listed(axis: str, identity: Identity) -> str:
 def conflicts(one: Identity, other: Identity) -> list[str]:
     """One phrase for each thing that differs but for the values on the axes."""
     words = _orders(one, other)
-    if changed := _changed_code(one, other):
+    if changed := _changed_functions(one, other):
         return words + changed
     for axis in NAMED:
         ours, theirs = one.axes[axis], other.axes[axis]

@@ -18,8 +18,9 @@ from pipeline.sources import kinds
 
 # An attribute of a function whose results need not be exact where everything is kept.
 EXACT = "exact"
-# Where everything is kept, results may differ by rounding: by this share of the contrast.
-_ROUNDING = 1e-9
+# Where everything is kept, results may differ by rounding, also that of float32: by this share of
+# the contrast.
+_ROUNDING = 1e-6
 # Of so few blocks it is seen whether a result depends on those that are measured with it.
 _CHECKED, _PART = 7, 3
 # So many blocks say what a trial takes: of fewer the calls themselves would count.
@@ -90,21 +91,23 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def check(plan: Plan) -> None:
-    """Look at what the user's own algorithms give for a few blocks of each source.
+    """Look at selections of the user's own, and at what algorithms give for a few blocks.
 
     Raises
     ------
     OwnCodeError
-        For one that raises, or whose results are none; that gives others for the same blocks, or
-        for blocks in two parts; or that is not exact where everything is kept, and is not declared
-        not to be.
+        For a selection that gives no ranks; for an algorithm that raises, or whose results are
+        none; that gives others for the same blocks, or for blocks in two parts; or that is not
+        exact where everything is kept, and is not declared not to be.
     """
+    # Selections have been asked by this: they raise what is wrong with them.
+    of_sizes = {size: ranks_of(plan, size) for size in plan.block_sizes}
     own = [choice for choice in plan.algorithms if choice.function]
     if not own:
         return
     operations = operations_of(plan)
     for size in plan.block_sizes:
-        for place, ranks in enumerate(ranks_of(plan, size)):
+        for place, ranks in enumerate(of_sizes[size]):
             last = int(ranks.max())
             some = sorted({plan.freqs[k] for k in _spread(len(plan.freqs))} | {last})
             for source in plan.sources:

@@ -67,7 +67,7 @@ def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> 
     if blocks.shape != shape or blocks.dtype.kind not in "fiub":
         raise OwnCodeError(
             f"{what} must give real blocks of shape {shape}, got {blocks.dtype} of shape "
-            f"{blocks.shape}"
+            f"{blocks.shape}; it has no end (stored blocks are source=array)"
         )
     blocks = blocks.astype(np.float64, copy=False)
     # NaN is neither.

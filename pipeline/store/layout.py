@@ -31,7 +31,7 @@ from asm_core import Measures, coefficients_kept
 from asm_core.batches import SUMS
 from asm_core.moments import MOMENTS
 from asm_core.validate import MOST_BATCHES
-from pipeline.errors import refuse_unreadable
+from pipeline.errors import UserError, refuse_unreadable
 from pipeline.functions.ranks import ranks
 from pipeline.planning.axes import (
     AXES,
@@ -55,6 +55,8 @@ from pipeline.store.location import Location
 
 # A store as it is read, or what writes it.
 Place = Location | Store | str
+# In place of a number of coefficients that nothing here can tell.
+UNKNOWN = -1
 # With bits shuffled blosc-lz4 writes 1.9 GB/s and halves the size of mask accuracies; with bytes
 # shuffled it writes 1.3 GB/s.  crc32c catches a flipped bit, which blosc would read silently.
 # Blocks of 256 KiB stay in the second-level cache: storing a unit takes a tenth less.
@@ -269,7 +271,11 @@ def restore_root(location: Location, attributes: dict[str, Any]) -> None:
 
 
 def coordinates(identity: Identity) -> dict[str, NDArray[Any]]:
-    """The values of every coordinate array but trial."""
+    """The values of every coordinate array but trial.
+
+    How many coefficients are kept is UNKNOWN where the selection is a function of the user's own
+    whose code is not here, or has changed: what a store has can be read without it.
+    """
     text = np.dtypes.StringDType()
     values = {
         axis: np.array(values, dtype=np.int64 if axis in WHOLE else text)
@@ -291,8 +297,25 @@ def moment_names() -> dict[str, NDArray[Any]]:
 
 def _kept(selection: dict[str, Any], size: int, freqs: list[int]) -> list[int]:
     """How many coefficients each frequency keeps."""
-    by_rank = ranks(selection, size)
+    try:
+        by_rank = ranks(selection, size)
+    except UserError:
+        return [UNKNOWN] * len(freqs)
     return [coefficients_kept(size, n, by_rank) for n in freqs]
+
+
+def known_of(values: NDArray[Any], stored: NDArray[Any]) -> NDArray[Any]:
+    """Values of a coordinate, and where they are not known those that are stored."""
+    whole = values.dtype.kind in "iu"
+    return np.where(values == UNKNOWN, stored, values) if whole else values
+
+
+def agrees(stored: NDArray[Any], known: NDArray[Any]) -> bool:
+    """Whether stored values of a coordinate are those that are known, as far as they are."""
+    if stored.shape != known.shape:
+        return False
+    here = known != UNKNOWN if known.dtype.kind in "iu" else np.ones(known.shape, bool)
+    return bool((stored[here] == known[here]).all())
 
 
 def _add_array(
@@ -320,9 +343,10 @@ def write_coordinates(root: Any, identity: Identity) -> None:
     """Write each coordinate that does not match the identity or the length of the trial axis."""
     for name, values in (coordinates(identity) | moment_names()).items():
         array = root[name]
-        if array.shape != values.shape or not np.array_equal(array[...], values):
+        if array.shape != values.shape or not agrees(array[...], values):
             _resize(array, values.shape)
-            array[tuple(slice(0, n) for n in values.shape)] = values
+            place = tuple(slice(0, n) for n in values.shape)
+            array[place] = known_of(values, array[place])
     trial, length = root[TRIAL], root["error"].shape[-1]
     # If the last value is wrong, an earlier growth died after it had resized the array.
     if trial.shape[0] != length or (length and trial[-1] != length - 1):

@@ -76,6 +76,12 @@ class Run:
         return {key: value for key, value in settings.items() if key not in _PLACES}
 
     @property
+    def cluster(self) -> Mapping[str, Any]:
+        """The cluster that it was run on, as its configuration has it."""
+        entry: Mapping[str, Any] = yaml.safe_load(self.config)["cluster"]
+        return entry
+
+    @property
     def given_elsewhere(self) -> dict[str, str]:
         """What was given of it, without the keys that say into which store."""
         return {key: text for key, text in self.given.items() if key not in _STORE_KEYS}

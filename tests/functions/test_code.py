@@ -206,3 +206,74 @@ def test_a_function_without_source_text_is_refused():
     exec("def own(batch):\n    return batch\n", known)
     with pytest.raises(UserError, match="the source text of own is not known"):
         code_of("algorithm.own", known["own"])
+
+
+class Net:
+    """Of a module of the user's."""
+
+    scale = 1.0
+
+    def __init__(self, gain):
+        self.gain = gain
+
+    def go(self, batch):
+        return self.gain * batch
+
+    @classmethod
+    def scaled(cls, batch):
+        return cls.scale * batch
+
+
+def test_what_a_method_belongs_to_counts(monkeypatch):
+    with pytest.raises(UserError, match=r"uses go.__self__, a Net, .* cannot be told apart"):
+        code_of("algorithm.x", Net(1.0).go)
+    before = code_of("algorithm.x", Net.scaled)
+    # Set after the class was made.
+    monkeypatch.setattr(Net, "scale", 2.0)
+    assert code_of("algorithm.x", Net.scaled).name != before.name
+    with pytest.raises(UserError, match="is a Net: give a function"):
+        code_of("algorithm.x", Net(1.0))
+
+
+blocks = np.zeros(3)
+
+
+def of_blocks(batch):
+    return batch.blocks
+
+
+def reaching(batch):
+    return globals()["blocks"] * batch
+
+
+def reading(batch):
+    return np.load("weights.npy") * batch
+
+
+def importing(batch):
+    import own_module  # noqa: PLC0415
+
+    return own_module.scaled(batch)
+
+
+def test_an_attribute_is_not_the_global_of_its_name(monkeypatch):
+    before = code_of("algorithm.x", of_blocks)
+    monkeypatch.setattr(sys.modules[__name__], "blocks", np.ones(3))
+    assert code_of("algorithm.x", of_blocks).name == before.name
+
+
+@pytest.mark.parametrize(("function", "name"), [(reaching, "globals"), (reading, "load")])
+def test_what_is_reached_without_its_name_is_refused(monkeypatch, function, name):
+    with pytest.raises(UserError, match=f"uses {name}, by which its numbers depend on what is not"):
+        code_of("algorithm.x", function)
+    monkeypatch.setattr(sys.modules[__name__], "ASM_SWEEP_VERSION", 2, raising=False)
+    assert code_of("algorithm.x", function).name == "version 2"
+
+
+def test_a_module_that_is_imported_within_counts(written):
+    written()
+    before = code_of("algorithm.x", importing)
+    written(CHANGES["what it calls"])
+    assert code_of("algorithm.x", importing).name != before.name
+    written(CHANGES["an array"])
+    assert code_of("algorithm.x", importing).name == before.name

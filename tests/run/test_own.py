@@ -18,7 +18,7 @@ from pipeline import open_results, plan, summarize, sweep, verify
 from pipeline.cli.main import main
 from pipeline.config import compose
 from pipeline.errors import UserError
-from pipeline.functions import resolving
+from pipeline.functions import ranks, resolving
 from pipeline.run import worker
 from pipeline.run.planned import plan_of
 
@@ -82,7 +82,7 @@ def test_a_changed_function_is_another_experiment_and_says_so(tmp_path):
     with own.module(tmp_path):
         errors(*words, out)
         named = sweep([FREQS, *words, f"results={tmp_path}/r"]).attrs["store"]
-        with pytest.raises(UserError, match="another experiment: algorithm is "):
+        with pytest.raises(UserError, match=r"algorithm.mine.weight is 0.5 in the store, 0.6 here"):
             errors(*words[:-2], "algorithm.mine.weight=0.6", "trials=50", out)
     with own.module(tmp_path, own.TEXT.replace("weight * windows", "weight + windows")):
         with pytest.raises(UserError, match=r"the code of own_masks.mean \(algorithm mine\) has"):
@@ -239,6 +239,25 @@ def test_a_selection_of_the_user_s_is_as_good_as_ours(masks, tmp_path):
     assert verify(tmp_path / "b.zarr", 1.0).problems == []
 
 
+def test_a_store_is_read_without_the_code_of_its_selection(tmp_path):
+    path = tmp_path / "a.zarr"
+    with own.module(tmp_path):
+        words = [*entry("selection", "diagonals"), "selection=triangle,mine", "trials=60"]
+        whole = sweep([FREQS, *words[1:], f"out={path}"])
+    changed = own.TEXT.replace("return u + v + shift", "return u + v + 0 + shift")
+    for text in ("", changed):
+        ranks._ranks.cache_clear()
+        resolving._loaded.clear()
+        with own.module(tmp_path, text):
+            assert open_results(path).identical(whole)
+            assert (summarize(path).coefficients_kept == whole.coefficients_kept).all()
+            [problem] = verify(path, 1.0).problems
+            assert "mine" in problem.words
+    sys.modules.pop("own_masks", None)
+    both = [open_results(each) for each in (path, path)]
+    assert both[0].identical(both[1])
+
+
 def test_a_source_draws_from_its_own_words(masks, tmp_path):
     words = [*entry("source", "ramp", high=2), "trials=400", "algorithm=asm"]
     found = errors(*words, f"out={tmp_path}/a.zarr")
@@ -341,8 +360,12 @@ def test_what_is_no_entry_of_a_function_is_refused(tmp_path):
         (["operation=x", "operation.x._target_=a.b"], "operation has kinds alone"),
         (["algorithm=x", "algorithm.x._target_=soft"], "must be a function in a module"),
         (["algorithm=x", other, both], "has both kind and _target_"),
-        (["algorithm=x", "algorithm.x._target_=no_such.b"], "no module no_such here: add its fol"),
+        (
+            ["algorithm=x", "algorithm.x._target_=no_such.b"],
+            "no module no_such here: name the folder",
+        ),
         (["source=x", "source.x._target_=a.b", "source.x.words=3"], "is what the program gives"),
+        (["algorithm=asm", "algorithm.asm._target_=a.b"], "algorithm=asm is an entry already"),
         (["algorithm=asm", other], "unknown algorithm 'x' in algorithm.x._target_"),
     ]:
         with own.module(tmp_path, "def b(*a): pass", "a"), pytest.raises(UserError, match=said):
@@ -422,6 +445,6 @@ def test_a_store_is_run_again_and_verified_by_other_processes(tmp_path):
     assert (code, "The same to the bit" in said) == (0, True), said
     code, said = program("verify", "local.zarr", "sample=all")
     assert code != 0
-    assert "there is no module code_of_mine here: add its folder to PYTHONPATH" in said
+    assert "there is no module code_of_mine here: name the folder that it is in" in said
     code, said = program("verify", "local.zarr", "sample=all", *mine)
     assert (code, "4 computed again" in said) == (0, True), said
