@@ -8,6 +8,8 @@ zarr's codecs all the same, it takes half of the time; and so does reading a tho
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,9 @@ from zarr.storage import LocalStore
 
 from pipeline.store.bucket import Objects
 
+# Of an object store so many chunks are asked for together: one after the other, a thousand rows
+# that a killed sweep had left took 150 s at 150 ms a request.
+_READS_AT_ONCE = 32
 # Where a write lies along an axis: positions in the array, and the chunks that hold them.
 _Spans = list[tuple[slice, range]]
 # The codecs of an array, each with what it takes to encode.
@@ -48,16 +53,29 @@ def read(array: Any, chunks: Iterable[tuple[int, ...]]) -> NDArray[Any] | None:
     """
     if not _is_inline(array):
         return None
-    prototype, steps = default_buffer_prototype(), _steps(array)
-    found = []
-    for chunk in chunks:
-        content = array.store.get_sync(_key(array, chunk), prototype=prototype)
-        found.append(
+    steps = _steps(array)
+    return np.stack(
+        [
             np.full(array.chunks, array.fill_value, array.dtype)
             if content is None
             else _decoded(steps, content)
-        )
-    return np.stack(found)
+            for content in _contents(array.store, [_key(array, chunk) for chunk in chunks])
+        ]
+    )
+
+
+def _contents(store: Any, keys: Sequence[str]) -> Iterator[Any]:
+    """What is stored at some keys, None where nothing is."""
+    get = partial(store.get_sync, prototype=default_buffer_prototype())
+    if not isinstance(store, Objects):
+        yield from map(get, keys)
+        return
+    pool = ThreadPoolExecutor(_READS_AT_ONCE)
+    try:
+        yield from pool.map(get, keys)
+    finally:
+        # After Ctrl-C, and where one cannot be read, the others are not waited for.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _is_inline(array: Any) -> bool:

@@ -35,12 +35,17 @@ class Faults:
 
 @dataclass
 class Proxy:
-    """What listens at `url`, and has seen `requests`: (method, path, status or fault)."""
+    """What listens at `url`, and has seen `requests`: (method, path, status or fault).
+
+    Each is answered after `latency` seconds; `most_at_once` is how many were, at the same time.
+    """
 
     url: str
     faults: Faults = field(default_factory=Faults)
     requests: list = field(default_factory=list)
     latency: float = 0.0
+    at_once: int = 0
+    most_at_once: int = 0
     chance: Random = field(default_factory=lambda: Random(1))
 
     def counted(self):
@@ -63,6 +68,7 @@ class Proxy:
 def faulty(upstream):
     """A proxy in front of the server at HOST:PORT."""
     host, port = upstream.removeprefix("http://").split(":")
+    counting = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -83,6 +89,16 @@ def faulty(upstream):
                 self.upstream.close()
 
         def _pass_on(self):
+            with counting:
+                proxy.at_once += 1
+                proxy.most_at_once = max(proxy.most_at_once, proxy.at_once)
+            try:
+                self._answer_or_fail()
+            finally:
+                with counting:
+                    proxy.at_once -= 1
+
+        def _answer_or_fail(self):
             fault = proxy.fault_of(self.command, self.path)
             if fault == "cut":
                 # Before all of what is sent has come.

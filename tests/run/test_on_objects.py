@@ -14,13 +14,14 @@ import xarray as xr
 from distributed import Client, LocalCluster
 from helpers.faulty import Faults
 from helpers.objects import as_environment, buckets, reached
-from helpers.stores import prepare, write
+from helpers.stores import listed, prepare, write
 
 import pipeline
 from pipeline.cli.main import main
 from pipeline.errors import StoreLostError
 from pipeline.store import lease, lock, services, writer
 from pipeline.store.location import Location
+from pipeline.store.store import Store
 
 KEYS = {"freqs": range(15), "algorithm": ["asm", "apx"], "trials": 3000, "unit_trials": 100}
 
@@ -80,6 +81,15 @@ def test_a_unit_costs_a_request_for_each_array_and_one_for_its_row(bucket):
     assert chunks_of_many - chunks_of_few == 4 * 50
     assert other_of_many == other_of_few
     assert few < 500
+
+
+def test_rows_that_a_killed_sweep_left_are_read_together(bucket):
+    store, plan = prepare(f"{bucket.url}/a.zarr", "trials=800", "unit_trials=20")
+    write(store, plan, *range(40))
+    bucket.proxy.latency, bucket.proxy.most_at_once = 0.05, 0
+    assert (listed(Store.open(Location.of(f"{bucket.url}/a.zarr"))) == 20).all()
+    # One after the other, a thousand would take minutes where a server is far away.
+    assert bucket.proxy.most_at_once > 8
 
 
 @pytest.mark.slow
