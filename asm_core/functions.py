@@ -6,7 +6,8 @@ frequencies are.  All three must be pure: the same arguments give the same bits,
 for a trial depends on no other trial.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -138,31 +139,56 @@ def measure_function(
     ValueError
         For results of another shape, or that are no finite real numbers; as `asm_core.measure`.
     """
-    samples = _read_only(validate.blocks("blocks", blocks))
+    samples = validate.blocks("blocks", blocks)
     if samples.ndim != 3:
         raise ValueError(f"blocks must have shape (T, N, N), got {samples.shape}")
     count, size, _ = samples.shape
     known = block_dct(samples) if coefficients is None else coefficients
-    known = _read_only(validate.blocks("coefficients", known))
+    known = validate.blocks("coefficients", known)
     ranks = ranks_of(size, selection)
     wanted = np.array([validate.integer("n_freqs", n, minimum=0) for n in freqs], dtype=np.int64)
     steps, place = np.unique(np.searchsorted(np.sort(ranks, axis=None), wanted, side="right"),
                              return_inverse=True)  # fmt: skip
     errors = np.empty((len(operations), len(steps), count))
-    for o, operation in enumerate(operations):
-        exact = _exact(operation, samples)
-        for step in range(len(steps)):
-            kept = ranks <= wanted[place == step][0]
-            batch = Batch(samples, known, kept, operation.checked(size))
-            results = function(batch)
-            errors[o, step] = _error(results, exact, f"{operation.kind} at n = {wanted[step]}")
+    different = [int(wanted[place == k][0]) for k in range(len(steps))]
+    with _read_only(samples), _read_only(known):
+        _measure(function, samples, known, ranks, different, operations, errors)
     return errors[:, place]
 
 
-def _read_only(values: FloatArray) -> FloatArray:
-    view = values.view()
-    view.flags.writeable = False
-    return view
+@contextmanager
+def _read_only(values: FloatArray) -> Iterator[None]:
+    """Meanwhile an array cannot be written, nor be made writable by whoever has a view of it."""
+    owners, each = [], values
+    while isinstance(each, np.ndarray):
+        owners.append((each, each.flags.writeable))
+        each.flags.writeable = False
+        each = each.base  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for each, was_writable in reversed(owners):
+            each.flags.writeable = was_writable
+
+
+def _measure(
+    function: Callable[[Batch], ArrayLike],
+    samples: FloatArray,
+    known: FloatArray,
+    ranks: NDArray[np.int64],
+    freqs: Sequence[int],
+    operations: Sequence[Operation],
+    errors: FloatArray,
+) -> None:
+    """Errors (operations, F, T) at n that keep different coefficients."""
+    size = samples.shape[-1]
+    # Views, of which none can be made writable.
+    blocks, coefficients = samples[...], known[...]
+    for o, operation in enumerate(operations):
+        exact = _exact(operation, samples)
+        for k, n in enumerate(freqs):
+            batch = Batch(blocks, coefficients, ranks <= n, operation.checked(size))
+            errors[o, k] = _error(function(batch), exact, f"{operation.kind} at n = {n}")
 
 
 def _exact(operation: Operation, blocks: FloatArray) -> FloatArray:
@@ -180,7 +206,7 @@ def _exact(operation: Operation, blocks: FloatArray) -> FloatArray:
 
 def _error(results: ArrayLike, exact: FloatArray, where: str) -> FloatArray:
     """The RMSE (T,) of results, which are checked."""
-    values = np.asarray(results)
+    values = validate.unmasked(results)
     if values.shape != exact.shape:
         raise ValueError(f"results must have shape {exact.shape} ({where}), got {values.shape}")
     if values.dtype.kind not in "fiub":

@@ -116,6 +116,13 @@ def real_numbers(name: str, values: ArrayLike) -> FloatArray:
     return array.astype(np.float64, copy=False)
 
 
+def unmasked(values: ArrayLike) -> NDArray[Any]:
+    """`values` as an array; a masked one has no numbers where it is masked, and is refused."""
+    if np.ma.isMaskedArray(values):
+        raise ValueError("a masked array has no numbers where it is masked: fill it first")
+    return np.asarray(values)
+
+
 def finite(name: str, array: FloatArray) -> FloatArray:
     """`array`, whose numbers must be finite and small enough to be added up."""
     # NaN is neither.

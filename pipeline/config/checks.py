@@ -296,16 +296,23 @@ def _own(group: str, prefix: str, entry: Entry) -> Entry:
             raise UserError(f"{prefix}.{key} is no name of a parameter: use letters, digits and _")
         if value == MISSING:
             raise UserError(f"{prefix}.{key} is needed: add {prefix}.{key}=...")
-        try:
-            json.dumps(value)
-        except (TypeError, ValueError):
+        if not _is_plain(value):
             raise UserError(
-                f"{prefix}.{key} must be text, a number, or a list of them, got {value!r}"
-            ) from None
+                f"{prefix}.{key} must be text, a number that is one, or a list or a dictionary by "
+                f"text of them, got {value!r}"
+            )
     if group == "source":
         quality = _list(f"{prefix}.quality", entry.get("quality", []), counts=True)
         return {**entry, "quality": quality}
     return dict(entry)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value comes back from JSON as it is, and is equal to itself."""
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):
+        return False
 
 
 def _like(key: str, value: Any, default: Any) -> Any:

@@ -83,6 +83,7 @@ def _by_name(key: str, value: Any) -> Any:
     if key not in OF_FUNCTIONS:
         return value
     if isinstance(value, Mapping):
+        naming.refuse_same_names(key, map(_function_in, value.values()))
         return {name: _entry(f"{key}.{name}", entry) for name, entry in value.items()}
     items = value if isinstance(value, list | tuple) else [value]
     if not any(map(callable, items)):
@@ -100,6 +101,10 @@ def _by_name(key: str, value: Any) -> Any:
         else:
             found |= dict.fromkeys(notation.names(key, item))
     return found
+
+
+def _function_in(entry: Any) -> Any:
+    return entry.get(TARGET) if isinstance(entry, Mapping) else entry
 
 
 def _entry(key: str, entry: Any) -> Any:

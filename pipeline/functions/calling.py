@@ -24,7 +24,7 @@ class OwnCodeError(UserError):
     """A function of the user's own that raises, or gives what it must not."""
 
 
-def call(what: str, function: Callable[..., Any], *arguments: Any, **parameters: Any) -> Any:
+def call(what: str, function: Callable[..., Any], /, *arguments: Any, **parameters: Any) -> Any:
     """What a function gives; `what` names it where it raises.
 
     Raises
@@ -34,13 +34,22 @@ def call(what: str, function: Callable[..., Any], *arguments: Any, **parameters:
     """
     try:
         return function(*arguments, **parameters)
-    except OwnCodeError:
+    except (OwnCodeError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        words = f"{what}: {type(error).__name__}: {' '.join(str(error).split())}"
-        raise OwnCodeError(
-            f"{words.removesuffix(': ')}{place_of(error) or _beginning(function)}"
-        ) from error
+    # Also sys.exit(): a sweep ends by what it has done, and not where a function says so.
+    except BaseException as error:
+        words = f"{what}: {in_words(error)}"
+        raise OwnCodeError(f"{words}{place_of(error) or _beginning(function)}") from error
+
+
+def in_words(error: BaseException) -> str:
+    """Kind and text of an error of code that is not ours, in one line that a terminal can show."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    shown = "".join(each if each.isprintable() else "?" for each in text)
+    return f"{type(error).__name__}: {shown}".removesuffix(": ")
 
 
 def is_library(file: str) -> bool:
@@ -87,6 +96,7 @@ def check_parameters(
     known = list(signature.parameters.values())
     by_name = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     named = [each.name for each in known[len(given) :] if each.kind in by_name]
+    named += [each.name for each in known[: len(given)] if each.kind == each.KEYWORD_ONLY]
     takes_any = any(each.kind == inspect.Parameter.VAR_KEYWORD for each in known)
     for name in parameters:
         if name not in named and not takes_any:

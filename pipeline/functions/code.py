@@ -1,24 +1,24 @@
 """What decides the numbers of a function: its source text, and what else of the user's it uses.
 
-Followed are functions, classes and values that the function names: those of its own module, and of
-other modules of the user's.  What is installed is not: its versions are in the store's provenance,
-and a worker's are compared by what it computes.  Comments, docstrings and empty lines do not count.
+Of a module that is a file, statements are followed by the names in them: a function, whatever it
+names at the top of its module, whatever changes that, and so on, also into other modules of the
+user's.  A name too many is taken for one that is used.  Of a function that no file has, as of a
+notebook, values are followed in place of names.  What is installed is not followed: its versions
+are in the store's provenance, and a worker's are compared by what it computes.  Comments,
+docstrings and empty lines do not count.
 
 A module may state a version instead, ``ASM_SWEEP_VERSION = 3``, which is then all that decides: for
 code that reads files, or keeps what cannot be told apart.
 """
 
-import ast
 import dis
 import functools
 import hashlib
-import importlib
+import importlib.util
 import inspect
-import io
 import logging
 import sys
 import textwrap
-import tokenize
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
@@ -30,20 +30,19 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.functions.calling import is_library, python_of
+from pipeline.functions.statements import Import, Statement, statements_of, without_comments
 
 VERSION = "ASM_SWEEP_VERSION"
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range)
 # Known by their names, though they are no functions.
-# Attributes of a class that decide numbers; the rest of what it is, is its text.
-_OF_CLASSES = (*_PLAIN, np.ndarray, list, tuple, dict, set, frozenset)
-# By these code reaches what it does not name.
-_REACHING = ("globals", "eval", "exec", "vars", "locals", "__import__")
-# And by these the content of files, when it is called.
-_READING = (
-    "open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "read_text", "read_bytes",
-    "read_csv", "imread", "open_zarr", "open_dataset", "environ", "getenv",
-)  # fmt: skip
 _OF_NO_EFFECT = (np.ufunc, logging.Logger)
+_EVERYTHING = "*"
+# Their state changes with every draw.
+_RANDOM = ("Generator", "RandomState", "Random")
+_REMEDY = (
+    f"read it where the module is imported, into an array, or state a version of the module that "
+    f"is raised when its numbers change, {VERSION} = 1"
+)
 
 
 class Code(NamedTuple):
@@ -75,10 +74,11 @@ def code_of(key: str, function: Callable[..., Any]) -> Code:
         raise UserError(f"{key}: {VERSION} must be a number or text, got {stated!r}")
     try:
         found.add(getattr(python_of(function), "__name__", "function"), function, own=True)
+        text = found.text()
     except UserError:
         if stated is None:
             raise
-    text = "\n".join(found.texts)
+        text = "\n".join(found.texts)
     name = f"version {stated}" if stated is not None else _hash(text)
     return Code(name, text, _folder(module))
 
@@ -97,145 +97,335 @@ def _folder(module: ModuleType | None) -> str:
     return str(path.parents[levels])
 
 
+class _Module:
+    """A module of the user's that is a file, and which of its statements count."""
+
+    def __init__(self, key: str, name: str, file: str) -> None:
+        self.name, self.file = name, file
+        self.is_package = Path(file).name == "__init__.py"
+        # As it was imported, if it was.
+        self.values = vars(sys.modules[name]) if name in sys.modules else {}
+        source = Path(file).read_text(encoding="utf-8")
+        try:
+            self.statements = statements_of(source, lambda module: bool(_file_of(module)))
+        except SyntaxError as error:
+            raise UserError(f"{key} uses {file}, which cannot be read: {error}") from error
+        self.needed: set[str] = set()
+        self.by_any_word = False
+        self.counted: dict[int, Statement] = {}
+
+    @property
+    def package(self) -> str:
+        """What its relative imports are relative to."""
+        return self.name if self.is_package else self.name.rpartition(".")[0]
+
+
 class _Search:
     """Collects, in order, the text of whatever a function uses."""
 
     def __init__(self, key: str) -> None:
         self.key, self.texts = key, list[str]()
-        self._seen: set[int] = set()
+        self.modules: dict[str, _Module] = {}
+        self._words: set[str] = set()
+        self._seen: dict[int, str] = {}
         # Whatever is seen must stay, so that no other gets its number.
         self._kept: list[Any] = []
 
+    def text(self) -> str:
+        """All that counts."""
+        self._follow()
+        parts = list(self.texts)
+        for name in sorted(self.modules):
+            module = self.modules[name]
+            parts += [module.counted[k].text for k in sorted(module.counted)]
+            # Once more: what the statements have made of it, where text alone does not say.
+            for k in sorted(module.counted):
+                self._add_made(module, module.counted[k], parts)
+        return "\n".join(parts)
+
+    def _follow(self) -> None:
+        """Count statements until no further one is needed."""
+        grows = True
+        while grows:
+            grows = False
+            for module in list(self.modules.values()):
+                needed = module.needed | (self._words if module.by_any_word else set())
+                for k, each in enumerate(module.statements):
+                    is_needed = (each.binds | each.changes) & needed or _EVERYTHING in each.binds
+                    if k not in module.counted and needed and is_needed:
+                        self._count(module, k, each)
+                        grows = True
+
+    def _count(self, module: _Module, k: int, statement: Statement) -> None:
+        if statement.reaches and statement.is_definition:
+            raise UserError(
+                f"{self.key} uses {statement.reaches}, by which its numbers depend on what is not "
+                f"in its code: {_REMEDY}"
+            )
+        module.counted[k] = statement
+        module.needed |= statement.names | statement.binds
+        self._words |= statement.words
+        for each in statement.imports:
+            self._reach(module, each)
+
+    def _reach(self, module: _Module, each: Import) -> None:
+        """A module that a statement imports, if it is the user's."""
+        try:
+            name = importlib.util.resolve_name("." * each.level + each.module, module.package)
+        except (ImportError, ValueError):
+            return
+        if each.name is None:
+            # All of a.b.c may be used by its dotted name.
+            parts = name.split(".")
+            for count in range(1, len(parts) + 1):
+                if found := self.reached(".".join(parts[:count])):
+                    found.by_any_word = True
+            return
+        if inner := self.reached(f"{name}.{each.name}"):
+            inner.by_any_word = True
+        if found := self.reached(name):
+            found.by_any_word |= each.name == _EVERYTHING
+            found.needed.add(each.name)
+
+    def reached(self, name: str) -> _Module | None:
+        """A module of the user's by its name; None where it is not, or there is none."""
+        if name not in self.modules:
+            file = _file_of(name)
+            if not file:
+                return None
+            self.modules[name] = _Module(self.key, name, file)
+        return self.modules[name]
+
+    def _add_made(self, module: _Module, statement: Statement, parts: list[str]) -> None:
+        """The content of arrays and containers that a statement has bound, and random states."""
+        if statement.is_definition:
+            for name in statement.binds:
+                _check_current(self.key, module.values.get(name))
+            return
+        elsewhere = {
+            name
+            for each in self.modules.values()
+            for other in each.counted.values()
+            if other is not statement
+            for name in (other.words if module.by_any_word else other.names)
+        }
+        for name in sorted(statement.binds & elsewhere):
+            value = module.values.get(name)
+            found = _Content()
+            known = found.add(name, value)
+            if known and not statement.is_empty:
+                parts += found.texts
+            elif not known and statement.reaches:
+                raise UserError(
+                    f"{self.key} uses {name}, a {type(value).__name__} that {statement.reaches} "
+                    f"has made of what is not in its code: {_REMEDY}"
+                )
+            elif type(value).__name__ in _RANDOM:
+                raise UserError(_untold(self.key, name, value))
+
     def add(self, name: str, value: Any, *, own: bool = False) -> None:
         """Add a value that the code calls by this name; `own` is of the user's in any case."""
-        if isinstance(value, _PLAIN):
-            self.texts.append(f"{name} = {value!r}")
+        content = _Content()
+        if content.add(name, value):
+            self.texts += content.texts
             return
         if id(value) in self._seen:
+            self.texts.append(f"{name} is {self._seen[id(value)]}")
             return
-        self._seen.add(id(value))
+        self._seen[id(value)] = name
         self._kept.append(value)
         self._add(name, value, own)
 
     def _add(self, name: str, value: Any, own: bool) -> None:
         function = python_of(value)
-        if hasattr(function, "cache_info") and hasattr(function, "__wrapped__"):
-            # What a cache keeps follows from the function.
-            function = function.__wrapped__
-        if isinstance(value, ModuleType):
-            self.texts.append(f"{name} = module {value.__name__}")
-        elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
-            content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
-            self.texts.append(f"{name} = array {value.dtype.str} {value.shape} {content}")
-        elif isinstance(value, list | tuple | dict | set | frozenset):
-            self._add_items(name, value)
-        elif inspect.ismethod(value):
+        if inspect.ismethod(value):
             # What it is a method of decides, too.
             self.add(f"{name}.__self__", value.__self__)
-            self.add(name, value.__func__, own=own)
+            self.add(f"{name}.__func__", value.__func__, own=own)
+        elif isinstance(value, ModuleType):
+            self.texts.append(f"{name} = module {value.__name__}")
+            if found := self.reached(value.__name__):
+                found.by_any_word = True
         elif hasattr(function, "__code__"):
             self._add_function(name, function, own)
+        elif hasattr(function, "__wrapped__"):
+            # As of functools.cache: what it keeps follows from the function.
+            self.add(f"{name}.__wrapped__", function.__wrapped__, own=own)
         elif isinstance(value, type):
             self._add_class(name, value, own)
         elif isinstance(value, functools.partial):
             for part in ("func", "args", "keywords"):
                 self.add(f"{name}.{part}", getattr(value, part))
-        elif isinstance(value, _OF_NO_EFFECT) or (
-            callable(value) and hasattr(value, "__qualname__")
-        ):
+        elif isinstance(value, list | tuple | dict | set | frozenset):
+            self._add_items(name, value)
+        elif isinstance(value, _OF_NO_EFFECT) or (inspect.isroutine(value) and _of_module(value)):
             self.texts.append(f"{name} = {_named(value)}")
         else:
-            raise UserError(
-                f"{self.key} uses {name}, a {type(value).__name__}, whose content cannot be told "
-                f"apart from another's: make it a number, text or an array, or state a version of "
-                f"the module that is raised when its numbers change, {VERSION} = 1"
-            )
+            raise UserError(_untold(self.key, name, value))
 
     def _add_items(self, name: str, value: Any) -> None:
-        if isinstance(value, dict):
-            items: Iterator[tuple[Any, Any]] = iter(value.items())
-        elif isinstance(value, set | frozenset):
-            items = enumerate(sorted(value, key=repr))
-        else:
-            items = enumerate(value)
+        """Items of a container, some of which have no content of their own."""
+        items = value.items() if isinstance(value, dict) else enumerate(value)
         self.texts.append(f"{name} = {type(value).__name__} of {len(value)}")
-        for place, item in items:
-            if not isinstance(place, _PLAIN):
-                self.add(f"a key of {name}", place)
-            self.add(f"{name}[{place!r}]", item)
+        for k, (place, item) in enumerate(items):
+            self.add(f"key {k} of {name}", place)
+            self.add(f"{name}[{k}]", item)
 
     def _add_function(self, name: str, function: Any, own: bool) -> None:
         code = function.__code__
-        if not own and is_library(code.co_filename):
+        if is_library(code.co_filename):
             self.texts.append(f"{name} = {_named(function)}")
+            # A decorator of a library's around what is the user's.
+            wrapped = getattr(function, "__wrapped__", None)
+            if wrapped is not None:
+                self.add(f"{name}.__wrapped__", wrapped, own=own)
+            elif own:
+                raise UserError(f"{self.key} is a function of a library: give one of your own")
             return
-        self.texts.append(_text(self.key, name, code))
+        module = self.reached(function.__module__ or "")
+        root = function.__qualname__.partition(".")[0]
+        in_file = module is not None and code.co_filename == getattr(
+            sys.modules.get(module.name), "__file__", None
+        )
+        if module is not None and in_file and any(root in s.binds for s in module.statements):
+            module.needed.add(root)
+            _check_current(self.key, function)
+            inside = {**dict.fromkeys(code.co_freevars), **_cells(function)}
+            known: dict[str, Any] = {}
+        else:
+            self.texts.append(_text(self.key, name, code))
+            inside, known = _cells(function), function.__globals__
         for default in (function.__defaults__, function.__kwdefaults__):
-            if default:
+            if (default and "<locals>" in function.__qualname__) or (default and known):
                 self.add(f"defaults of {name}", default)
-        _check_current(self.key, function)
-        cells = {}
-        for each, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            # Empty where a function that calls itself is made.
-            with suppress(ValueError):
-                cells[each] = cell.cell_contents
-        self._add_names(code, {**function.__globals__, **cells})
+        for each, value in sorted(inside.items()):
+            self.add(f"{name}: {each}", value)
+        if known:
+            self._add_names(code, known, inside)
 
     def _add_class(self, name: str, value: type, own: bool) -> None:
         if not own and _is_of_library(value):
             self.texts.append(f"{name} = {_named(value)}")
             return
-        self.texts.append(_text(self.key, name, value))
+        module = self.reached(value.__module__ or "")
+        root = value.__qualname__.partition(".")[0]
+        if module is not None and any(root in s.binds for s in module.statements):
+            module.needed.add(root)
+        else:
+            self.texts.append(_text(self.key, name, value))
         for base in value.__bases__:
             self.add(f"base of {name}", base)
-        for word, member in vars(value).items():
-            function = getattr(member, "__func__", getattr(member, "fget", member))
-            if code := getattr(function, "__code__", None):
-                self._add_names(code, function.__globals__)
-            elif isinstance(member, _OF_CLASSES) and not word.startswith("__"):
+        for word, member in sorted(vars(value).items()):
+            content = _Content()
+            if not word.startswith("__") and content.add(f"{name}.{word}", member):
                 # Which may have been set after the class was made.
-                self.add(f"{name}.{word}", member)
+                self.texts += content.texts
+                continue
+            function = getattr(member, "__func__", getattr(member, "fget", member))
+            if module is None and (code := getattr(function, "__code__", None)):
+                self._add_names(code, function.__globals__, {})
 
-    def _add_names(self, code: CodeType, known: dict[str, Any]) -> None:
-        read, attributes, imported = _names(code)
-        for word in sorted(read - known.keys() | attributes):
-            if (word in _REACHING and word in read) or word in _READING:
+    def _add_names(self, code: CodeType, known: dict[str, Any], inside: dict[str, Any]) -> None:
+        """What the code of a notebook names."""
+        read, attributes = _names(code)
+        self._words |= attributes
+        for word in sorted(read - known.keys()):
+            if word in ("globals", "eval", "exec", "vars", "locals", "open", "__import__"):
                 raise UserError(
                     f"{self.key} uses {word}, by which its numbers depend on what is not in its "
-                    "code: read it where the module is imported, into an array, or state a version "
-                    f"of the module that is raised when its numbers change, {VERSION} = 1"
+                    f"code: {_REMEDY}"
                 )
-        for each in sorted(read & known.keys()):
-            self._add_module(known[each], attributes)
+        for each in sorted(read & known.keys() - inside.keys()):
             self.add(each, known[each])
-        for each in sorted(imported):
-            # In the body of the function; what is not there fails when it is called.
-            with suppress(ImportError, ValueError):
-                module = importlib.import_module(each, known.get("__package__"))
-                self._add_module(module, attributes)
-
-    def _add_module(self, value: Any, attributes: set[str]) -> None:
-        """Of a module of the user's what is named anywhere in the code."""
-        if isinstance(value, ModuleType) and not _is_of_library(value):
-            for word in sorted(attributes):
-                if hasattr(value, word):
-                    self.add(f"{value.__name__}.{word}", getattr(value, word))
 
 
-def _names(code: CodeType) -> tuple[set[str], set[str], set[str]]:
-    """What code reads, also in functions within it: names, attributes, and modules."""
-    read, attributes, imported = set(code.co_freevars), set[str](), set[str]()
+class _Content:
+    """What numbers, texts, arrays, and containers of these are, as text."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def add(self, name: str, value: Any) -> bool:
+        """Add a value; returns False for one that is of another kind."""
+        if type(value) in _PLAIN:
+            self.texts.append(f"{name} = {value!r}")
+        elif isinstance(value, np.ma.MaskedArray):
+            return self.add(f"{name}.data", value.data) and self.add(
+                f"{name}.mask", np.ma.getmaskarray(value)
+            )
+        elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
+            content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
+            self.texts.append(f"{name} = array {value.dtype.descr} {value.shape} {content}")
+        elif type(value) in (list, tuple):
+            self.texts.append(f"{name} = {type(value).__name__} of {len(value)}")
+            return all(self.add(f"{name}[{k}]", each) for k, each in enumerate(value))
+        elif type(value) is dict:
+            self.texts.append(f"{name} = dict of {len(value)}")
+            return all(
+                self.add(f"key {k} of {name}", key) and self.add(f"{name}[{k}]", each)
+                for k, (key, each) in enumerate(value.items())
+            )
+        elif type(value) in (set, frozenset):
+            # In no order: each by its own text.
+            parts = []
+            for each in value:
+                part = _Content()
+                if not part.add("", each):
+                    return False
+                parts.append("; ".join(part.texts))
+            self.texts.append(f"{name} = {type(value).__name__} of {sorted(parts)}")
+        else:
+            return False
+        return True
+
+
+def _untold(key: str, name: str, value: Any) -> str:
+    return (
+        f"{key} uses {name}, a {type(value).__name__}, whose content cannot be told apart from "
+        f"another's: make it a number, text or an array, or state a version of the module that is "
+        f"raised when its numbers change, {VERSION} = 1"
+    )
+
+
+def _cells(function: Any) -> dict[str, Any]:
+    """What a function was made with."""
+    found = {}
+    for each, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        # Empty where a function that calls itself is made.
+        with suppress(ValueError):
+            found[each] = cell.cell_contents
+    return found
+
+
+def _file_of(name: str) -> str:
+    """The file of a module of the user's; empty where it is a library's, or none."""
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if module is None:
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError, AttributeError):
+            spec = None
+        file = spec.origin if spec and spec.has_location else None
+    own = bool(file) and str(file).endswith(".py") and not is_library(str(file))
+    return str(file) if own else ""
+
+
+def _names(code: CodeType) -> tuple[set[str], set[str]]:
+    """What code reads, also in functions within it: names, and attributes."""
+    read, attributes = set(code.co_freevars), set[str]()
     for each in (code, *_within(code)):
         for step in dis.get_instructions(each):
-            if not isinstance(step.argval, str):
-                continue
-            if step.opname == "IMPORT_NAME":
-                imported.add(step.argval)
-            elif "GLOBAL" in step.opname or "NAME" in step.opname:
-                read.add(step.argval)
-            elif "ATTR" in step.opname or "METHOD" in step.opname or "FROM" in step.opname:
-                attributes.add(step.argval)
-    return read, attributes, imported
+            if isinstance(step.argval, str):
+                is_name = "GLOBAL" in step.opname or step.opname.endswith("NAME")
+                (read if is_name else attributes).add(step.argval)
+    return read, attributes
+
+
+def _of_module(value: Any) -> bool:
+    """Whether a routine that is built in is a module's, and not some object's."""
+    owner = getattr(value, "__self__", None)
+    return owner is None or isinstance(owner, ModuleType)
 
 
 def _is_of_library(value: Any) -> bool:
@@ -254,21 +444,28 @@ def _named(value: Any) -> str:
 
 def _check_current(key: str, function: Any) -> None:
     """Refuse a function whose file was changed since it was imported: its text is of another."""
-    module = sys.modules.get(function.__module__)
+    function = inspect.unwrap(python_of(function)) if function is not None else None
+    code = getattr(function, "__code__", None)
+    module = sys.modules.get(getattr(function, "__module__", None) or "")
     # Not what was compiled of other text, as pytest does with its assertions.
-    if type(getattr(getattr(module, "__spec__", None), "loader", None)) is not SourceFileLoader:
+    loader = getattr(getattr(module, "__spec__", None), "loader", None)
+    if code is None or type(loader) is not SourceFileLoader or is_library(code.co_filename):
         return
-    file = function.__code__.co_filename
     try:
-        now = compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)
-        same = any(_likeness(each) == _likeness(function.__code__) for each in _within(now))
+        same = _likeness(code) in _likenesses(code.co_filename)
     except (OSError, SyntaxError, ValueError):
         same = False
     if not same:
         raise UserError(
-            f"{key}: {file} has changed since it was imported: start Python again, or "
+            f"{key}: {code.co_filename} has changed since it was imported: start Python again, or "
             f"importlib.reload({function.__module__})"
         )
+
+
+def _likenesses(file: str) -> list[Any]:
+    """Of all code that a file is compiled to, as it is now."""
+    now = compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)
+    return [_likeness(each) for each in _within(now)]
 
 
 def _within(code: CodeType) -> Iterator[CodeType]:
@@ -281,7 +478,13 @@ def _within(code: CodeType) -> Iterator[CodeType]:
 
 def _likeness(code: CodeType) -> tuple[Any, ...]:
     constants = [
-        _likeness(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts
+        _likeness(each)
+        if isinstance(each, CodeType)
+        # In no order, which differs from process to process.
+        else sorted(map(repr, each))
+        if isinstance(each, frozenset)
+        else repr(each)
+        for each in code.co_consts
     ]
     return code.co_name, code.co_firstlineno, code.co_code, code.co_names, constants
 
@@ -294,32 +497,4 @@ def _text(key: str, name: str, what: Any) -> str:
             f"{key}: the source text of {name} is not known, so that a change of it would not be "
             f"noticed: put it into a file, or state a version of its module, {VERSION} = 1"
         ) from error
-    return _without_comments(source)
-
-
-def _without_comments(source: str) -> str:
-    """Source text without comments, docstrings and empty lines."""
-    lines = source.splitlines()
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-        tree = ast.parse(source)
-    except (tokenize.TokenError, SyntaxError, IndentationError):
-        # As a lambda in the middle of a call.
-        return source
-    for token in tokens:
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            first = node.body[0]
-            is_docstring = (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            )
-            # One that stands alone: a body of a docstring only is still a body.
-            if is_docstring and len(node.body) > 1 and first.lineno > node.lineno:
-                for row in range(first.lineno - 1, first.end_lineno or first.lineno):
-                    lines[row] = ""
-    return "\n".join(line.rstrip() for line in lines if line.strip())
+    return without_comments(source)

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.errors import UserError, did_you_mean
-from pipeline.functions.calling import place_of, python_of
+from pipeline.functions.calling import in_words, place_of, python_of
 
 # The key of Hydra's convention for "call this": an entry that has it names a function, or a class.
 TARGET = "_target_"
@@ -66,6 +66,20 @@ def entry_of(key: str, given: Any) -> tuple[str, dict[str, Any]]:
     else:
         _given.pop(target, None)
     return name, {TARGET: target, **parameters}
+
+
+def refuse_same_names(key: str, given: Iterable[Any]) -> None:
+    """Refuse two functions that go by one name, as two that one function has made."""
+    known: dict[str, Any] = {}
+    for each in filter(callable, given):
+        function = each.func if isinstance(each, functools.partial) else each
+        name = getattr(python_of(function), "__qualname__", "")
+        module = getattr(python_of(function), "__module__", "")
+        if known.setdefault(f"{module}.{name}", function) is not function:
+            raise UserError(
+                f"{key} has two functions that are both called {name}: give each a def of its own, "
+                "or its parameters by functools.partial"
+            )
 
 
 def _is_found(target: str, function: Any) -> bool:
@@ -122,10 +136,11 @@ def _imported(key: str, target: str) -> Any:
         return pkgutil.resolve_name(target)
     except AttributeError as error:
         raise UserError(f"{key}={target}: {_not_in(target)}") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UserError(
-            f"{key}={target}: its module cannot be imported: {type(error).__name__}: "
-            f"{' '.join(str(error).split())}{place_of(error)}"
+            f"{key}={target}: its module cannot be imported: {in_words(error)}{place_of(error)}"
         ) from error
 
 

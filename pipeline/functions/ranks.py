@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asm_core import frequency_rank
+from asm_core import frequency_rank, validate
 from asm_core.frequencies import ranks_of
 from pipeline.functions.calling import OwnCodeError, call
 from pipeline.functions.naming import TARGET
@@ -33,8 +33,11 @@ def _ranks(text: str, size: int) -> NDArray[np.int64]:
     target = identity[TARGET]
     what = f"selection {target} at block_size={size}"
     function = load(target, identity["code"])
-    found = call(what, function, size, **identity["parameters"])
+    given = call(what, function, size, **identity["parameters"])
+    found = call(what, validate.unmasked, given)
+    if found.dtype.kind == "u" and found.size and found.max() > validate.WHOLE:
+        raise OwnCodeError(f"{what}: ranks must be at most 2^53, got {found.max()}")
     try:
-        return ranks_of(size, np.asarray(found))
+        return ranks_of(size, found)
     except ValueError as error:
         raise OwnCodeError(f"{what}: {error}") from error

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from asm_core import Batch, Operation, block_dct, measure_function
+from asm_core import Batch, Operation, block_dct, measure_function, validate
 from asm_core.frequencies import Ranks
 from asm_core.validate import FloatArray
 from pipeline.functions.calling import OwnCodeError, call
@@ -49,7 +49,8 @@ def own_errors(
     what = f"algorithm.{choice.name}: {choice.function.target}"
 
     def results(batch: Batch) -> FloatArray:
-        found: FloatArray = call(what, function, batch, **choice.parameters)
+        given = call(what, function, batch, **choice.parameters)
+        found: FloatArray = call(what, validate.unmasked, given)
         return found
 
     try:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from asm_core import validate
 from asm_core.stream import words_of
 from asm_core.validate import FloatArray
 from pipeline.functions.calling import OwnCodeError, call, takes
@@ -62,7 +63,8 @@ def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> 
     if takes(function, WORDS):
         parameters[WORDS] = words_of(seed, source.function.target, block_size, first, count)
     what = _what(source, block_size)
-    blocks = np.asarray(call(what, function, first, count, block_size, **parameters))
+    given = call(what, function, first, count, block_size, **parameters)
+    blocks: FloatArray = call(what, validate.unmasked, given)
     shape = (count, block_size, block_size)
     if blocks.shape != shape or blocks.dtype.kind not in "fiub":
         raise OwnCodeError(

@@ -53,3 +53,13 @@ def test_an_experiment_names_algorithms_as_text_or_as_entries(tmp_path):
         assert list(compose.load(["experiment=mine"], config_dirs=[tmp_path]).algorithm) == names
     words = ["experiment=mine", "algorithm=apx"]
     assert list(compose.load(words, config_dirs=[tmp_path]).algorithm) == ["apx"]
+
+
+@pytest.mark.parametrize("value", ["{1: 2}", ".nan", "[1, [.nan]]"])
+def test_parameters_of_a_function_are_what_json_has(tmp_path, value):
+    (tmp_path / "algorithm").mkdir()
+    (tmp_path / "algorithm" / "x.yaml").write_text(f"x: {{_target_: a.b, d: {value}}}\n")
+    with pytest.raises(
+        UserError, match=r"algorithm.x.d must be text, a number that is one, or a li"
+    ):
+        compose.load(["algorithm=x"], config_dirs=[tmp_path])

@@ -31,7 +31,7 @@ def masks(tmp_path):
         yield sys.modules.get(name) or __import__(name)
 
 
-def entry(group, function, name="mine", **parameters):
+def entry(group, function, name="mine", /, **parameters):
     words = [f"{group}={name}", f"{group}.{name}._target_=own_masks.{function}"]
     return [*words, *(f"{group}.{name}.{key}={value}" for key, value in parameters.items())]
 
@@ -166,6 +166,15 @@ CHECKED = {
     "def f(batch) return 1": r"cannot be imported: SyntaxError: .*own_masks.py, line 2\)",
     "def g(batch): return 1": "there is no f in own_masks",
     "R = np.random.default_rng()\ndef f(batch): return R.random()": "uses R, a Generator",
+    "import sys\ndef f(batch): sys.exit(0)": r"SystemExit: 0 \(.*own_masks.py, line 3\)",
+    "import sys\nsys.exit(4)": "cannot be imported: SystemExit: 4",
+    "class E(BaseException): pass\ndef f(batch): raise E('x')": r"own_masks.f: E: x \(",
+    "class E(Exception):\n    def __str__(self): 1 / 0\n"
+    "def f(batch): raise E": r"own_masks.f: E \(",
+    "def f(batch): raise ValueError('a\\x1b\\0b')": r"ValueError: a\?\?b",
+    "def f(batch): return np.ma.zeros((7, 4, 4))": "a masked array has no numbers",
+    "def f(batch): return [[1], [1, 2]]": "ValueError: setting an array element with a sequence",
+    "def f(batch): batch.coefficients.setflags(write=True)": "cannot set WRITEABLE flag to True",
 }
 
 
@@ -194,6 +203,8 @@ SOURCES = {
     ),
     "def f(first, count, block_size): raise KeyError('x')": r"KeyError: 'x' \(.*own_masks.py",
     "def f(block_size): return 1": "too many positional arguments",
+    "def f(first, count, block_size): return [[1], [1, 2]]": "ValueError: setting an array element",
+    "def f(first, count, block_size): return np.ma.zeros((count, 8, 8))": "a masked array has no",
 }
 
 
@@ -211,6 +222,7 @@ SELECTIONS = {
     "def f(block_size): return np.zeros((4, 4), int)": "ranks must be integers of shape",
     "def f(block_size): return np.ones((8, 8), int)": "that of the DC 0",
     "def f(block_size): return np.zeros((8, 8))": "ranks must be integers",
+    "def f(block_size): return np.full((8, 8), 2**63, 'u8')": "ranks must be at most 2\\^53",
     "def f(block_size): return 1 / 0": r"ZeroDivisionError: division by zero \(.*own_masks.py",
 }
 
@@ -340,9 +352,40 @@ def test_functions_that_no_module_has_go_to_worker_processes(masks, tmp_path):
         )
 
 
+def test_parameters_may_have_any_name(tmp_path):
+    text = "def f(batch, what, function, key=1): return batch.operation.exact(batch.blocks)\n"
+    with own.module(tmp_path, text):
+        errors(*entry("algorithm", "f", what=1, function="x", key=2), "trials=5",
+               f"out={tmp_path}/a.zarr")  # fmt: skip
+
+
+def test_functions_cannot_change_what_others_are_given(tmp_path):
+    text = (
+        own.TEXT
+        + """
+
+def spoils(batch):
+    for values in (batch.blocks, batch.coefficients):
+        try:
+            values.setflags(write=True)
+            values[:] = 0
+        except ValueError:
+            pass
+    return own_asm(batch)
+"""
+    )
+    with own.module(tmp_path, text):
+        alone = errors(*entry("algorithm", "own_asm"), "trials=60", f"out={tmp_path}/a.zarr")
+        words = ["algorithm=mine,first", *entry("algorithm", "own_asm")[1:]]
+        words += entry("algorithm", "spoils", "first")[1:]
+        both = errors(*words, "trials=60", f"out={tmp_path}/b.zarr")
+    assert (both == alone).all()
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
+        ({"a": local_function(1), "b": local_function(2)}, "two functions that are both called"),
         (lambda batch: batch, "must be a function with a name"),
         ([np.add, "asm"], "must be a function with a name"),
         ([local_function, local_function], "has two functions named local_function"),
@@ -366,10 +409,14 @@ def test_what_is_no_entry_of_a_function_is_refused(tmp_path):
         ),
         (["source=x", "source.x._target_=a.b", "source.x.words=3"], "is what the program gives"),
         (["algorithm=asm", "algorithm.asm._target_=a.b"], "algorithm=asm is an entry already"),
+        ({"algorithm": {"x": {"_target_": "a.b", "d": float("nan")}}}, "d must be finite, got nan"),
+        ({"algorithm": {"x": {"_target_": "a.b", "d": [None, [float("nan")]]}}}, "must be finite"),
         (["algorithm=asm", other], "unknown algorithm 'x' in algorithm.x._target_"),
     ]:
+        given = words if isinstance(words, dict) else {}
+        words = [] if given else words
         with own.module(tmp_path, "def b(*a): pass", "a"), pytest.raises(UserError, match=said):
-            sweep(words, trials=5, results=tmp_path / "results")
+            sweep(words, trials=5, results=tmp_path / "results", **given)
     assert not (tmp_path / "results").exists()
 
 
