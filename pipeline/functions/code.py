@@ -19,6 +19,7 @@ import inspect
 import logging
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
@@ -33,6 +34,7 @@ from pipeline.functions.calling import is_library, python_of
 from pipeline.functions.statements import Import, Statement, statements_of, without_comments
 
 VERSION = "ASM_SWEEP_VERSION"
+_OURS = ("asm_core", "pipeline")
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range)
 # Known by their names, though they are no functions.
 _OF_NO_EFFECT = (np.ufunc, logging.Logger)
@@ -65,8 +67,8 @@ def code_of(key: str, function: Callable[..., Any]) -> Code:
         `key` names it: for a value that cannot be told apart from another one, or a function whose
         source text is not known.
     """
-    found = _Search(key)
     module = inspect.getmodule(python_of(function))
+    found = _Search(key, getattr(module, "__name__", ""))
     if not hasattr(python_of(function), "__name__"):
         raise UserError(f"{key} is a {type(function).__name__}: give a function, def f(...)")
     stated = getattr(module, VERSION, None)
@@ -100,14 +102,14 @@ def _folder(module: ModuleType | None) -> str:
 class _Module:
     """A module of the user's that is a file, and which of its statements count."""
 
-    def __init__(self, key: str, name: str, file: str) -> None:
+    def __init__(self, key: str, name: str, file: str, is_own: Callable[[str], bool]) -> None:
         self.name, self.file = name, file
         self.is_package = Path(file).name == "__init__.py"
         # As it was imported, if it was.
         self.values = vars(sys.modules[name]) if name in sys.modules else {}
         source = Path(file).read_text(encoding="utf-8")
         try:
-            self.statements = statements_of(source, lambda module: bool(_file_of(module)))
+            self.statements = statements_of(source, is_own)
         except SyntaxError as error:
             raise UserError(f"{key} uses {file}, which cannot be read: {error}") from error
         self.needed: set[str] = set()
@@ -123,10 +125,15 @@ class _Module:
 class _Search:
     """Collects, in order, the text of whatever a function uses."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, module: str) -> None:
         self.key, self.texts = key, list[str]()
+        # Also where it is installed, the package of the function itself is the user's.
+        package = module.partition(".")[0]
+        self._package = "" if package in (*sys.stdlib_module_names, *_OURS) else package
         self.modules: dict[str, _Module] = {}
         self._words: set[str] = set()
+        # How many of the statements that count name each name, and each word.
+        self._named: list[Counter[str]] = []
         self._seen: dict[int, str] = {}
         # Whatever is seen must stay, so that no other gets its number.
         self._kept: list[Any] = []
@@ -134,6 +141,11 @@ class _Search:
     def text(self) -> str:
         """All that counts."""
         self._follow()
+        counted = [each for module in self.modules.values() for each in module.counted.values()]
+        self._named = [
+            Counter(name for each in counted for name in each.names),
+            Counter(word for each in counted for word in each.words),
+        ]
         parts = list(self.texts)
         for name in sorted(self.modules):
             module = self.modules[name]
@@ -190,11 +202,30 @@ class _Search:
     def reached(self, name: str) -> _Module | None:
         """A module of the user's by its name; None where it is not, or there is none."""
         if name not in self.modules:
-            file = _file_of(name)
+            file = self._file_of(name)
             if not file:
                 return None
-            self.modules[name] = _Module(self.key, name, file)
+            self.modules[name] = _Module(
+                self.key, name, file, lambda module: bool(self._file_of(module))
+            )
         return self.modules[name]
+
+    def _file_of(self, name: str) -> str:
+        """The file of a module of the user's; empty where it is a library's, or none."""
+        module = sys.modules.get(name)
+        file = getattr(module, "__file__", None)
+        if module is None:
+            try:
+                spec = importlib.util.find_spec(name)
+            except (ImportError, ValueError, AttributeError):
+                spec = None
+            file = spec.origin if spec and spec.has_location else None
+        is_source = bool(file) and str(file).endswith(".py")
+        return str(file) if is_source and not self._is_library(name, str(file)) else ""
+
+    def _is_library(self, module: str, file: str) -> bool:
+        own = self._package and module.partition(".")[0] == self._package
+        return is_library(file) and not own
 
     def _add_made(self, module: _Module, statement: Statement, parts: list[str]) -> None:
         """The content of arrays and containers that a statement has bound, and random states."""
@@ -202,14 +233,11 @@ class _Search:
             for name in statement.binds:
                 _check_current(self.key, module.values.get(name))
             return
-        elsewhere = {
-            name
-            for each in self.modules.values()
-            for other in each.counted.values()
-            if other is not statement
-            for name in (other.words if module.by_any_word else other.names)
-        }
-        for name in sorted(statement.binds & elsewhere):
+        named = statement.words if module.by_any_word else statement.names
+        for name in sorted(statement.binds):
+            # Named by another statement, and not in this one alone.
+            if self._named[module.by_any_word][name] <= (name in named):
+                continue
             value = module.values.get(name)
             found = _Content()
             known = found.add(name, value)
@@ -273,7 +301,8 @@ class _Search:
 
     def _add_function(self, name: str, function: Any, own: bool) -> None:
         code = function.__code__
-        if is_library(code.co_filename):
+        # A decorator takes the name of what it decorates, and not its globals.
+        if self._is_library(function.__globals__.get("__name__", ""), code.co_filename):
             self.texts.append(f"{name} = {_named(function)}")
             # A decorator of a library's around what is the user's.
             wrapped = getattr(function, "__wrapped__", None)
@@ -397,20 +426,6 @@ def _cells(function: Any) -> dict[str, Any]:
     return found
 
 
-def _file_of(name: str) -> str:
-    """The file of a module of the user's; empty where it is a library's, or none."""
-    module = sys.modules.get(name)
-    file = getattr(module, "__file__", None)
-    if module is None:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):
-            spec = None
-        file = spec.origin if spec and spec.has_location else None
-    own = bool(file) and str(file).endswith(".py") and not is_library(str(file))
-    return str(file) if own else ""
-
-
 def _names(code: CodeType) -> tuple[set[str], set[str]]:
     """What code reads, also in functions within it: names, and attributes."""
     read, attributes = set(code.co_freevars), set[str]()
@@ -449,7 +464,7 @@ def _check_current(key: str, function: Any) -> None:
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     # Not what was compiled of other text, as pytest does with its assertions.
     loader = getattr(getattr(module, "__spec__", None), "loader", None)
-    if code is None or type(loader) is not SourceFileLoader or is_library(code.co_filename):
+    if code is None or type(loader) is not SourceFileLoader:
         return
     try:
         same = _likeness(code) in _likenesses(code.co_filename)

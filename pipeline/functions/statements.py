@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_CONTAINERS = ("dict", "list", "set", "defaultdict", "OrderedDict", "Counter", "deque")
 # By these code reaches what it does not name; and by these the content of files.
 _REACHING = ("globals", "eval", "exec", "vars", "locals", "__import__", "import_module")
 _READING = (
@@ -170,7 +171,8 @@ def _is_empty(node: ast.stmt) -> bool:
         return not value.keys
     if isinstance(value, ast.List | ast.Set | ast.Tuple):
         return not value.elts
-    return isinstance(value, ast.Call) and not value.args and not value.keywords
+    made_by = _root(value.func) if isinstance(value, ast.Call) else ""
+    return made_by in _CONTAINERS and not getattr(value, "args", ())
 
 
 def _is_text(node: ast.stmt) -> bool:

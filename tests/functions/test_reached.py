@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.functions import code
 from pipeline.functions.code import code_of
 
 # Modules, of which `m.f` is the function; each `2` is a place where a change must be seen.
@@ -243,3 +244,20 @@ def test_it_is_the_same_in_every_process(coded, tmp_path):
             env={**os.environ, "PYTHONHASHSEED": seed},
         )  # fmt: skip
         assert done.stdout.strip() == name
+
+
+def test_a_package_that_is_installed_may_have_the_function(coded, monkeypatch):
+    files = {
+        "p/__init__": "",
+        "p/sub": "K = 2",
+        "p/m": "from .sub import K\ndef f(b): return K * b",
+    }
+    monkeypatch.setattr(code, "is_library", lambda file: True)
+    before = coded(files)
+    assert "def f(b): return K * b" in before.text
+    assert coded({**files, "p/sub": "K = 3"}).name != before.name
+
+
+def test_a_function_of_the_library_is_refused():
+    with pytest.raises(UserError, match="is a function of a library: give one of your own"):
+        code_of("algorithm.x", os.path.join)
