@@ -202,7 +202,7 @@ def verify(path: Place, sample: float | Literal["all"] = 0.01) -> Report:
     if sample == "all":
         sample = 1.0
     if not (isinstance(sample, Real) and 0 <= sample <= 1):
-        raise ValueError(f"sample must be within 0..1 or all, got {sample!r}: try 0.01")
+        raise ValueError(f"sample must be within 0..1, got {sample!r}: try 0.01 or all")
     store = store_at(path)
     with naming_damage(store.location):
         return audit.verify(store, sample)

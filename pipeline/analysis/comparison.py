@@ -71,7 +71,10 @@ def compare_results(
     (False, 0)
     """
     if (second is None) == (algorithm is None):
-        raise UserError("give a second store, or the names of two algorithms, algorithm=(...)")
+        raise UserError(
+            "compare takes a second store, or the names of two algorithms, algorithm=(...), got "
+            f"{type(second).__name__} and {algorithm!r}"
+        )
     if algorithm is not None:
         return compare_algorithms(store_at(first), algorithm)
     assert second is not None

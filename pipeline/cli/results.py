@@ -218,7 +218,7 @@ def compare(request: Request) -> int:
     if names:
         two = [open_store(request)]
         differing, units, unlike = list[str](), 0, list[str]()
-        compared = comparison.compare_algorithms(two[0], names)
+        compared = comparison.compare_algorithms(two[0], notation.in_order("algorithm", names))
         # Which is the better is an answer, and no failure.
         code = 0
     else:
@@ -251,14 +251,6 @@ def compare(request: Request) -> int:
     if to:
         print(to)
     return code
-
-
-def two_names(key: str, value: str) -> list[str]:
-    """Two names, in the order in which they are given."""
-    found = [name.strip() for name in value.strip("[]").split(",")]
-    if len(found) != 2 or not all(found) or found[0] == found[1]:
-        raise UserError(f"{key} must be two names, the first against the second, got {value}")
-    return found
 
 
 def _emit_comparison(

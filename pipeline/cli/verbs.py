@@ -217,7 +217,6 @@ _DECLARED = (
                 "algorithm",
                 "of one STORE: the first against the second, on the same blocks",
                 value="FIRST,SECOND",
-                read=results.two_names,
             ),
             Key(
                 "to",

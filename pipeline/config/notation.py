@@ -85,6 +85,11 @@ def names(key: str, value: Any) -> list[str]:
     return found
 
 
+def in_order(key: str, value: Any) -> list[str]:
+    """Names as they are given: asm,apx or [asm,apx]."""
+    return [str(item) for item in _items(key, value)]
+
+
 def number(key: str, value: Any) -> float:
     """One finite real number."""
     try:
