@@ -4,6 +4,7 @@ Nothing is run, and nothing is known of values: what a statement may mean is tak
 """
 
 import ast
+import builtins
 import io
 import tokenize
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_SETTING = ("setattr", "delattr")
 _CONTAINERS = ("dict", "list", "set", "defaultdict", "OrderedDict", "Counter", "deque")
 # By these code reaches what it does not name; and by these the content of files.
 _REACHING = ("globals", "eval", "exec", "vars", "locals", "__import__", "import_module")
@@ -129,6 +131,16 @@ def _changed(node: ast.stmt, names: set[str], libraries: set[str]) -> set[str]:
     if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Delete):
         targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
         return {_root(target) for target in targets}
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        # `table.update(...)`, and `fill(table)`; to print something changes nothing, and what a
+        # library does to arrays and lists shows in their content.
+        called = node.value.func
+        root = _root(called)
+        if isinstance(called, ast.Name) and called.id not in _SETTING:
+            is_known = hasattr(builtins, called.id) or called.id in libraries
+        else:
+            is_known = root in libraries
+        return set() if is_known else names
     return names
 
 

@@ -119,6 +119,12 @@ REACHED = {
         "m": "TABLE = {}\nfor k in range(3):\n    TABLE[k] = k * 2\ndef f(b): return TABLE[1] * b",
     },
     "a list that a call changes": {"m": "L = [1]\nL.append(2)\ndef f(b): return L[-1] * b"},
+    "an attribute that is set by its name": {
+        "m": "class C: k = 1\nsetattr(C, 'k', 2)\ndef f(b): return C.k * b",
+    },
+    "what a function of the user's changes": {
+        "m": "class C: k = 1\ndef fill(c, k): c.k = k\nfill(C, 2)\ndef f(b): return C.k * b",
+    },
     "one of two definitions": {
         "m": "if 2 > 1:\n    def g(x): return x\nelse:\n    def g(x): return -x\n"
         "def f(b): return g(b)",
@@ -180,6 +186,8 @@ UNREACHED = {
     "a comment": "def f(b):\n    # 1\n    return b * 2",
     "a docstring": "def f(b):\n    '''1'''\n    return b * 2",
     "another module's": "import h\ndef f(b): return h.K * 2",
+    "what is printed of it": "def f(b): return b * 2\nprint(f(1), 'x1')",
+    "what a library does with it": "import gc\ndef f(b): return b * 2\ngc.is_tracked((f, 1))",
     "a value that is made of it": "def f(b): return b * 2\nOTHER = f(1)",
 }
 
