@@ -35,7 +35,7 @@ def _plan(*words):
 def _alone(plan):
     """The function on the batches of a unit, at every n, and nothing else."""
     [choice] = (each for each in plan.algorithms if each.function)
-    function = load(choice.function.target, choice.function.code)
+    function = load(choice.function)
     [source], [size], [ranks] = plan.sources, plan.block_sizes, ranks_of(plan, plan.block_sizes[0])
     [operation] = operations_of(plan)
     blocks = kinds.draw(source, plan.seed, size, 0, plan.trials)

@@ -20,9 +20,8 @@ import logging
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, NamedTuple
@@ -31,11 +30,12 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.functions.calling import is_library, python_of
-from pipeline.functions.statements import Import, Statement, statements_of, without_comments
+from pipeline.functions.content import Content
+from pipeline.functions.current import check_current, within
+from pipeline.functions.statements import Import, Module, Statement, without_comments
 
 VERSION = "ASM_SWEEP_VERSION"
 _OURS = ("asm_core", "pipeline")
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...), range)
 # Known by their names, though they are no functions.
 _OF_NO_EFFECT = (np.ufunc, logging.Logger)
 _EVERYTHING = "*"
@@ -99,29 +99,6 @@ def _folder(module: ModuleType | None) -> str:
     return str(path.parents[levels])
 
 
-class _Module:
-    """A module of the user's that is a file, and which of its statements count."""
-
-    def __init__(self, key: str, name: str, file: str, is_own: Callable[[str], bool]) -> None:
-        self.name, self.file = name, file
-        self.is_package = Path(file).name == "__init__.py"
-        # As it was imported, if it was.
-        self.values = vars(sys.modules[name]) if name in sys.modules else {}
-        source = Path(file).read_text(encoding="utf-8")
-        try:
-            self.statements = statements_of(source, is_own)
-        except SyntaxError as error:
-            raise UserError(f"{key} uses {file}, which cannot be read: {error}") from error
-        self.needed: set[str] = set()
-        self.by_any_word = False
-        self.counted: dict[int, Statement] = {}
-
-    @property
-    def package(self) -> str:
-        """What its relative imports are relative to."""
-        return self.name if self.is_package else self.name.rpartition(".")[0]
-
-
 class _Search:
     """Collects, in order, the text of whatever a function uses."""
 
@@ -130,7 +107,7 @@ class _Search:
         # Also where it is installed, the package of the function itself is the user's.
         package = module.partition(".")[0]
         self._package = "" if package in (*sys.stdlib_module_names, *_OURS) else package
-        self.modules: dict[str, _Module] = {}
+        self.modules: dict[str, Module] = {}
         self._words: set[str] = set()
         # How many of the statements that count name each name, and each word.
         self._named: list[Counter[str]] = []
@@ -168,7 +145,7 @@ class _Search:
                         self._count(module, k, each)
                         grows = True
 
-    def _count(self, module: _Module, k: int, statement: Statement) -> None:
+    def _count(self, module: Module, k: int, statement: Statement) -> None:
         if statement.reaches and statement.is_definition:
             raise UserError(
                 f"{self.key} uses {statement.reaches}, by which its numbers depend on what is not "
@@ -180,7 +157,7 @@ class _Search:
         for each in statement.imports:
             self._reach(module, each)
 
-    def _reach(self, module: _Module, each: Import) -> None:
+    def _reach(self, module: Module, each: Import) -> None:
         """A module that a statement imports, if it is the user's."""
         try:
             name = importlib.util.resolve_name("." * each.level + each.module, module.package)
@@ -199,13 +176,13 @@ class _Search:
             found.by_any_word |= each.name == _EVERYTHING
             found.needed.add(each.name)
 
-    def reached(self, name: str) -> _Module | None:
+    def reached(self, name: str) -> Module | None:
         """A module of the user's by its name; None where it is not, or there is none."""
         if name not in self.modules:
             file = self._file_of(name)
             if not file:
                 return None
-            self.modules[name] = _Module(
+            self.modules[name] = Module(
                 self.key, name, file, lambda module: bool(self._file_of(module))
             )
         return self.modules[name]
@@ -227,11 +204,11 @@ class _Search:
         own = self._package and module.partition(".")[0] == self._package
         return is_library(file) and not own
 
-    def _add_made(self, module: _Module, statement: Statement, parts: list[str]) -> None:
+    def _add_made(self, module: Module, statement: Statement, parts: list[str]) -> None:
         """The content of arrays and containers that a statement has bound, and random states."""
         if statement.is_definition:
             for name in statement.binds:
-                _check_current(self.key, module.values.get(name))
+                check_current(self.key, module.values.get(name))
             return
         named = statement.words if module.by_any_word else statement.names
         for name in sorted(statement.binds):
@@ -239,7 +216,7 @@ class _Search:
             if self._named[module.by_any_word][name] <= (name in named):
                 continue
             value = module.values.get(name)
-            found = _Content()
+            found = Content()
             known = found.add(name, value)
             if known and not statement.is_empty:
                 parts += found.texts
@@ -253,7 +230,7 @@ class _Search:
 
     def add(self, name: str, value: Any, *, own: bool = False) -> None:
         """Add a value that the code calls by this name; `own` is of the user's in any case."""
-        content = _Content()
+        content = Content()
         if content.add(name, value):
             self.texts += content.texts
             return
@@ -318,14 +295,14 @@ class _Search:
         )
         if module is not None and in_file and any(root in s.binds for s in module.statements):
             module.needed.add(root)
-            _check_current(self.key, function)
+            check_current(self.key, function)
             inside = {**dict.fromkeys(code.co_freevars), **_cells(function)}
             known: dict[str, Any] = {}
         else:
             self.texts.append(_text(self.key, name, code))
             inside, known = _cells(function), function.__globals__
         for default in (function.__defaults__, function.__kwdefaults__):
-            if (default and "<locals>" in function.__qualname__) or (default and known):
+            if default and (known or "<locals>" in function.__qualname__):
                 self.add(f"defaults of {name}", default)
         for each, value in sorted(inside.items()):
             self.add(f"{name}: {each}", value)
@@ -345,7 +322,7 @@ class _Search:
         for base in value.__bases__:
             self.add(f"base of {name}", base)
         for word, member in sorted(vars(value).items()):
-            content = _Content()
+            content = Content()
             if not word.startswith("__") and content.add(f"{name}.{word}", member):
                 # Which may have been set after the class was made.
                 self.texts += content.texts
@@ -366,46 +343,6 @@ class _Search:
                 )
         for each in sorted(read & known.keys() - inside.keys()):
             self.add(each, known[each])
-
-
-class _Content:
-    """What numbers, texts, arrays, and containers of these are, as text."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def add(self, name: str, value: Any) -> bool:
-        """Add a value; returns False for one that is of another kind."""
-        if type(value) in _PLAIN:
-            self.texts.append(f"{name} = {value!r}")
-        elif isinstance(value, np.ma.MaskedArray):
-            return self.add(f"{name}.data", value.data) and self.add(
-                f"{name}.mask", np.ma.getmaskarray(value)
-            )
-        elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
-            content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
-            self.texts.append(f"{name} = array {value.dtype.descr} {value.shape} {content}")
-        elif type(value) in (list, tuple):
-            self.texts.append(f"{name} = {type(value).__name__} of {len(value)}")
-            return all(self.add(f"{name}[{k}]", each) for k, each in enumerate(value))
-        elif type(value) is dict:
-            self.texts.append(f"{name} = dict of {len(value)}")
-            return all(
-                self.add(f"key {k} of {name}", key) and self.add(f"{name}[{k}]", each)
-                for k, (key, each) in enumerate(value.items())
-            )
-        elif type(value) in (set, frozenset):
-            # In no order: each by its own text.
-            parts = []
-            for each in value:
-                part = _Content()
-                if not part.add("", each):
-                    return False
-                parts.append("; ".join(part.texts))
-            self.texts.append(f"{name} = {type(value).__name__} of {sorted(parts)}")
-        else:
-            return False
-        return True
 
 
 def _untold(key: str, name: str, value: Any) -> str:
@@ -429,7 +366,7 @@ def _cells(function: Any) -> dict[str, Any]:
 def _names(code: CodeType) -> tuple[set[str], set[str]]:
     """What code reads, also in functions within it: names, and attributes."""
     read, attributes = set(code.co_freevars), set[str]()
-    for each in (code, *_within(code)):
+    for each in (code, *within(code)):
         for step in dis.get_instructions(each):
             if isinstance(step.argval, str):
                 is_name = "GLOBAL" in step.opname or step.opname.endswith("NAME")
@@ -455,53 +392,6 @@ def _is_of_library(value: Any) -> bool:
 def _named(value: Any) -> str:
     name = getattr(value, "__qualname__", getattr(value, "__name__", type(value).__name__))
     return f"{getattr(value, '__module__', None) or 'builtins'}.{name}"
-
-
-def _check_current(key: str, function: Any) -> None:
-    """Refuse a function whose file was changed since it was imported: its text is of another."""
-    function = inspect.unwrap(python_of(function)) if function is not None else None
-    code = getattr(function, "__code__", None)
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
-    # Not what was compiled of other text, as pytest does with its assertions.
-    loader = getattr(getattr(module, "__spec__", None), "loader", None)
-    if code is None or type(loader) is not SourceFileLoader:
-        return
-    try:
-        same = _likeness(code) in _likenesses(code.co_filename)
-    except (OSError, SyntaxError, ValueError):
-        same = False
-    if not same:
-        raise UserError(
-            f"{key}: {code.co_filename} has changed since it was imported: start Python again, or "
-            f"importlib.reload({function.__module__})"
-        )
-
-
-def _likenesses(file: str) -> list[Any]:
-    """Of all code that a file is compiled to, as it is now."""
-    now = compile(Path(file).read_bytes(), file, "exec", dont_inherit=True)
-    return [_likeness(each) for each in _within(now)]
-
-
-def _within(code: CodeType) -> Iterator[CodeType]:
-    """All code within some code."""
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield constant
-            yield from _within(constant)
-
-
-def _likeness(code: CodeType) -> tuple[Any, ...]:
-    constants = [
-        _likeness(each)
-        if isinstance(each, CodeType)
-        # In no order, which differs from process to process.
-        else sorted(map(repr, each))
-        if isinstance(each, frozenset)
-        else repr(each)
-        for each in code.co_consts
-    ]
-    return code.co_name, code.co_firstlineno, code.co_code, code.co_names, constants
 
 
 def _text(key: str, name: str, what: Any) -> str:

@@ -11,7 +11,7 @@ from asm_core import frequency_rank, validate
 from asm_core.frequencies import ranks_of
 from pipeline.functions.calling import OwnCodeError, call
 from pipeline.functions.naming import TARGET
-from pipeline.functions.resolving import load
+from pipeline.functions.resolving import Function, load
 
 
 def ranks(identity: dict[str, Any], size: int) -> NDArray[np.int64]:
@@ -32,7 +32,7 @@ def _ranks(text: str, size: int) -> NDArray[np.int64]:
         return frequency_rank(size, identity.pop("kind"), **identity)
     target = identity[TARGET]
     what = f"selection {target} at block_size={size}"
-    function = load(target, identity["code"])
+    function = load(Function(target, identity["code"]))
     given = call(what, function, size, **identity["parameters"])
     found = call(what, validate.unmasked, given)
     if found.dtype.kind == "u" and found.size and found.max() > validate.WHOLE:

@@ -73,18 +73,19 @@ def resolve(group: str, name: str, entry: dict[str, Any]) -> tuple[Function, dic
     return Function(entry[TARGET], code, text, folder), parameters
 
 
-def load(target: str, code: str, folder: str = "") -> Callable[..., Any]:
-    """The function of this name and code; on a worker it is imported, if need be from its folder.
+def load(function: Function) -> Callable[..., Any]:
+    """The function itself, of this code; on a worker it is imported, if need be from its folder.
 
     Raises
     ------
     UserError
         Where it cannot be imported, or is another one here.
     """
+    known = function.target, function.code
     with _loading:
-        if (target, code) not in _loaded:
-            _loaded[target, code] = _imported(target, code, folder)
-        return _loaded[target, code]
+        if known not in _loaded:
+            _loaded[known] = _imported(*known, function.folder)
+        return _loaded[known]
 
 
 def _imported(target: str, code: str, folder: str) -> Callable[..., Any]:
@@ -106,9 +107,7 @@ def _imported(target: str, code: str, folder: str) -> Callable[..., Any]:
 def given(functions: Iterable[Function]) -> Given:
     """Of some functions those that were given in Python, and that no other process can import."""
     return {
-        (each.target, each.code): load(each.target, each.code)
-        for each in functions
-        if naming.is_given(each.target)
+        (each.target, each.code): load(each) for each in functions if naming.is_given(each.target)
     }
 
 

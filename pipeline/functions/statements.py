@@ -6,9 +6,13 @@ Nothing is run, and nothing is known of values: what a statement may mean is tak
 import ast
 import builtins
 import io
+import sys
 import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.errors import UserError
 
 _FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -51,6 +55,29 @@ class Statement:
     reaches: str = ""
     is_definition: bool = False
     is_empty: bool = False
+
+
+class Module:
+    """A module of the user's that is a file, and which of its statements count."""
+
+    def __init__(self, key: str, name: str, file: str, is_own: Callable[[str], bool]) -> None:
+        self.name, self.file = name, file
+        self.is_package = Path(file).name == "__init__.py"
+        # As it was imported, if it was.
+        self.values = vars(sys.modules[name]) if name in sys.modules else {}
+        source = Path(file).read_text(encoding="utf-8")
+        try:
+            self.statements = statements_of(source, is_own)
+        except SyntaxError as error:
+            raise UserError(f"{key} uses {file}, which cannot be read: {error}") from error
+        self.needed: set[str] = set()
+        self.by_any_word = False
+        self.counted: dict[int, Statement] = {}
+
+    @property
+    def package(self) -> str:
+        """What its relative imports are relative to."""
+        return self.name if self.is_package else self.name.rpartition(".")[0]
 
 
 def statements_of(source: str, is_own: Callable[[str], bool]) -> list[Statement]:

@@ -45,7 +45,7 @@ def own_errors(
         For whatever the function raises, with its file and line, and for results that are none.
     """
     assert choice.function is not None
-    function = load(choice.function.target, choice.function.code, choice.function.folder)
+    function = load(choice.function)
     what = f"algorithm.{choice.name}: {choice.function.target}"
 
     def results(batch: Batch) -> FloatArray:
@@ -155,7 +155,7 @@ def _check(
             "on its own block alone, to the last bit (a matrix product rounds by the number of "
             "rows: use numpy.einsum, or add up terms)"
         )
-    function = load(choice.function.target, choice.function.code, choice.function.folder)
+    function = load(choice.function)
     if not getattr(function, EXACT, True):
         return
     contrast = np.ptp(blocks, axis=(1, 2)) + np.abs(blocks).max(axis=(1, 2))

@@ -164,7 +164,7 @@ def plan_from_text(text: str) -> Plan:
     plan = from_json(data["plan"], kinds.from_json)
     for function in plan.functions:
         try:
-            load(function.target, function.code, function.folder)
+            load(function)
         except UserError as error:
             raise MisfitError(
                 _address(), f"cannot run {function.target} ({error})", _SHOW_CODE

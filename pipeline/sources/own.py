@@ -58,7 +58,7 @@ def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> 
     assert source.function is not None
     if not count:
         return np.empty((0, block_size, block_size))
-    function = load(source.function.target, source.function.code, source.function.folder)
+    function = load(source.function)
     parameters = dict(source.parameters)
     if takes(function, WORDS):
         parameters[WORDS] = words_of(seed, source.function.target, block_size, first, count)

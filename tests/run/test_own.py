@@ -208,16 +208,6 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("text", SOURCES)
-def test_a_source_is_looked_at_before_anything_runs(tmp_path, text):
-    with (
-        own.module(tmp_path, f"import numpy as np\n{text}\n"),
-        pytest.raises(UserError, match=SOURCES[text]),
-    ):
-        sweep([*entry("source", "f"), "trials=50"], results=tmp_path / "results")
-    assert not (tmp_path / "results").exists()
-
-
 SELECTIONS = {
     "def f(block_size): return np.zeros((4, 4), int)": "ranks must be integers of shape",
     "def f(block_size): return np.ones((8, 8), int)": "that of the DC 0",
@@ -227,13 +217,19 @@ SELECTIONS = {
 }
 
 
-@pytest.mark.parametrize("text", SELECTIONS)
-def test_a_selection_is_looked_at_before_anything_runs(tmp_path, text):
+@pytest.mark.parametrize(
+    ("group", "text", "words"),
+    [
+        *(("source", text, words) for text, words in SOURCES.items()),
+        *(("selection", text, words) for text, words in SELECTIONS.items()),
+    ],
+)
+def test_sources_and_selections_are_looked_at_before_anything_runs(tmp_path, group, text, words):
     with (
         own.module(tmp_path, f"import numpy as np\n{text}\n"),
-        pytest.raises(UserError, match=SELECTIONS[text]),
+        pytest.raises(UserError, match=words),
     ):
-        sweep([*entry("selection", "f"), "trials=50"], results=tmp_path / "results")
+        sweep([*entry(group, "f"), "trials=50"], results=tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
