@@ -13,10 +13,12 @@ from asm_core import Operation
 from pipeline.config import compose
 from pipeline.errors import UserError
 from pipeline.functions.ranks import ranks
-from pipeline.planning.axes import ALGORITHM, CELL, FREQ
-from pipeline.planning.identity import changed_sources, positions
+from pipeline.planning.axes import ALGORITHM, CELL, FREQ, NAMED
+from pipeline.planning.entries import Choice
+from pipeline.planning.identity import changed_code, changed_sources, positions
 from pipeline.planning.plan import Plan
 from pipeline.planning.settings import AUTO, Settings
+from pipeline.run.own import results_of
 from pipeline.run.planned import plan_of
 from pipeline.sources import kinds
 from pipeline.store.damage import naming_damage
@@ -33,7 +35,7 @@ class Example:
 
     `exact`, `approximate` and the masks are (N, N); `true`, `asm` and `apx` are the exact result
     and those of the two algorithms; `wrong`, (N, N), is where the mask chose a sample, or decided
-    on one, that is not right.
+    on one, that is not right; `own` has result and error of functions of the user's own.
     """
 
     freq: int
@@ -49,6 +51,7 @@ class Example:
     accuracy: float
     asm_error: float
     apx_error: float
+    own: Mapping[str, tuple[Array, float]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Block:
     spectrum: Array
     measured: Operation
     ranks: NDArray[np.int64]
+    own: tuple[Choice, ...]
 
     @property
     def title(self) -> str:
@@ -96,7 +100,16 @@ class Block:
             true=true, asm=asm, apx=apx,
             accuracy=float(one.mask_accuracy.item()),
             asm_error=float(asm_core.rmse(asm, true)), apx_error=float(asm_core.rmse(apx, true)),
+            own=self._own(freq, true),
         )  # fmt: skip
+
+    def _own(self, freq: int, true: Array) -> dict[str, tuple[Array, float]]:
+        """Result and error of each function of the user's own."""
+        kept = self.ranks <= freq
+        measured = self.measured.checked(len(self.values))
+        batch = asm_core.Batch(self.values[None], self.spectrum[None], kept, measured)
+        found = {choice.name: results_of(choice)(batch)[0] for choice in self.own}
+        return {name: (each, float(asm_core.rmse(each, true))) for name, each in found.items()}
 
 
 def _wrong(
@@ -112,12 +125,13 @@ def _wrong(
 
 
 def of_settings(settings: Settings, trial: int) -> Block:
-    """Block `trial` of the source that is configured.
+    """Block `trial` of the source that is configured, and the functions that are shown with it.
 
     Raises
     ------
     UserError
-        Where the configuration names more than one block, or the source has no such trial.
+        Where the configuration names more than one block, or algorithms of ours alone, which are
+        shown anyhow; where the source has no such trial.
     """
     # Every tile of a stored source, in their natural order.
     shown = dataclasses.replace(settings, trials=AUTO, precision=None)
@@ -149,7 +163,8 @@ def of_store(
     ------
     UserError
         For a value that an axis of the store has not, or one that must be chosen; where trials are
-        not kept one by one; where what lies at a source's path has changed.
+        not kept one by one; where what lies at a source's path has changed, or the code of a
+        function of the user's own, or there is none.
     """
     chosen = {axis: _only(axis, store.labels[axis], wanted.get(axis)) for axis in CHOSEN}
     point = {**chosen, ALGORITHM: algorithm, FREQ: freq}
@@ -165,7 +180,7 @@ def of_store(
             f"trial={number} is not among the {known.size:,} blocks of this curve that {store} "
             f"keeps: use one of {known[0]} .. {known[-1]}"
         )
-    plan = _plan_of(store, chosen)
+    plan = _plan_of(store, {**chosen, ALGORITHM: algorithm})
     return _block(plan, chosen, number), errors
 
 
@@ -196,12 +211,20 @@ def _by_error(errors: NDArray[np.float32], known: NDArray[np.int64], which: str)
 
 
 def _plan_of(store: Store, chosen: Mapping[str, Any]) -> Plan:
-    """The plan of the last run that measured a cell, by which its blocks are drawn again."""
+    """The plan of the last run that measured a curve, by which its blocks are drawn again.
+
+    Of entries it has those that are chosen: nothing is looked for of which no picture is made.
+    """
     for run in reversed(store.record.runs):
         labels = run.wanted.labels
-        if chosen["source"] in labels["source"] and chosen["block_size"] in labels["block_size"]:
+        if all(value in labels[axis] for axis, value in chosen.items()):
             settings = compose.recorded(run.config, config_dirs=run.config_dirs)
-            plan = plan_of(settings)
+            entries = {
+                axis: {chosen[axis]: getattr(settings, axis)[chosen[axis]]} for axis in NAMED
+            }
+            plan = plan_of(dataclasses.replace(settings, **entries))
+            if changed := changed_code(store.record.identity, plan.identity):
+                raise UserError(f"{'; '.join(changed)}: put it back, and its block can be shown")
             if chosen["source"] in changed_sources(store.record.identity, plan.identity):
                 raise UserError(
                     f"what lies at the path of source {chosen['source']} is not what {store} was "
@@ -227,4 +250,5 @@ def _block(plan: Plan, chosen: Mapping[str, Any], trial: int) -> Block:
         spectrum=asm_core.block_dct(blocks[0]) if known is None else known[0],
         measured=Operation(operation.kind, **operation.parameters),
         ranks=ranks(selection.identity, size),
+        own=tuple(each for each in plan.algorithms if each.function),
     )  # fmt: skip

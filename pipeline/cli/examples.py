@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BY_ERROR = ("worst", "median", "best")
 _COLOURS = ("diverging", "notebook")
 # Keys of a sweep that choose one of a store's curves.
-_OF_A_STORE = ("source", "block_size", "operation", "selection")
+_OF_A_STORE = ("source", "block_size", "operation", "selection", "algorithm")
 
 
 def which_trial(key: str, value: str) -> int | str:
@@ -43,7 +43,7 @@ def example(request: Request) -> int:
         block, errors = _block_of_store(request)
         said = tables.distribution(errors)
         if not request.json:
-            what = f"{own['algorithm'] or 'asm'} at n = {own['freqs']}"
+            what = f"{_algorithm(request)} at n = {own['freqs']}"
             fitting.say(tables.distribution_in_words(said, what))
     else:
         block = _block_of_settings(request)
@@ -53,6 +53,7 @@ def example(request: Request) -> int:
         names = ("freq", "kept", "accuracy", "asm_error", "apx_error")
         said |= {"title": block.title, "trial": block.trial}
         said |= {name: getattr(shown, name) for name in names}
+        said["own_errors"] = {name: error for name, (_, error) in shown.own.items()}
         if matrices:
             said["matrices"] = matrices
         return results.save_picture(_picture(request, block, to), to, said)
@@ -65,6 +66,8 @@ def example(request: Request) -> int:
     print(f"mask:      {100 * shown.accuracy:.1f} % right")
     print(f"ASM error: {shown.asm_error:.6f} (RMSE)")
     print(f"APX error: {shown.apx_error:.6f} (RMSE)")
+    for name, (_, error) in shown.own.items():
+        print(f"{name} error: {error:.6f} (RMSE)")
     return results.save_picture(_picture(request, block, to), to)
 
 
@@ -77,6 +80,7 @@ def _matrices(block: "Block", shown: "Example") -> dict[str, Any]:
         f"true {block.operation}": shown.true,
         f"approximate {block.operation} (ASM)": shown.asm,
         f"{block.operation} of the approximate block (APX)": shown.apx,
+        **{f"{block.operation} by {name}": result for name, (result, _) in shown.own.items()},
     }
 
 
@@ -100,12 +104,19 @@ def _block_of_settings(request: Request) -> "Block":
         raise UserError(
             f"trial={trial} is by the errors of a store: name it, example STORE trial={trial}"
         )
-    if request.own["algorithm"] is not None:
-        raise UserError(
-            "example shows all algorithms: leave algorithm out, or name a store, example STORE"
-        )
     words = [*request.words, f"freqs={request.own['freqs']}"]
-    return example.of_settings(load(words, request.config_dirs), trial)
+    block = example.of_settings(load(words, request.config_dirs), trial)
+    if "algorithm" in request.sweep_keys and not block.own:
+        raise UserError(
+            "example shows ASM and APX anyhow: leave algorithm out, or give a function of your "
+            "own, or a STORE, whose errors are then those of the algorithm"
+        )
+    return block
+
+
+def _algorithm(request: Request) -> str:
+    """Whose errors are meant, of a store."""
+    return request.sweep_keys.get("algorithm", "asm")
 
 
 def _block_of_store(request: Request) -> "tuple[Block, Any]":
@@ -120,6 +131,7 @@ def _block_of_store(request: Request) -> "tuple[Block, Any]":
                 f"its curves is {known}"
             )
     own = request.own
-    algorithm = "asm" if own["algorithm"] is None else own["algorithm"]
     store = stores.open_store(request)
-    return example.of_store(store, request.sweep_keys, algorithm, own["freqs"], own["trial"])
+    return example.of_store(
+        store, request.sweep_keys, _algorithm(request), own["freqs"], own["trial"]
+    )

@@ -151,7 +151,6 @@ _DECLARED = (
                 default="0",
                 read=examples.which_trial,
             ),
-            Key("algorithm", "of a STORE: whose errors (default: asm)", value="NAME"),
             Key(
                 "strip",
                 "draw every n beside each other; to=FILE.gif or .html draws them after each other",
@@ -173,7 +172,7 @@ _DECLARED = (
             Key("to", "where the pictures go", default="results/example", value="FILE"),
         ),
         sweep_keys="all",
-        not_taken=("trials", "algorithm", "out", "results", "unit_trials", "cluster"),
+        not_taken=("trials", "out", "results", "unit_trials", "cluster"),
         refusal="example shows one block, and keeps nothing: leave {key} out",
     ),
     Verb(

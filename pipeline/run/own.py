@@ -29,6 +29,23 @@ _TIMED = 256
 _FREQS = 3
 
 
+def results_of(choice: Choice) -> Callable[[Batch], FloatArray]:
+    """What an algorithm of the user's own gives for a batch, its shape as it is.
+
+    Whatever it raises becomes an `OwnCodeError` with file and line.
+    """
+    assert choice.function is not None
+    function = load(choice.function)
+    what = _named(choice)
+
+    def results(batch: Batch) -> FloatArray:
+        given = call(what, function, batch, **choice.parameters)
+        found: FloatArray = call(what, validate.unmasked, given)
+        return found
+
+    return results
+
+
 def own_errors(
     choice: Choice,
     blocks: FloatArray,
@@ -44,21 +61,19 @@ def own_errors(
     OwnCodeError
         For whatever the function raises, with its file and line, and for results that are none.
     """
-    assert choice.function is not None
-    function = load(choice.function)
-    what = f"algorithm.{choice.name}: {choice.function.target}"
-
-    def results(batch: Batch) -> FloatArray:
-        given = call(what, function, batch, **choice.parameters)
-        found: FloatArray = call(what, validate.unmasked, given)
-        return found
-
+    results = results_of(choice)
     try:
         return measure_function(results, blocks, freqs, operations, ranks, coefficients)
     except OwnCodeError:
         raise
     except ValueError as error:
-        raise OwnCodeError(f"{what}: {error}") from error
+        raise OwnCodeError(f"{_named(choice)}: {error}") from error
+
+
+def _named(choice: Choice) -> str:
+    """An algorithm of the user's own, as messages name it."""
+    assert choice.function is not None
+    return f"algorithm.{choice.name}: {choice.function.target}"
 
 
 def core_seconds(plan: Plan) -> float:

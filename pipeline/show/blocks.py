@@ -26,37 +26,46 @@ _FRAMES_A_SECOND = 2
 def plot_example(block: Block, freq: int, colours: str = DIVERGING) -> Figure:
     """The block with `freq` frequencies kept: exact and approximate, masks, ASM beside APX.
 
+    Functions of the user's own are beside them.
+
     Parameters
     ----------
     colours
         "diverging", or "notebook": red positive, green negative, blue zero.
     """
     shown = block.at(freq)
-    figure = Figure(figsize=(12, 7), layout="constrained")
+    columns = 4 + len(shown.own)
+    figure = Figure(figsize=(3 * columns, 7), layout="constrained")
     figure.suptitle(f"{block.title}, n = {freq} ({shown.kept} coefficients)", fontsize="medium")
     norm = _norm(block)
-    panels: list[tuple[str, NDArray[Any], Normalize]] = [
-        ("exact block", shown.exact, norm),
-        (f"approximate block, n = {freq}", shown.approximate, norm),
-        ("exact mask", shown.true_mask, Normalize(0, 1)),
-        ("approximate mask", shown.mask, Normalize(0, 1)),
-        ("exact result", shown.true, norm),
-        (f"ASM, error {shown.asm_error:.4f}", shown.asm, norm),
-        (f"APX, error {shown.apx_error:.4f}", shown.apx, norm),
-    ]
-    all_axes = figure.subplots(2, 4).ravel()
-    for axes, (name, matrix, scale) in zip(all_axes, panels, strict=False):
-        is_mask = matrix.dtype == bool
-        said = name if is_mask else f"{name}\n{matrix.min():.3g} .. {matrix.max():.3g}"
-        _draw(axes, matrix, said, scale, colours)
-    _ring(all_axes[3], shown.wrong)
-    all_axes[3].set_xlabel(f"ringed: wrong ({100 * (1 - shown.accuracy):.0f} %)", fontsize="small")
-    all_axes[7].set_axis_off()
+    above: dict[str, NDArray[Any]] = {
+        "exact block": shown.exact,
+        f"approximate block, n = {freq}": shown.approximate,
+        "exact mask": shown.true_mask,
+        "approximate mask": shown.mask,
+    }
+    below: dict[str, NDArray[Any]] = {
+        "exact result": shown.true,
+        f"ASM, error {shown.asm_error:.4f}": shown.asm,
+        f"APX, error {shown.apx_error:.4f}": shown.apx,
+        **{f"{name}, error {error:.4f}": each for name, (each, error) in shown.own.items()},
+    }
+    grid = figure.subplots(2, columns)
+    for row, panels in zip(grid, (above, below), strict=True):
+        for axes in row[len(panels) :]:
+            axes.set_axis_off()
+        for axes, (name, matrix) in zip(row, panels.items(), strict=False):
+            is_mask = matrix.dtype == bool
+            said = name if is_mask else f"{name}\n{matrix.min():.3g} .. {matrix.max():.3g}"
+            _draw(axes, matrix, said, Normalize(0, 1) if is_mask else norm, colours)
+    approximate, key = grid[0, 3], grid[1, -1]
+    _ring(approximate, shown.wrong)
+    approximate.set_xlabel(f"ringed: wrong ({100 * (1 - shown.accuracy):.0f} %)", fontsize="small")
     if colours == DIVERGING:
         mappable = ScalarMappable(norm, _DIVERGING)
-        figure.colorbar(mappable, ax=all_axes[7], location="left", label="sample", fraction=0.5)
+        figure.colorbar(mappable, ax=key, location="left", label="sample", fraction=0.5)
     else:
-        all_axes[7].text(0, 0.5, "red positive, green negative, blue zero", fontsize="small")
+        key.text(0, 0.5, "red positive, green negative, blue zero", fontsize="small")
     return figure
 
 

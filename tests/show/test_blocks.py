@@ -1,8 +1,10 @@
 """One block worked through: by loops, of a store by its error, and its pictures."""
 
+import json
+
 import numpy as np
 import pytest
-from helpers import oracles
+from helpers import oracles, own
 from PIL import Image
 
 from asm_core.sources import uniform
@@ -157,7 +159,11 @@ def test_the_verb_names_the_worst_blocks_and_draws_one(elsewhere, capsys):
         (["trial=-1"], "trial must be at least 0, got -1"),
         (["trial=bad"], "trial must be an integer such as 8"),
         (["colours=red"], "colours must be one of diverging, notebook, got red"),
-        (["algorithm=apx"], "example shows all algorithms: leave algorithm out"),
+        (["algorithm=apx"], "example shows ASM and APX anyhow: leave algorithm out"),
+        (
+            ["s.zarr", "block_size=8", "algorithm.asm.slope=1"],
+            "algorithm.asm.slope is of the store, which has it already",
+        ),
         (["s.zarr"], "example shows one block: choose one block_size, 2 are given: block_size=4"),
         (["s.zarr", "block_size=16"], "there is no block_size=16: it is one of 4, 8"),
         (["s.zarr", "block_size=8", "freqs=9"], "the store has no freq=9: it has [6]"),
@@ -187,6 +193,50 @@ def test_an_image_that_has_changed_is_not_shown_for_the_one_that_was_measured(el
     assert main(["example", "s.zarr", "trial=worst"]) == 2
     said = capsys.readouterr().err
     assert "what lies at the path of source array is not what" in said
+
+
+@pytest.fixture
+def of_own(elsewhere):
+    """A store in which there is an algorithm of the user's own, whose module is there."""
+    words = ["algorithm=asm,mine", "algorithm.mine._target_=own_masks.shifted", "freqs=2,6,14"]
+    with own.module(elsewhere):
+        yield sweep([*words, "trials=50", "out=s.zarr"]).error.squeeze().load()
+
+
+def test_an_algorithm_of_the_users_own_is_shown_beside_ours(of_own, elsewhere, capsys):
+    errors = of_own.sel(algorithm="mine", freq=6).to_numpy()
+    worst = int(errors.argmax())
+    words = ["s.zarr", "trial=worst", "algorithm=mine", "to=worst.svg", "matrices=true"]
+    assert main(["example", *words]) == 0
+    printed = capsys.readouterr().out
+    assert f"The worst blocks: {worst} ({errors[worst]:.5f})" in printed
+    assert f"mine error: {errors[worst]:.6f} (RMSE)" in printed
+    block = uniform(0, 8, worst, 1)[0]
+    result = oracles.max_pool(oracles.approximate(oracles.dct(block), 6), 2) + 0.25
+    rows = ["".join(f"{value:8.3f}" for value in row) for row in result]
+    assert "\n".join(["max_pool by mine", *rows]) in printed
+    assert f"mine, error {errors[worst]:.4f}" in (elsewhere / "worst.svg").read_text()
+
+    # Without a store, with the entry on the command line.
+    words = [f"trial={worst}", "seed=0", "algorithm=mine"]
+    words += ["algorithm.mine._target_=own_masks.shifted", "to=one.png", "--json"]
+    assert main(["example", *words]) == 0
+    said = json.loads(capsys.readouterr().out)["own_errors"]
+    assert {name: np.float32(value) for name, value in said.items()} == {"mine": errors[worst]}
+
+
+def test_a_function_that_is_not_the_one_that_was_measured_is_not_shown(of_own, elsewhere, capsys):
+    with own.module(elsewhere, own.TEXT.replace("+ by", "- by")):
+        assert main(["example", "s.zarr", "algorithm=mine"]) == 2
+        said = capsys.readouterr().err
+        assert "the code of own_masks.shifted (algorithm mine) has changed" in said
+        assert "put it back" in said
+        # Of ASM nothing has changed.
+        assert main(["example", "s.zarr"]) == 0
+    (elsewhere / "own_masks.py").unlink()
+    assert main(["example", "s.zarr"]) == 0
+    assert main(["example", "s.zarr", "algorithm=mine"]) == 2
+    assert "there is no module own_masks here" in capsys.readouterr().err
 
 
 def test_the_colours_survive_without_colour():
