@@ -219,7 +219,7 @@ def _plan_of(store: Store, chosen: Mapping[str, Any]) -> Plan:
         labels = run.wanted.labels
         if all(value in labels[axis] for axis, value in chosen.items()):
             settings = compose.recorded(run.config, config_dirs=run.config_dirs)
-            entries = {
+            entries: dict[str, Any] = {
                 axis: {chosen[axis]: getattr(settings, axis)[chosen[axis]]} for axis in NAMED
             }
             plan = plan_of(dataclasses.replace(settings, **entries))

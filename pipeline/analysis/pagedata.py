@@ -14,7 +14,7 @@ from pipeline.analysis.crossings import Crossing
 from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.analysis.datasets import convergence, halves
 from pipeline.analysis.opening import in_words, opened
-from pipeline.errors import UserError, count_of
+from pipeline.errors import UserError
 from pipeline.planning.axes import CELL, CURVE, CURVE_NAMES, FREQ, TRIAL
 from pipeline.planning.identity import positions
 from pipeline.store.damage import naming_damage
@@ -166,7 +166,9 @@ def _answer(found: Sequence[PageCurve]) -> str:
             f"(95 % interval {first.below.low:g} to {high})"
         )
     others = len(found) - 1
-    more = f" The {count_of(others, 'other curve')} can be chosen below." if others else ""
+    more = {0: "", 1: " There is one other curve below."}.get(
+        others, f" There are {others:,} other curves below."
+    )
     return f"{begins}, {falls}.{more}"
 
 

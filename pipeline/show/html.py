@@ -65,7 +65,8 @@ def axes_of(name: str, **options: Any) -> Any:
     """Axes without a colour of their own, so that they are legible on white and on black."""
     made = figure(
         name=name, height=380, sizing_mode="stretch_width", tools=_TOOLS,
-        background_fill_alpha=0, border_fill_alpha=0, outline_line_color=GREY, **options,
+        # No outline: on a transparent frame Bokeh 3.9 strokes with it the ticks of before, too.
+        background_fill_alpha=0, border_fill_alpha=0, outline_line_color=None, **options,
     )  # fmt: skip
     made.xaxis[0].name, made.yaxis[0].name = f"{name}-x", f"{name}-y"
     for axis in made.axis:

@@ -118,8 +118,8 @@
       byName(figure + "-x").axis_label = data.x_labels[state.x];
       byName(figure + "-y").axis_label = data.metrics[metric];
     }
-    document.getElementById("caption-curves").textContent = data.metrics[metric] + ", "
-      + axes.filter((axis) => axis !== state.lines).map((axis) => state["axis-" + axis]).join(", ");
+    document.getElementById("caption-curves").textContent = [data.metrics[metric],
+      ...axes.filter((axis) => axis !== state.lines).map((axis) => state["axis-" + axis])].join(", ") + ".";
     show_table(list);
     return list;
   }

@@ -105,9 +105,7 @@ def page_of(
     data = collect(stores)
     numbers, plots, answer, comparison = _numbers(data), _plots(), data.answer, None
     if data.differences:
-        plots["differences"] = _differences(
-            "differences", "difference of mean errors; below 0 ASM is the better"
-        )
+        plots["differences"] = _differences("differences", "difference, below 0 ASM is the better")
     if compared is not None:
         plots["compared"] = _differences("compared", "difference of mean errors")
         numbers["compared"] = _compared(compared)

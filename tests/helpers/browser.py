@@ -12,6 +12,15 @@ from selenium.webdriver.common.by import By
 from helpers.servers import install
 
 
+# The view of the figure that is named by a script's first argument.
+_VIEW = """
+    const views = [];
+    const visit = (view) => { views.push(view); (view.child_views || []).forEach(visit); };
+    Object.values(Bokeh.index.roots || Bokeh.index).forEach(visit);
+    const view = views.find((each) => each.model.name === arguments[0]);
+"""
+
+
 class Page:
     """A page in a browser, once its figures are there."""
 
@@ -63,19 +72,34 @@ class Page:
         """
         return self.run(script, name)
 
+    def painted(self, figure):
+        """What is on the canvas of a figure, once it stays as it is for half a second."""
+        script = _VIEW + "return view.canvas_view.primary.canvas.toDataURL();"
+        before, since = None, time.monotonic()
+        deadline = since + 30
+        while time.monotonic() < since + 0.5:
+            if (shown := self.run(script, figure)) != before:
+                before, since = shown, time.monotonic()
+            assert since < deadline, "it changes on and on"
+            time.sleep(0.05)
+        return before
+
+    def repaint(self, figure):
+        """Paint a figure once more."""
+        self.run(_VIEW + "view.request_repaint();", figure)
+
     def hover(self, figure, x, y):
         """The text of the tooltip at a point of a figure, in its data's coordinates."""
-        place = """
-            const views = [];
-            const visit = (view) => { views.push(view); (view.child_views || []).forEach(visit); };
-            Object.values(Bokeh.index.roots || Bokeh.index).forEach(visit);
-            const view = views.find((each) => each.model.name === arguments[0]);
+        place = (
+            _VIEW
+            + """
             view.el.scrollIntoView({ block: "center" });
             const canvas = view.canvas_view.el.getBoundingClientRect();
             const frame = view.frame;
             return [canvas.left + frame.x_scale.compute(arguments[1]),
                     canvas.top + frame.y_scale.compute(arguments[2])];
         """
+        )
         at = self.run(place, figure, x, y)
         actions = ActionChains(self.driver)
         for shift in (40, 1, 0):

@@ -185,6 +185,18 @@ def test_chromium_asks_for_nothing_and_says_nothing(stored, driver):
 
 
 @pytest.mark.slow
+def test_a_figure_has_nothing_left_of_what_it_was_before(stored, driver):
+    page = Page(driver, stored[1])
+    for change in (None, ("metric", "regret"), ("axis-operation", "max_pool")):
+        if change:
+            page.choose(*change)
+        for figure in ("curves-linear", "histogram", "convergence", "differences"):
+            shown = page.painted(figure)
+            page.repaint(figure)
+            assert page.painted(figure) == shown
+
+
+@pytest.mark.slow
 def test_hovering_shows_the_value_that_the_store_holds(stored, driver):
     dataset, path = stored
     page = Page(driver, path)
