@@ -22,7 +22,9 @@ _DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)+"
 # Functions that no other process can import: of a notebook, of a script, made by another function.
 _given: dict[str, Callable[..., Any]] = {}
 # Two threads that import a module at the same time meet it half made.
-_importing = threading.Lock()
+_importing = threading.RLock()
+# The function for which this thread imports a module.
+_wanted = threading.local()
 
 
 def is_dotted(target: Any) -> bool:
@@ -108,12 +110,29 @@ def find(key: str, target: str) -> Callable[..., Any]:
     """
     if target in _given:
         return _given[target]
+    refuse_while_importing()
     with _importing:
-        found = _imported(key, target)
+        _wanted.target = target
+        try:
+            found = _imported(key, target)
+        finally:
+            _wanted.target = None
     if not callable(found):
         raise UserError(f"{key}={target} is no function")
     function: Callable[..., Any] = found
     return function
+
+
+def refuse_while_importing() -> None:
+    """Refuse to begin a sweep from a module that is imported for a function of it.
+
+    Every process that imports it would sweep in turn.
+    """
+    if target := getattr(_wanted, "target", None):
+        raise UserError(
+            f"the module of {target} sweeps when it is imported: put what it runs below "
+            'if __name__ == "__main__":'
+        )
 
 
 def _imported(key: str, target: str) -> Any:

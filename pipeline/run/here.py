@@ -1,5 +1,6 @@
 """Workers of this machine: threads of this process, or processes that a sweep starts and ends."""
 
+import ast
 import logging
 import math
 import multiprocessing
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import resource_tracker
+from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -64,6 +67,35 @@ def check_files(settings: dict[str, Any]) -> None:
             f"cluster={kind} needs about {needed} open files, and this process may "
             f"open {free} more: raise the limit (ulimit -n){fewer}"
         )
+
+
+def check_script(settings: dict[str, Any]) -> None:
+    """Refuse processes for a script that would sweep again in each of them.
+
+    Python imports the script anew in every process that it starts, and what is not below
+    `if __name__ == "__main__":` runs there too.
+    """
+    if settings.get("kind", TARGET) != "processes":
+        return
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    frame: FrameType | None = sys._getframe()
+    while frame and (frame.f_globals is not vars(main) or frame.f_code.co_name != "<module>"):
+        frame = frame.f_back
+    if not file or not frame:
+        return
+    try:
+        statements = ast.parse(Path(file).read_bytes()).body
+    except (OSError, SyntaxError, ValueError):
+        # Of a console, or no Python file.
+        return
+    line = frame.f_lineno
+    for each in statements:
+        if each.lineno <= line <= (each.end_lineno or each.lineno) and not isinstance(each, ast.If):
+            raise UserError(
+                f"cluster=processes imports {file} anew in every process, where its line {line} "
+                'would sweep again: put it below if __name__ == "__main__":'
+            )
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Settings -> Plan, with what lies at the paths of sources, and with functions that are fit."""
 
+from pipeline.functions.naming import refuse_while_importing
 from pipeline.planning.plan import Plan, make_plan
 from pipeline.planning.settings import Settings
 from pipeline.sources import kinds
@@ -13,6 +14,7 @@ def plan_of(settings: Settings) -> Plan:
     UserError
         As `make_plan` and `kinds.resolve`, and for a function of the user's own that is not fit.
     """
+    refuse_while_importing()
     plan = make_plan(settings, kinds.resolve)
     if plan.functions:
         # Here, because it loads numba, which a refusal need not wait for.

@@ -122,6 +122,7 @@ def execute(
     todo.check_space(location, to_do.plan, to_do.missing)
     lock.check_system(location)
     here.check_files(settings.cluster)
+    here.check_script(settings.cluster)
     _load_kernels(to_do.plan, observer)
     ours = client is None and cluster.is_here(settings.cluster)
     logs = location.beside(".logs.partial").folder

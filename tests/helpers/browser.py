@@ -11,7 +11,6 @@ from selenium.webdriver.common.by import By
 
 from helpers.servers import install
 
-
 # The view of the figure that is named by a script's first argument.
 _VIEW = """
     const views = [];

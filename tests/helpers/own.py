@@ -48,6 +48,21 @@ def diagonals(block_size, shift=0):
 """
 
 
+def entry(group, function, name="mine", /, **parameters):
+    """The words of a command line by which an entry is a function of the module."""
+    words = [f"{group}={name}", f"{group}.{name}._target_=own_masks.{function}"]
+    return [*words, *(f"{group}.{name}.{key}={value}" for key, value in parameters.items())]
+
+
+def local_function(strength):
+    """An algorithm that no module has."""
+
+    def mine(batch, by=1.0):
+        return batch.operation.exact(batch.approximate()) + by * strength * (~batch.kept).any()
+
+    return mine
+
+
 @contextmanager
 def module(folder, text=TEXT, name="own_masks"):
     """The name of a module that lies in a folder, imported anew, while the context lasts."""

@@ -1,5 +1,6 @@
-"""Stores to compare with, and Dask schedulers as processes of their own."""
+"""Stores to compare with, functions of a user, and Dask schedulers as processes of their own."""
 
+import importlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import own
 from helpers.sweeps import LONG, sweep, wait_for
 
 
@@ -78,3 +80,10 @@ def shared_scheduler(tmp_path_factory):
     made.add_workers(2)
     yield made
     made.close()
+
+
+@pytest.fixture
+def masks(tmp_path):
+    """A module of functions of a user's own, imported."""
+    with own.module(tmp_path) as name:
+        yield importlib.import_module(name)

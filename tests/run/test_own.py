@@ -25,24 +25,13 @@ from pipeline.run.planned import plan_of
 FREQS = "freqs=0..14..2"
 
 
-@pytest.fixture
-def masks(tmp_path):
-    with own.module(tmp_path) as name:
-        yield sys.modules.get(name) or __import__(name)
-
-
-def entry(group, function, name="mine", /, **parameters):
-    words = [f"{group}={name}", f"{group}.{name}._target_=own_masks.{function}"]
-    return [*words, *(f"{group}.{name}.{key}={value}" for key, value in parameters.items())]
-
-
 def errors(*words, **options):
     return sweep([FREQS, *words], **options).error.squeeze()
 
 
 def test_an_algorithm_is_measured_on_the_same_blocks_as_ours(masks, tmp_path):
-    words = ["algorithm=asm,apx,mine,other", *entry("algorithm", "own_asm")[1:]]
-    words += entry("algorithm", "shifted", "other", by=0.5)[1:]
+    words = ["algorithm=asm,apx,mine,other", *own.entry("algorithm", "own_asm")[1:]]
+    words += own.entry("algorithm", "shifted", "other", by=0.5)[1:]
     found = errors(*words, "trials=300", f"out={tmp_path}/a.zarr")
     assert found.algorithm.values.tolist() == ["apx", "asm", "mine", "other"]
     np.testing.assert_allclose(found.sel(algorithm="mine"), found.sel(algorithm="asm"), atol=1e-7)
@@ -55,7 +44,7 @@ def test_an_algorithm_is_measured_on_the_same_blocks_as_ours(masks, tmp_path):
 
 
 def test_its_bits_depend_on_nothing_but_the_trial(masks, tmp_path):
-    words = ["algorithm=asm,mine", *entry("algorithm", "mean", weight=0.9)[1:], "trials=5000"]
+    words = ["algorithm=asm,mine", *own.entry("algorithm", "mean", weight=0.9)[1:], "trials=5000"]
     words += ["operation=max_pool,min_pool", "selection=triangle,zigzag", "block_size=4,8"]
     whole = errors(*words, f"out={tmp_path}/a.zarr")
     for k, unit in enumerate((100, 777)):
@@ -67,7 +56,7 @@ def test_its_bits_depend_on_nothing_but_the_trial(masks, tmp_path):
 def test_a_store_is_extended_by_an_algorithm(masks, tmp_path):
     out = f"out={tmp_path}/a.zarr"
     first = errors("trials=300", "unit_trials=100", out)
-    words = ["algorithm=asm,mine", *entry("algorithm", "own_asm")[1:], "trials=300", out]
+    words = ["algorithm=asm,mine", *own.entry("algorithm", "own_asm")[1:], "trials=300", out]
     both = errors(*words, "extend=true")
     assert (both.sel(algorithm="asm") == first).all()
     np.testing.assert_allclose(both.sel(algorithm="mine"), first, atol=1e-7)
@@ -78,7 +67,7 @@ def test_a_store_is_extended_by_an_algorithm(masks, tmp_path):
 
 def test_a_changed_function_is_another_experiment_and_says_so(tmp_path):
     out = f"out={tmp_path}/a.zarr"
-    words = [*entry("algorithm", "mean", weight=0.5), "trials=50"]
+    words = [*own.entry("algorithm", "mean", weight=0.5), "trials=50"]
     with own.module(tmp_path):
         errors(*words, out)
         named = sweep([FREQS, *words, f"results={tmp_path}/r"]).attrs["store"]
@@ -96,8 +85,8 @@ def test_a_changed_function_is_another_experiment_and_says_so(tmp_path):
 
 
 def test_a_store_keeps_the_source_text(masks, tmp_path):
-    words = ["algorithm=asm,mine", *entry("algorithm", "fails", above=9)[1:],
-             *entry("source", "ramp")]  # fmt: skip
+    words = ["algorithm=asm,mine", *own.entry("algorithm", "fails", above=9)[1:],
+             *own.entry("source", "ramp")]  # fmt: skip
     errors(*words, "trials=5", f"out={tmp_path}/a.zarr")
     texts = json.loads(xr.open_zarr(tmp_path / "a.zarr").attrs["functions"])
     assert [name.split()[0] for name in texts] == ["own_masks.ramp", "own_masks.fails"]
@@ -108,7 +97,7 @@ def test_a_store_keeps_the_source_text(masks, tmp_path):
 
 def test_what_fails_is_one_line_with_its_place_and_the_others_are_stored(masks, tmp_path, capfd):
     out = f"{tmp_path}/a.zarr"
-    words = ["algorithm=asm,mine", *entry("algorithm", "fails")[1:], "trials=500"]
+    words = ["algorithm=asm,mine", *own.entry("algorithm", "fails")[1:], "trials=500"]
     code = main(["sweep", FREQS, *words, "unit_trials=50", f"out={out}"])
     said = capfd.readouterr().err
     assert code == 3
@@ -134,108 +123,15 @@ def test_what_fails_is_one_line_with_its_place_and_the_others_are_stored(masks, 
 
 
 def test_where_all_that_is_asked_fails_nothing_is_listed(masks, tmp_path):
-    words = [*entry("algorithm", "fails", above=0.9999), "trials=2e4", "unit_trials=2e4"]
+    words = [*own.entry("algorithm", "fails", above=0.9999), "trials=2e4", "unit_trials=2e4"]
     with pytest.raises(RuntimeError, match=r"1 unit failed.*too large"):
         errors(*words, f"out={tmp_path}/a.zarr")
     assert (summarize(tmp_path / "a.zarr").measured == 0).all()
 
 
-CHECKED = {
-    "def f(batch): return np.random.default_rng().random(batch.blocks.shape)[:, ::2, ::2]": (
-        "gives other results for the same blocks"
-    ),
-    "def f(batch): return batch.operation.exact(batch.blocks - batch.blocks.mean())": (
-        "gives other results for blocks that come in two parts"
-    ),
-    "def f(batch): return batch.operation.exact(batch.blocks) * 1.01": (
-        "is not exact where everything is kept: .* f.exact = False"
-    ),
-    "def f(batch): return batch.blocks": "results must have shape",
-    "def f(batch): return batch.operation.exact(batch.blocks) / 0 * 0": "results must be finite",
-    "def f(batch): return [x for x in batch.nothing]": (
-        r"AttributeError: 'Batch' object has no attribute 'nothing' \(.*own_masks.py, line 2\)"
-    ),
-    "def f(batch): batch.blocks[:] = 0": "assignment destination is read-only",
-    "def f(batch, needed): return batch": "missing a required argument: 'needed'",
-    "def f(): return 1": "too many positional arguments",
-    "class f: pass": "is a class: give a function",
-    "f = 3": "is no function",
-    "import nothing_there\ndef f(batch): pass": (
-        r"its module cannot be imported: ModuleNotFoundError: .*own_masks.py, line 2\)"
-    ),
-    "def f(batch) return 1": r"cannot be imported: SyntaxError: .*own_masks.py, line 2\)",
-    "def g(batch): return 1": "there is no f in own_masks",
-    "R = np.random.default_rng()\ndef f(batch): return R.random()": "uses R, a Generator",
-    "import sys\ndef f(batch): sys.exit(0)": r"SystemExit: 0 \(.*own_masks.py, line 3\)",
-    "import sys\nsys.exit(4)": "cannot be imported: SystemExit: 4",
-    "class E(BaseException): pass\ndef f(batch): raise E('x')": r"own_masks.f: E: x \(",
-    "class E(Exception):\n    def __str__(self): 1 / 0\n"
-    "def f(batch): raise E": r"own_masks.f: E \(",
-    "def f(batch): raise ValueError('a\\x1b\\0b')": r"ValueError: a\?\?b",
-    "def f(batch): return np.ma.zeros((7, 4, 4))": "a masked array has no numbers",
-    "def f(batch): return [[1], [1, 2]]": "ValueError: setting an array element with a sequence",
-    "def f(batch): batch.coefficients.setflags(write=True)": "cannot set WRITEABLE flag to True",
-}
-
-
-@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning", "ignore:invalid value")
-@pytest.mark.parametrize("text", CHECKED)
-def test_an_algorithm_is_looked_at_before_anything_runs(tmp_path, text):
-    (tmp_path / "results").mkdir()
-    with (
-        own.module(tmp_path, f"import numpy as np\n{text}\n"),
-        pytest.raises(UserError, match=CHECKED[text]),
-    ):
-        sweep([*entry("algorithm", "f"), "trials=50"], results=tmp_path / "results")
-    assert list((tmp_path / "results").iterdir()) == []
-
-
-SOURCES = {
-    "def f(first, count, block_size): return np.random.default_rng().random((count, 8, 8))": (
-        "gives other blocks for the same trials: draw them from words"
-    ),
-    "def f(first, count, block_size): return np.full((count, 8, 8), count)": (
-        "gives other blocks for trials that are drawn in two parts"
-    ),
-    "def f(first, count, block_size): return np.zeros((count, 4, 4))": "must give real blocks",
-    "def f(first, count, block_size): return np.full((count, 8, 8), 1e40)": (
-        r"must give finite samples of at most 1e\+30: those of trial 3 are not"
-    ),
-    "def f(first, count, block_size): raise KeyError('x')": r"KeyError: 'x' \(.*own_masks.py",
-    "def f(block_size): return 1": "too many positional arguments",
-    "def f(first, count, block_size): return [[1], [1, 2]]": "ValueError: setting an array element",
-    "def f(first, count, block_size): return np.ma.zeros((count, 8, 8))": "a masked array has no",
-}
-
-
-SELECTIONS = {
-    "def f(block_size): return np.zeros((4, 4), int)": "ranks must be integers of shape",
-    "def f(block_size): return np.ones((8, 8), int)": "that of the DC 0",
-    "def f(block_size): return np.zeros((8, 8))": "ranks must be integers",
-    "def f(block_size): return np.full((8, 8), 2**63, 'u8')": "ranks must be at most 2\\^53",
-    "def f(block_size): return 1 / 0": r"ZeroDivisionError: division by zero \(.*own_masks.py",
-}
-
-
-@pytest.mark.parametrize(
-    ("group", "text", "words"),
-    [
-        *(("source", text, words) for text, words in SOURCES.items()),
-        *(("selection", text, words) for text, words in SELECTIONS.items()),
-    ],
-)
-def test_sources_and_selections_are_looked_at_before_anything_runs(tmp_path, group, text, words):
-    with (
-        own.module(tmp_path, f"import numpy as np\n{text}\n"),
-        pytest.raises(UserError, match=words),
-    ):
-        sweep([*entry(group, "f"), "trials=50"], results=tmp_path / "results")
-    assert not (tmp_path / "results").exists()
-
-
 def test_a_selection_of_the_user_s_is_as_good_as_ours(masks, tmp_path):
     ours = sweep([FREQS, "trials=200", "block_size=4,8", f"out={tmp_path}/a.zarr"])
-    words = [*entry("selection", "diagonals"), "trials=200", "block_size=4,8"]
+    words = [*own.entry("selection", "diagonals"), "trials=200", "block_size=4,8"]
     mine = sweep([FREQS, *words, f"out={tmp_path}/b.zarr"])
     for name in ("error", "mask_accuracy", "regret", "coefficients_kept"):
         np.testing.assert_array_equal(mine[name].values, ours[name].values)
@@ -250,7 +146,7 @@ def test_a_selection_of_the_user_s_is_as_good_as_ours(masks, tmp_path):
 def test_a_store_is_read_without_the_code_of_its_selection(tmp_path):
     path = tmp_path / "a.zarr"
     with own.module(tmp_path):
-        words = [*entry("selection", "diagonals"), "selection=triangle,mine", "trials=60"]
+        words = [*own.entry("selection", "diagonals"), "selection=triangle,mine", "trials=60"]
         whole = sweep([FREQS, *words[1:], f"out={path}"])
     changed = own.TEXT.replace("return u + v + shift", "return u + v + 0 + shift")
     for text in ("", changed):
@@ -267,7 +163,7 @@ def test_a_store_is_read_without_the_code_of_its_selection(tmp_path):
 
 
 def test_a_source_draws_from_its_own_words(masks, tmp_path):
-    words = [*entry("source", "ramp", high=2), "trials=400", "algorithm=asm"]
+    words = [*own.entry("source", "ramp", high=2), "trials=400", "algorithm=asm"]
     found = errors(*words, f"out={tmp_path}/a.zarr")
     blocks = 2 * np.sqrt(words_of(0, "own_masks.ramp", 8, 0, 400)(8, 8))
     expected = asm_core.errors_by_frequency(blocks, range(0, 15, 2)).astype(np.float32)
@@ -299,7 +195,7 @@ def test_words_are_uniform_and_none_comes_twice():
 
 
 def test_a_source_may_also_be_quantised(masks, tmp_path):
-    words = [*entry("source", "ramp"), "source.mine.quality=50,90", "trials=30"]
+    words = [*own.entry("source", "ramp"), "source.mine.quality=50,90", "trials=30"]
     found = sweep([FREQS, *words, f"out={tmp_path}/a.zarr"])
     assert found.source.values.tolist() == ["mine_q50", "mine_q90"]
     assert verify(tmp_path / "a.zarr", 1.0).problems == []
@@ -318,22 +214,15 @@ def test_functions_are_given_in_python(masks, tmp_path):
     by_name = sweep(
         ["freqs=0,7", "trials=40", "algorithm=asm,apx,own_asm,shifted",
          "algorithm.own_asm._target_=own_masks.own_asm", "algorithm.shifted.by=0.5",
-         "algorithm.shifted._target_=own_masks.shifted", *entry("source", "ramp", high=3.0),
-         *entry("selection", "diagonals", "diagonals"), f"out={tmp_path}/a.zarr"]
+         "algorithm.shifted._target_=own_masks.shifted", *own.entry("source", "ramp", high=3.0),
+         *own.entry("selection", "diagonals", "diagonals"), f"out={tmp_path}/a.zarr"]
     )  # fmt: skip
     assert by_name.identical(found)
 
 
-def local_function(strength):
-    def mine(batch, by=1.0):
-        return batch.operation.exact(batch.approximate()) + by * strength * (~batch.kept).any()
-
-    return mine
-
-
 @pytest.mark.slow
 def test_functions_that_no_module_has_go_to_worker_processes(masks, tmp_path):
-    words = {"algorithm": ["asm", local_function(0.5)], "freqs": [0, 7], "trials": 4000}
+    words = {"algorithm": ["asm", own.local_function(0.5)], "freqs": [0, 7], "trials": 4000}
     one = sweep(**words, unit_trials=500, out=tmp_path / "a.zarr")
     two = sweep(**words, unit_trials=500, cluster="processes", out=tmp_path / "b.zarr")
     assert (one.error == two.error).all()
@@ -341,7 +230,7 @@ def test_functions_that_no_module_has_go_to_worker_processes(masks, tmp_path):
     # Another one of the same name is another experiment.
     with pytest.raises(UserError, match=r"the code of .*local_function.mine .* has changed"):
         sweep(
-            algorithm=["asm", local_function(0.6)],
+            algorithm=["asm", own.local_function(0.6)],
             freqs=[0, 7],
             trials=4000,
             out=tmp_path / "a.zarr",
@@ -351,7 +240,7 @@ def test_functions_that_no_module_has_go_to_worker_processes(masks, tmp_path):
 def test_parameters_may_have_any_name(tmp_path):
     text = "def f(batch, what, function, key=1): return batch.operation.exact(batch.blocks)\n"
     with own.module(tmp_path, text):
-        errors(*entry("algorithm", "f", what=1, function="x", key=2), "trials=5",
+        errors(*own.entry("algorithm", "f", what=1, function="x", key=2), "trials=5",
                f"out={tmp_path}/a.zarr")  # fmt: skip
 
 
@@ -371,79 +260,30 @@ def spoils(batch):
 """
     )
     with own.module(tmp_path, text):
-        alone = errors(*entry("algorithm", "own_asm"), "trials=60", f"out={tmp_path}/a.zarr")
-        words = ["algorithm=mine,first", *entry("algorithm", "own_asm")[1:]]
-        words += entry("algorithm", "spoils", "first")[1:]
+        alone = errors(*own.entry("algorithm", "own_asm"), "trials=60", f"out={tmp_path}/a.zarr")
+        words = ["algorithm=mine,first", *own.entry("algorithm", "own_asm")[1:]]
+        words += own.entry("algorithm", "spoils", "first")[1:]
         both = errors(*words, "trials=60", f"out={tmp_path}/b.zarr")
     assert (both == alone).all()
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ({"a": local_function(1), "b": local_function(2)}, "two functions that are both called"),
-        (lambda batch: batch, "must be a function with a name"),
-        ([np.add, "asm"], "must be a function with a name"),
-        ([local_function, local_function], "has two functions named local_function"),
-        (functools.partial(local_function, 1), "parameters must be given by name"),
-    ],
-)
-def test_what_has_no_name_is_refused(value, words):
-    with pytest.raises(UserError, match=words):
-        sweep(algorithm=value, trials=5)
-
-
-def test_what_is_no_entry_of_a_function_is_refused(tmp_path):
-    other, both = "algorithm.x._target_=a.b", "algorithm.x.kind=asm"
-    for words, said in [
-        (["operation=x", "operation.x._target_=a.b"], "operation has kinds alone"),
-        (["algorithm=x", "algorithm.x._target_=soft"], "must be a function in a module"),
-        (["algorithm=x", other, both], "has both kind and _target_"),
-        (
-            ["algorithm=x", "algorithm.x._target_=no_such.b"],
-            "no module no_such here: name the folder",
-        ),
-        (["source=x", "source.x._target_=a.b", "source.x.words=3"], "is what the program gives"),
-        (["algorithm=asm", "algorithm.asm._target_=a.b"], "algorithm=asm is an entry already"),
-        ({"algorithm": {"x": {"_target_": "a.b", "d": float("nan")}}}, "d must be finite, got nan"),
-        ({"algorithm": {"x": {"_target_": "a.b", "d": [None, [float("nan")]]}}}, "must be finite"),
-        (["algorithm=asm", other], "unknown algorithm 'x' in algorithm.x._target_"),
-    ]:
-        given = words if isinstance(words, dict) else {}
-        words = [] if given else words
-        with own.module(tmp_path, "def b(*a): pass", "a"), pytest.raises(UserError, match=said):
-            sweep(words, trials=5, results=tmp_path / "results", **given)
-    assert not (tmp_path / "results").exists()
-
-
-def test_parameters_are_checked_by_the_function_s_own(masks):
-    for words, said in [
-        (
-            entry("algorithm", "shifted", buy=1),
-            r"algorithm.mine.buy is not a parameter .*: did you mean by\?",
-        ),
-        (entry("algorithm", "own_asm", by=1), "is not a parameter of the function: it has none"),
-        (entry("selection", "diagonals", shif=1), "did you mean shift"),
-    ]:
-        with pytest.raises(UserError, match=said):
-            sweep(words, trials=5)
 
 
 def test_what_it_takes_is_in_the_plan(tmp_path):
     slow = "def slow(batch):\n    time.sleep(0.01)\n    return own_asm(batch)\n"
     with own.module(tmp_path, f"import time\n{own.TEXT}\n\n{slow}"):
         words = {"trials": 256_000, "freqs": range(15), "results": tmp_path, "cluster": "local"}
-        found = plan(entry("algorithm", "slow"), **words)
+        found = plan(own.entry("algorithm", "slow"), **words)
         # 15 calls for each 256 blocks that it is timed on, on all threads of this machine.
         assert found.seconds > 15 * 0.01 * 1000 / found.threads
         # Smaller than those of our own, so that no unit takes minutes.
         assert found.unit_trials == 16_384
-        assert plan(entry("algorithm", "slow"), **words, unit_trials=50_000).unit_trials == 50_000
+        assert (
+            plan(own.entry("algorithm", "slow"), **words, unit_trials=50_000).unit_trials == 50_000
+        )
         assert plan(algorithm="asm", **words).unit_trials == 131_072
 
 
 def test_a_worker_says_which_folder_it_lacks(tmp_path, monkeypatch):
-    words = [*entry("algorithm", "own_asm"), "trials=50"]
+    words = [*own.entry("algorithm", "own_asm"), "trials=50"]
     with own.module(tmp_path):
         text = worker.plan_to_text(plan_of(compose.load(words)))
     monkeypatch.setattr(resolving, "_loaded", {})
