@@ -11,10 +11,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits
 
 import asm_core
 from pipeline import summarize, sweep
+
+try:
+    from sklearn.datasets import load_digits
+except ModuleNotFoundError:
+    sys.exit("the digits are those of scikit-learn: python -m pip install scikit-learn")
 
 CHANNELS, CLASSES, N = 12, 10, 8
 FREQS = range(2 * N - 1)
