@@ -1,14 +1,18 @@
 """Two stores compared by bits, wherever both have measured."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from asm_core.moments import MOMENTS, RESULTS, add_moments
+from pipeline.audit.kept import Kept, units_at_once
 from pipeline.audit.problem import asked_trials
 from pipeline.errors import refuse_unreadable
 from pipeline.planning.axes import METRICS, NAMED, Labels
 from pipeline.planning.identity import Identity, positions
 from pipeline.store.store import Store
+from pipeline.store.together import in_threads
 
 _COUNT = MOMENTS.index("count")
 # The sums that results are made of are left out: the last bits of their low halves depend on how
@@ -72,22 +76,32 @@ def _compare_trials(one: Store, two: Store, cell: Labels) -> tuple[int, list[str
     source, size = cell["source"][0], cell["block_size"][0]
     asked = (asked_trials(store, source, size) for store in (one, two))
     length, step = min(one.kept_trials, two.kept_trials, *asked), one.record.unit_trials
-    for start in range(0, length, step):
-        stop = min(start + step, length)
-        where = f"{_name(cell)} trials {start}..{stop - 1}"
-        try:
-            ours, theirs = (store.read_cell(cell, start, stop) for store in (one, two))
-        except Exception as error:  # zarr raises whatever it meets
-            refuse_unreadable(f"{one} or {two}", error)
-            differences.append(f"{where}: cannot be read ({error})")
-            continue
-        for name in METRICS:
-            a, c = getattr(ours, name), getattr(theirs, name)
-            both = ~np.isnan(a) & ~np.isnan(c)
-            compared += int(name == "error" and both.any())
-            if not np.array_equal(a[both].view(np.uint32), c[both].view(np.uint32)):
-                differences.append(f"{where}: {name}")
+    spans = [(start, min(start + step, length)) for start in range(0, length, step)]
+    compare = partial(_compare_unit, Kept.of(one), Kept.of(two), cell)
+    for is_compared, words in in_threads(compare, spans, units_at_once(one)):
+        compared += int(is_compared)
+        differences += words
     return compared, differences
+
+
+def _compare_unit(
+    one: Kept, two: Kept, cell: Labels, span: tuple[int, int]
+) -> tuple[bool, list[str]]:
+    """Whether both have trials of a span, and what differs, in words."""
+    is_compared, differences = False, []
+    where = f"{_name(cell)} trials {span[0]}..{span[1] - 1}"
+    try:
+        ours, theirs = (kept.measures(cell, *span) for kept in (one, two))
+    except Exception as error:  # zarr raises whatever it meets
+        refuse_unreadable(f"{one.store} or {two.store}", error)
+        return False, [f"{where}: cannot be read ({error})"]
+    for name in METRICS:
+        a, c = getattr(ours, name), getattr(theirs, name)
+        both = ~np.isnan(a) & ~np.isnan(c)
+        is_compared |= bool(name == "error" and both.any())
+        if not np.array_equal(a[both].view(np.uint32), c[both].view(np.uint32)):
+            differences.append(f"{where}: {name}")
+    return is_compared, differences
 
 
 class _Totals:

@@ -7,12 +7,14 @@ a new computation.
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from asm_core.batches import sums_by_batch
 from asm_core.moments import MOMENTS, moments_of
+from pipeline.audit.kept import Kept, units_at_once
 from pipeline.audit.metadata import check_files, check_metadata
 from pipeline.audit.problem import (
     Problem,
@@ -43,6 +45,7 @@ from pipeline.run.planned import plan_of
 from pipeline.run.worker import measure_unit
 from pipeline.store import layout, ledger, lock
 from pipeline.store.store import Store, chosen_counts
+from pipeline.store.together import in_threads
 
 _COUNT = MOMENTS.index("count")
 
@@ -87,6 +90,7 @@ def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: N
     report.problems += unreadable
     counts = np.nan_to_num(rows["error"][..., _COUNT]).astype(np.int64)
     trials = most(counts)
+    kept, threads = Kept.of(store), units_at_once(store)
     listed = [
         unit_at(store, (s, b, number), int(trials[s, b, number]))
         for s, b, number in np.argwhere(trials).tolist()
@@ -94,13 +98,16 @@ def verify(store: Store, sample: float, observe: Observer = lambda what, k, n: N
     # Without its rows nothing can be said of a unit's trials.
     rowless = {unit.key for problem in unreadable for unit in problem.units}
     listed = [unit for unit in listed if unit.key not in rowless]
-    for k, unit in enumerate(listed):
+    checked = in_threads(partial(_check_unit, kept, rows=rows), listed, threads)
+    for k, problem in enumerate(checked, start=1):
         observe("ledger against trials", k, len(listed))
-        report.problems += _check_unit(store, unit, rows)
+        if problem:
+            report.problems.append(problem)
     unread = {unit.key for problem in report.problems if problem.unread for unit in problem.units}
     report.units = sum(unit.key not in unread for unit in listed)
     bad = {unit.key for problem in report.problems for unit in problem.units}
-    for k, (n, problem) in enumerate(_recomputed(store, counts, rows, sample, bad)):
+    again = _recomputed(kept, counts, rows, sample, bad, threads)
+    for k, (n, problem) in enumerate(again, start=1):
         observe("computing again", k, n)
         report.recomputed += int(n > 0)
         if problem:
@@ -186,15 +193,14 @@ def _read_chunks(store: Store, name: str, rows: NDArray[np.float64]) -> Iterator
                 yield dataclasses.replace(of_reading(words, error, bad, files), rows_of=name)
 
 
-def _check_unit(store: Store, unit: Unit, rows: Rows) -> Iterator[Problem]:
+def _check_unit(kept: Kept, unit: Unit, rows: Rows) -> Problem | None:
     """Whether the trials of a unit can be read, and are those that its row sums up."""
+    store = kept.store
     place, labels = place_of(store, unit), labels_of(store.labels, unit)
-    kept = min(unit.start + store.record.unit_trials, store.kept_trials)
     try:
-        measures = store.read_cell(labels, unit.start, max(unit.start, kept))
+        measures = kept.measures(labels, unit.start, unit.start + store.record.unit_trials)
     except Exception as error:  # zarr raises whatever it meets
-        yield of_reading(str(unit), error, units=(unit,), files=unit_files(store, unit))
-        return
+        return of_reading(str(unit), error, units=(unit,), files=unit_files(store, unit))
     of_error = np.nan_to_num(rows["error"][place][..., _COUNT])
     for name in METRICS:
         row, values = rows[name][place], getattr(measures, name)
@@ -203,14 +209,14 @@ def _check_unit(store: Store, unit: Unit, rows: Rows) -> Iterator[Problem]:
         fits = (row[..., _COUNT] == wanted) | (row[..., _COUNT] == 0) | (wanted == 0)
         if not fits.all() or not _sums_up(row, values):
             words = f"{unit}: the ledger's row of {name} is not that of its trials"
-            yield Problem(words, (unit,), unit_files(store, unit))
-            return
+            return Problem(words, (unit,), unit_files(store, unit))
     tiles = store.record.tiles_of(unit.source, unit.block_size)
     if tiles.ends and not _sums_up_by_batch(
         tiles, unit, rows["error"][place], rows[BATCHES][place], measures.error
     ):
         words = f"{unit}: the ledger's row of {BATCHES} is not that of its trials"
-        yield Problem(words, (unit,), unit_files(store, unit))
+        return Problem(words, (unit,), unit_files(store, unit))
+    return None
 
 
 def _sums_up(row: NDArray[np.float64], values: NDArray[np.float32]) -> bool:
@@ -247,11 +253,12 @@ def _sums_up_by_batch(
 
 
 def _recomputed(
-    store: Store,
+    kept: Kept,
     counts: NDArray[np.int64],
     rows: Rows,
     sample: float,
     bad: set[tuple[str, int, int]],
+    threads: int,
 ) -> Iterator[tuple[int, Problem | None]]:
     """Compute units again, chosen at random from those that are not bad, and compare the bits.
 
@@ -260,7 +267,7 @@ def _recomputed(
     """
     if not sample:
         return
-    units: list[tuple[Plan, Unit]] = []
+    store, units = kept.store, list[tuple[Plan, Unit]]()
     for run in store.record.runs:
         try:
             plan = plan_of(compose.recorded(run.config, config_dirs=run.config_dirs))
@@ -277,9 +284,9 @@ def _recomputed(
         return
     size = len(units) if sample >= 1 else max(1, round(sample * len(units)))
     chosen = np.random.default_rng().choice(len(units), size, replace=False)
-    for k in sorted(chosen.tolist()):
-        plan, unit = units[k]
-        yield size, _differs(store, plan, unit, rows)
+    wanted = [units[k] for k in sorted(chosen.tolist())]
+    for problem in in_threads(partial(_differs, kept, rows), wanted, threads):
+        yield size, problem
 
 
 def _check_same(stored: Identity, today: Identity) -> None:
@@ -291,7 +298,9 @@ def _check_same(stored: Identity, today: Identity) -> None:
     raise UserError("; ".join(unlike) or "its axes are not there")
 
 
-def _differs(store: Store, plan: Plan, unit: Unit, rows: Rows) -> Problem | None:
+def _differs(kept: Kept, rows: Rows, planned: tuple[Plan, Unit]) -> Problem | None:
+    """What of a unit has other bits once it is computed again."""
+    store, (plan, unit) = kept.store, planned
     labels = labels_of(plan.labels, unit)
     at, place = positions(store.labels, labels), place_of(store, unit)
     try:
@@ -299,8 +308,7 @@ def _differs(store: Store, plan: Plan, unit: Unit, rows: Rows) -> Problem | None
     except (ValueError, OSError) as error:
         # Its source has changed, or can no longer be read.
         return Problem(f"{unit}: cannot be computed again: {error}", mendable=False, unread=True)
-    stop = max(min(unit.stop, store.kept_trials), unit.start)
-    measures = store.read_cell(labels, unit.start, stop)
+    measures = kept.measures(labels, unit.start, unit.stop)
     for name, metric in METRICS.items():
         stored, new = getattr(measures, name), getattr(again, name)
         row = rows[name][place][np.ix_(*(at[axis] for axis in metric.curve))]

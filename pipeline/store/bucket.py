@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, Self
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore
 
 from pipeline.store import objects, services
+
+Result = TypeVar("Result")
+_requests = ThreadPoolExecutor(services.REQUESTS_AT_ONCE)
 
 
 class Objects(ObjectStore[Any]):
@@ -56,9 +61,7 @@ class Objects(ObjectStore[Any]):
         self, key: str, prototype: BufferPrototype, byte_range: Any = None
     ) -> Buffer | None:
         """An object, or a part of it; None where there is none."""
-        return await asyncio.to_thread(
-            self.get_sync, key, prototype=prototype, byte_range=byte_range
-        )
+        return await _in_thread(self.get_sync, key, prototype=prototype, byte_range=byte_range)
 
     def get_sync(
         self, key: str, *, prototype: BufferPrototype, byte_range: Any = None
@@ -82,7 +85,7 @@ class Objects(ObjectStore[Any]):
 
     async def set(self, key: str, value: Buffer) -> None:
         """Write an object."""
-        await asyncio.to_thread(self.set_sync, key, value)
+        await _in_thread(self.set_sync, key, value)
 
     def set_sync(self, key: str, value: Buffer) -> None:
         """Write an object.
@@ -117,12 +120,12 @@ class Objects(ObjectStore[Any]):
         # As zarr does for each array of a group, whose file this process has just written.
         if key in self._tags:
             return
-        await asyncio.to_thread(objects.create, f"{self._url}/{key}", value.to_bytes())
+        await _in_thread(objects.create, f"{self._url}/{key}", value.to_bytes())
 
     async def exists(self, key: str) -> bool:
         """Whether there is an object."""
         try:
-            await asyncio.to_thread(objects.read_tag, f"{self._url}/{key}")
+            await _in_thread(objects.read_tag, f"{self._url}/{key}")
         except FileNotFoundError:
             return False
         return True
@@ -134,30 +137,41 @@ class Objects(ObjectStore[Any]):
 
     async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
         """Every key below a prefix."""
-        for url in await asyncio.to_thread(objects.below, f"{self._url}/{prefix}".rstrip("/")):
+        for url in await _in_thread(objects.below, f"{self._url}/{prefix}".rstrip("/")):
             yield url.removeprefix(f"{self._url}/")
 
     async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
         """The names directly below a prefix."""
         with suppress(FileNotFoundError):
             place = f"{self._url}/{prefix}".rstrip("/")
-            for name in await asyncio.to_thread(objects.children, place):
+            for name in await _in_thread(objects.children, place):
                 yield name
 
     async def delete(self, key: str) -> None:
         """Remove an object."""
         self._check_writable()
-        await asyncio.to_thread(self._ask)
+        await _in_thread(self._ask)
         self._tags.pop(key, None)
-        await asyncio.to_thread(objects.remove, f"{self._url}/{key}")
+        await _in_thread(objects.remove, f"{self._url}/{key}")
 
     async def delete_dir(self, prefix: str) -> None:
         """Remove every object below a prefix, a thousand a request."""
         self._check_writable()
-        await asyncio.to_thread(self._ask)
-        await asyncio.to_thread(objects.remove_below, f"{self._url}/{prefix.rstrip('/')}")
+        await _in_thread(self._ask)
+        await _in_thread(objects.remove_below, f"{self._url}/{prefix.rstrip('/')}")
         for key in [key for key in self._tags if key.startswith(f"{prefix.rstrip('/')}/")]:
             del self._tags[key]
+
+
+async def _in_thread(function: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+    """What a function gives that waits for a request; it does not hold up zarr's loop.
+
+    Not in a thread of zarr's own, of which there are as many as cores, to compress in: a request
+    from far away takes a hundred times as long as a chunk.
+    """
+    services.check_process()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_requests, partial(function, *arguments, **named))
 
 
 def _options(byte_range: Any) -> Any:

@@ -8,7 +8,6 @@ zarr's codecs all the same, it takes half of the time; and so does reading a tho
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -18,10 +17,9 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import LocalStore
 
 from pipeline.store.bucket import Objects
+from pipeline.store.services import REQUESTS_AT_ONCE
+from pipeline.store.together import in_threads
 
-# Of an object store so many chunks are asked for together: one after the other, a thousand rows
-# that a killed sweep had left took 150 s at 150 ms a request.
-_READS_AT_ONCE = 32
 # Where a write lies along an axis: positions in the array, and the chunks that hold them.
 _Spans = list[tuple[slice, range]]
 # The codecs of an array, each with what it takes to encode.
@@ -70,12 +68,7 @@ def _contents(store: Any, keys: Sequence[str]) -> Iterator[Any]:
     if not isinstance(store, Objects):
         yield from map(get, keys)
         return
-    pool = ThreadPoolExecutor(_READS_AT_ONCE)
-    try:
-        yield from pool.map(get, keys)
-    finally:
-        # After Ctrl-C, and where one cannot be read, the others are not waited for.
-        pool.shutdown(wait=False, cancel_futures=True)
+    yield from in_threads(get, keys, REQUESTS_AT_ONCE)
 
 
 def _is_inline(array: Any) -> bool:

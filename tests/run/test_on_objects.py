@@ -1,5 +1,6 @@
 """Sweeps into a bucket of S3: the bits of a folder, requests counted, whatever fails meanwhile."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from helpers.objects import as_environment, buckets, reached
 from helpers.stores import listed, prepare, write
 
 import pipeline
+from pipeline.audit import difference, verify
 from pipeline.cli.main import main
 from pipeline.errors import StoreLostError
 from pipeline.store import lease, lock, services, writer
@@ -92,6 +94,20 @@ def test_rows_that_a_killed_sweep_left_are_read_together(bucket):
     assert bucket.proxy.most_at_once > 8
 
 
+def test_units_are_verified_and_compared_together(bucket):
+    for name in "ab":
+        pipeline.sweep(trials=800, unit_trials=20, freqs=[6], out=f"{bucket.url}/{name}.zarr")
+    one, two = (Store.open(Location.of(f"{bucket.url}/{name}.zarr")) for name in "ab")
+    bucket.proxy.latency = 0.05
+    bucket.proxy.most_at_once = 0
+    assert dataclasses.astuple(verify.verify(one, 1.0)) == (40, 40, [])
+    assert bucket.proxy.most_at_once > 8
+    bucket.proxy.most_at_once = 0
+    # Units, and the totals of the cell.
+    assert difference.compare_stores(one, two) == (41, [])
+    assert bucket.proxy.most_at_once > 8
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.01, 0.1])
 def test_faults_change_no_bit_and_lose_nothing(bucket, rate):
@@ -102,7 +118,8 @@ def test_faults_change_no_bit_and_lose_nothing(bucket, rate):
     pipeline.sweep(**KEYS, out=url)
     pipeline.sweep(**{**KEYS, "trials": 4000}, out=url)
     said = Counter(said for _, _, said in bucket.proxy.requests)
-    assert sum(said[kind] for kind in bucket.proxy.faults.kinds) > 0.5 * rate * sum(said.values())
+    # Of 540 requests a hundredth is 5: chance may make it 2.
+    assert sum(said[kind] for kind in bucket.proxy.faults.kinds) > 0.25 * rate * sum(said.values())
     bucket.proxy.faults = Faults()
     pipeline.sweep(**{**KEYS, "trials": 4000}, out="a.zarr")
     assert_same(url, "a.zarr")
