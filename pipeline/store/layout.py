@@ -15,6 +15,7 @@ new chunks or in the free places of the last one.  NaN means not measured.  The 
 of its own so that `xarray.open_zarr` does not show its arrays.
 """
 
+import asyncio
 import math
 import re
 import warnings
@@ -26,6 +27,9 @@ from dask.system import CPU_COUNT
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.buffer import Buffer
+from zarr.core.sync import sync
+from zarr.storage import MemoryStore
 
 from asm_core import Measures, coefficients_kept
 from asm_core.batches import SUMS
@@ -66,6 +70,7 @@ _TRIALS_PER_CHUNK = 1 << 20
 # to read, one chunk of 1,000 rows 10 ms.
 _ROWS_PER_CHUNK = 1024
 _LEDGER_CHUNK_BYTES = 1 << 22
+_FILE_OF_ROOT = "zarr.json"
 # The attribute of the group `ledger` that has a copy of those of the root.
 _RECORD = "record"
 # Attributes that xarray uses as the labels of a plot.
@@ -118,6 +123,9 @@ def create(
 ) -> None:
     """Write a store whose arrays have coordinates, and no values yet.
 
+    It is made in memory, and its files are then written together: to make it at its place took a
+    bucket 120 requests, one after the other.
+
     Parameters
     ----------
     unit_trials
@@ -127,7 +135,9 @@ def create(
     batched
         Whether a source has batches of neighbouring tiles.
     """
-    root = zarr.create_group(_store_of(place))
+    files: dict[str, Buffer] = {}
+    memory = MemoryStore(files)
+    root = zarr.create_group(memory)
     text = np.dtypes.StringDType()
     for name, values in coordinates(identity).items():
         dimensions = COST if values.ndim > 1 else (name,)
@@ -147,9 +157,17 @@ def create(
         _add_ledger(ledger, identity.labels, name, units)
     write_coordinates(root, identity)
     ledger.update_attributes({_RECORD: attributes})
-    # Last, because the attributes are what makes it a store.
     root.update_attributes(attributes)
-    consolidate(place)
+    consolidate(memory)
+    # Without attributes it is not yet a store.
+    target = zarr.create_group(_store_of(place)).store
+
+    async def write_files() -> None:
+        own = files.pop(_FILE_OF_ROOT)
+        await asyncio.gather(*(target.set(key, content) for key, content in files.items()))
+        await target.set(_FILE_OF_ROOT, own)
+
+    sync(write_files())
 
 
 def is_half_made(location: Location) -> bool:

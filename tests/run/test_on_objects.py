@@ -94,6 +94,22 @@ def test_rows_that_a_killed_sweep_left_are_read_together(bucket):
     assert bucket.proxy.most_at_once > 8
 
 
+def test_the_files_of_a_store_are_made_together(bucket):
+    bucket.proxy.latency = 0.05
+    bucket.proxy.most_at_once = 0
+    prepare(f"{bucket.url}/a.zarr", "trials=800", "unit_trials=20")
+    assert bucket.proxy.most_at_once > 8
+    written = [
+        path for method, path, _ in bucket.proxy.requests
+        if method == "PUT" and "/a.zarr/" in path and "/journal/" not in path
+    ]  # fmt: skip
+    # That of the root says that it is one, once all others are there.
+    made = {path for path in written if not path.endswith("/a.zarr/zarr.json")}
+    root = [k for k, path in enumerate(written) if path.endswith("/a.zarr/zarr.json")]
+    assert root[:2] == [0, len(made) + 1]
+    assert set(written[1 : root[1]]) == made
+
+
 def test_units_are_verified_and_compared_together(bucket):
     for name in "ab":
         pipeline.sweep(trials=800, unit_trials=20, freqs=[6], out=f"{bucket.url}/{name}.zarr")
