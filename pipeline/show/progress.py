@@ -5,6 +5,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any, Self
 
 import numpy as np
@@ -51,9 +52,13 @@ def print_status(status: Status) -> None:
         )  # fmt: skip
     out = console()
     print_table(out, headings, rows, keys=2)
-    for bad in status.quarantined[:_QUARANTINED_SHOWN]:
-        out.print(Text(f"quarantined: {bad.reason}"), soft_wrap=True)
-        out.print(Text(f"  try again: {bad.retry}"), soft_wrap=True)
+    # Units of one sweep, that one command tries again.
+    for retry, units in itertools.groupby(
+        status.quarantined[:_QUARANTINED_SHOWN], key=attrgetter("retry")
+    ):
+        for bad in units:
+            out.print(Text(f"quarantined: {bad.reason}"), soft_wrap=True)
+        out.print(Text(f"  try again: {retry}"), soft_wrap=True)
     if len(status.quarantined) > _QUARANTINED_SHOWN:
         others = len(status.quarantined) - _QUARANTINED_SHOWN
         say(f"quarantined: {count_of(others, 'other unit')}", out)

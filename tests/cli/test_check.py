@@ -183,6 +183,8 @@ def test_status_names_some_of_many_units_that_are_set_aside(photos, capsys):
     printed = capsys.readouterr().out
     assert printed.count("quarantined: source=images") == 10
     assert "quarantined: 30 other units" in printed
+    # All of one sweep, which one command runs.
+    assert printed.count("try again: ") == 1
     assert len(open_store("s.zarr").record.quarantined) == 40
 
 
