@@ -17,7 +17,7 @@ from pipeline.analysis.neighbours import with_batches
 from pipeline.errors import UserError, count_of, runs_of
 from pipeline.planning.axes import AXES, BATCH, COST, METRICS, NAMES, TRIAL
 from pipeline.planning.identity import Identity, conflicts, joined, positions
-from pipeline.store import layout
+from pipeline.store import coordinates
 from pipeline.store.damage import naming_damage
 from pipeline.store.files import reading
 from pipeline.store.location import Location, path_text
@@ -155,8 +155,8 @@ def _opened(store: Store, chunks: Any) -> xr.Dataset:
         if any(dataset.sizes[axis] > length for axis, length in lengths.items()):
             dataset = dataset.isel({axis: slice(length) for axis, length in lengths.items()})
         # The file of a coordinate that is missing reads as zeros: right numbers, other names.
-        for name, values in layout.coordinates(store.record.identity).items():
-            if not layout.agrees(dataset[name].to_numpy(), values):
+        for name, values in coordinates.values_of(store.record.identity).items():
+            if not coordinates.agrees(dataset[name].to_numpy(), values):
                 raise ValueError(f"{name} has other values than the identity")
         numbers = pd.RangeIndex(dataset.sizes[TRIAL], name=TRIAL)
         dataset = with_batches(dataset.assign_coords({TRIAL: numbers}))
@@ -217,7 +217,7 @@ def _together(stores: Sequence[Store], chunks: Any) -> xr.Dataset:
     ]
     merged = functools.reduce(xr.Dataset.combine_first, shapes)
     # Text as stores have it, which Zarr and netCDF can both keep.
-    known = layout.coordinates(identity)
+    known = coordinates.values_of(identity)
     merged = merged.assign_coords({axis: np.sort(known[axis]) for axis in NAMES})
     record = dataclasses.replace(
         stores[0].record, identity=identity, growing=None, quarantined=(),
@@ -261,13 +261,14 @@ def _labelled(dataset: xr.Dataset, record: Record, stored: Sequence[xr.DataArray
     `stored` is how many coefficients its stores say that they keep.
     """
     identity = record.identity
-    kept = layout.coordinates(identity)["coefficients_kept"]
+    kept = coordinates.values_of(identity)["coefficients_kept"]
     at = positions(identity.labels, {axis: dataset[axis].to_numpy().tolist() for axis in NAMES})
     chosen = kept[np.ix_(*(at[axis] for axis in COST))]
     for each in stored:
         whole = each.drop_vars([name for name in each.coords if name not in COST])
-        whole = whole.reindex({axis: dataset[axis] for axis in COST}, fill_value=layout.UNKNOWN)
-        chosen = layout.known_of(chosen, whole.transpose(*COST).to_numpy())
+        values = {axis: dataset[axis] for axis in COST}
+        whole = whole.reindex(values, fill_value=coordinates.UNKNOWN)
+        chosen = coordinates.known_of(chosen, whole.transpose(*COST).to_numpy())
     dataset = dataset.assign_coords(coefficients_kept=(COST, chosen))
     sizes = dataset["block_size"].astype(np.float64)
     share = dataset["coefficients_kept"] / sizes**2

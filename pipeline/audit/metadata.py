@@ -14,7 +14,7 @@ from asm_core.moments import MOMENTS
 from pipeline.audit.problem import Problem, of_reading
 from pipeline.errors import UnreadableError, refuse_unreadable
 from pipeline.planning.axes import CELL, METRICS, MOMENT, TRIAL, shape
-from pipeline.store import layout
+from pipeline.store import coordinates, layout
 from pipeline.store.damage import copied_record
 from pipeline.store.leftovers import files_of, leftovers
 from pipeline.store.store import Store
@@ -144,7 +144,7 @@ def check_files(store: Store) -> Iterator[Problem]:
 def _expected_shapes(store: Store) -> Shapes:
     """The shape of each array by the identity, without its trial and unit axes."""
     identity = store.record.identity_of_arrays
-    shapes = {name: values.shape for name, values in layout.coordinates(identity).items()}
+    shapes = {name: values.shape for name, values in coordinates.values_of(identity).items()}
     for name, metric in METRICS.items():
         shapes[name] = shape(identity.axes, metric.axes)
     for name in layout.ledger_names(batched=store.record.batched):
@@ -178,7 +178,7 @@ def _check_copy(store: Store, shapes: Shapes) -> Iterator[Problem]:
 
 
 def _check_coordinates(store: Store, shapes: Shapes) -> Iterator[Problem]:
-    expected = layout.coordinates(store.record.identity) | layout.moment_names()
+    expected = coordinates.values_of(store.record.identity) | coordinates.moment_names()
     for name in (*expected, TRIAL):
         if name not in shapes or (name == TRIAL and "error" not in shapes):
             continue
@@ -186,7 +186,7 @@ def _check_coordinates(store: Store, shapes: Shapes) -> Iterator[Problem]:
             same = (
                 _counts_up(store.root[name], shapes["error"][-1])
                 if name == TRIAL
-                else layout.agrees(store.root[name][...], expected[name])
+                else coordinates.agrees(store.root[name][...], expected[name])
             )
         except Exception as error:  # zarr raises whatever it meets
             yield of_reading(name, error, files=_all_files(store, name))
@@ -211,9 +211,9 @@ def _all_files(store: Store, name: str) -> tuple[str, ...]:
 
 def _arrays(store: Store) -> Iterator[tuple[str, Any]]:
     # By name: listing a group makes zarr warn of every foreign file in it.
-    coordinates = layout.coordinates(store.record.identity_of_arrays)
+    known = coordinates.values_of(store.record.identity_of_arrays)
     ledger = [f"ledger/{name}" for name in (*layout.ledger_names(batched=True), MOMENT)]
-    for name in (*METRICS, *coordinates, TRIAL, *ledger, "journal/rows"):
+    for name in (*METRICS, *known, TRIAL, *ledger, "journal/rows"):
         # One whose metadata is damaged or cannot be read is reported elsewhere.
         with suppress(Exception):
             yield name, store.root[name]

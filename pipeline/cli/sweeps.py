@@ -7,13 +7,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cli import results, stores
 from pipeline.cli.declaration import Request
-from pipeline.cli.words import load, path_of
-from pipeline.config import notation
+from pipeline.cli.words import load
 from pipeline.errors import BadFileError, UnreadableError, UserError, all_of, are, count_of
 from pipeline.functions.naming import TARGET
 from pipeline.run import stopping
@@ -41,9 +39,9 @@ def config(request: Request) -> str:
 def sweep(request: Request) -> int:
     """`sweep`: run what a store lacks of a sweep, and show its table."""
     settings = load(request.words, request.config_dirs)
-    plan = _planned(settings)
+    plan = planned(settings)
     with observing(request, settings, plan) as observer:
-        outcome = _run(settings, plan, observer)
+        outcome = run_plan(settings, plan, observer)
     if outcome.failures:
         if request.json:
             stores.emit_result(store=str(outcome.store), failures=outcome.failures)
@@ -118,7 +116,8 @@ def _print_sweep(settings: "Settings", outcome: "Outcome", observer: "Observer")
         observer.notify(line)
 
 
-def _planned(settings: "Settings") -> "Plan":
+def planned(settings: "Settings") -> "Plan":
+    """The plan of some settings, and on standard error what is to be said of it beforehand."""
     from pipeline.run.planned import plan_of
     from pipeline.sources import kinds
     from pipeline.store.location import Location
@@ -140,7 +139,7 @@ def _store_of(outcome: "Outcome") -> "Store":
     return outcome.store
 
 
-def _run(settings: "Settings", plan: "Plan", observer: "Observer") -> "Outcome":
+def run_plan(settings: "Settings", plan: "Plan", observer: "Observer") -> "Outcome":
     """Run what the store of a plan lacks, and print which units failed."""
     from pipeline.errors import command
     from pipeline.run import rounds
@@ -202,7 +201,7 @@ def check(request: Request) -> int:
     """`check`: decode every file that a sweep would read, and name those that are bad."""
     settings = load(request.words, request.config_dirs)
     try:
-        _planned(settings)
+        planned(settings)
     except (BadFileError, UnreadableError):
         # Named below, with all others.
         pass
@@ -260,7 +259,7 @@ def _remainders(plan: "Plan") -> list[str]:
 def plan(request: Request) -> int:
     """`plan`: what a sweep would compute and cost."""
     settings = load(request.words, request.config_dirs)
-    plan = _planned(settings)
+    plan = planned(settings)
     from pipeline.run import cluster
     from pipeline.run.forecast import forecast
     from pipeline.show import fitting, tables
@@ -317,7 +316,7 @@ def _plan_again(
         # Never what a store says, which may be anybody's: a class is code that is run.
         cluster = load(request.words, request.config_dirs).cluster
         settings = dataclasses.replace(settings, cluster=cluster)
-    plan = _planned(settings)
+    plan = planned(settings)
     identity = store.record.identity
     if changed := changed_code(identity, plan.identity):
         raise UserError(f"{'; '.join(changed)}: put it back, or sweep into a store of its own")
@@ -339,86 +338,4 @@ def _run_again(run: "Run", settings: "Settings", plan: "Plan", request: Request)
                 f"Here on threads of this process. It was made with the cluster {made_with}: to "
                 "run that class, name it, cluster=..."
             )
-        return _run(settings, plan, observer)
-
-
-def claims_config(request: Request) -> str:
-    """The composed configurations of the sweeps that the claims need."""
-    experiments = _words_of_claims(request).values()
-    return "---\n".join(load(words, request.config_dirs).to_yaml() for words in experiments)
-
-
-def _words_of_claims(request: Request) -> dict[str, list[str]]:
-    """The experiments that the claims are decided by, and the words of each."""
-    from pipeline.analysis import claims
-
-    trials = [] if request.own["trials"] is None else [f"trials={request.own['trials']}"]
-    # The photograph has a fixed number of tiles, and all are taken.
-    return {
-        name: [f"experiment={name}", *(trials if name != "photograph" else []), *request.words]
-        for name in claims.EXPERIMENTS
-    }
-
-
-def claims(request: Request) -> int:
-    """`claims`: run (or resume) what the claims need, and print the verdicts."""
-    experiments = _words_of_claims(request)
-    composed = {name: load(words, request.config_dirs) for name, words in experiments.items()}
-    if notation.integers("trials", request.own["trials"] or 2)[-1] < 2:
-        raise UserError("trials must be at least 2 for an interval, got 1: use trials=1e4")
-    # All experiments are checked before the first is started.
-    plans = {name: _planned(settings) for name, settings in composed.items()}
-    _check_places(request.own["to"], composed, plans)
-    outcomes = {}
-    for name, settings in composed.items():
-        with observing(request, settings, plans[name]) as observer:
-            observer.notify(f"experiment={name}")
-            outcome = _run(settings, plans[name], observer)
-        if outcome.failures:
-            return 3
-        outcomes[name] = outcome
-    return _print_verdicts(outcomes, request)
-
-
-def _check_places(
-    folder: str | None, composed: dict[str, "Settings"], plans: dict[str, "Plan"]
-) -> None:
-    """Refuse if the folder of the page, or the store of an experiment, cannot be written."""
-    from pipeline.store.location import Location
-    from pipeline.store.store import find_for, location_of
-
-    if folder is not None:
-        if not folder:
-            raise UserError("to is empty: give a folder, as to=results")
-        Location.of(path_of("to", folder)).check_writable("to")
-    for name, plan in plans.items():
-        find_for(location_of(composed[name], plan), plan, extend=False)
-
-
-def _print_verdicts(outcomes: dict[str, "Outcome"], request: Request) -> int:
-    """Settle the claims by the stores of their experiments, and print, or also write, the page."""
-    from pipeline.analysis import claims, opening
-    from pipeline.show import claims as pages
-    from pipeline.show import claims_page, exports
-
-    folder = request.own["to"]
-    settled = claims.settle(
-        {
-            name: opening.open_results(str(outcome.store)).isel(trial=slice(0, outcome.plan.trials))
-            for name, outcome in outcomes.items()
-        }
-    )
-    if request.json:
-        verdicts = [{"title": claim.title, "verdict": claim.verdict} for claim in settled]
-        stores.emit_result(claims=verdicts)
-    else:
-        print(pages.claims_page(settled), end="")
-    if folder is not None:
-        place = path_of("to", folder)
-        paths = pages.save_claims(settled, place)
-        page = os.path.join(place, "claims.html")
-        with exports.whole_file(page) as partial_page:
-            Path(partial_page).write_text(claims_page.page_of_claims(settled), encoding="utf-8")
-        for path in [*paths, page]:
-            print(path, file=sys.stderr)
-    return 0
+        return run_plan(settings, plan, observer)

@@ -1,6 +1,6 @@
 """The verbs, each declared once: help, checks and completion are derived from the declaration."""
 
-from pipeline.cli import examples, results, stores, sweeps
+from pipeline.cli import claims, examples, results, stores, sweeps
 from pipeline.cli.declaration import (
     FOLDER,
     ONE_OR_TWO_STORES,
@@ -178,8 +178,8 @@ _DECLARED = (
     Verb(
         "claims",
         "run what the claims of notebook and paper need, and settle them",
-        run=sweeps.claims,
-        config=sweeps.claims_config,
+        run=claims.claims,
+        config=claims.config,
         keys=(
             Key(
                 "to",

@@ -31,12 +31,11 @@ from zarr.core.buffer import Buffer
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
-from asm_core import Measures, coefficients_kept
+from asm_core import Measures
 from asm_core.batches import SUMS
 from asm_core.moments import MOMENTS
 from asm_core.validate import MOST_BATCHES
-from pipeline.errors import UserError, refuse_unreadable
-from pipeline.functions.ranks import ranks
+from pipeline.errors import refuse_unreadable
 from pipeline.planning.axes import (
     AXES,
     BATCH,
@@ -47,20 +46,18 @@ from pipeline.planning.axes import (
     MOMENT,
     TRIAL,
     UNIT,
-    WHOLE,
     Labels,
     ledger_curve,
     shape,
 )
 from pipeline.planning.identity import Identity
+from pipeline.store import coordinates
 from pipeline.store.files import reading
 from pipeline.store.inline import write
 from pipeline.store.location import Location
 
 # A store as it is read, or what writes it.
 Place = Location | Store | str
-# In place of a number of coefficients that nothing here can tell.
-UNKNOWN = -1
 # With bits shuffled blosc-lz4 writes 1.9 GB/s and halves the size of mask accuracies; with bytes
 # shuffled it writes 1.3 GB/s.  crc32c catches a flipped bit, which blosc would read silently.
 # Blocks of 256 KiB stay in the second-level cache: storing a unit takes a tenth less.
@@ -139,12 +136,12 @@ def create(
     memory = MemoryStore(files)
     root = zarr.create_group(memory)
     text = np.dtypes.StringDType()
-    for name, values in coordinates(identity).items():
+    for name, values in coordinates.values_of(identity).items():
         dimensions = COST if values.ndim > 1 else (name,)
         _add_array(root, name, values.shape, values.shape, values.dtype, dimensions)
     _add_array(root, TRIAL, (trials,), (_TRIALS_PER_CHUNK,), np.dtype(np.int64), (TRIAL,))
     ledger = root.create_group("ledger")
-    [names] = moment_names().values()
+    [names] = coordinates.moment_names().values()
     _add_array(ledger, MOMENT, names.shape, names.shape, text, (MOMENT,))[...] = names
     cells = shape(identity.axes, CELL)
     for name, metric in METRICS.items():
@@ -288,54 +285,6 @@ def restore_root(location: Location, attributes: dict[str, Any]) -> None:
         refuse_unreadable(location, error)
 
 
-def coordinates(identity: Identity) -> dict[str, NDArray[Any]]:
-    """The values of every coordinate array but trial.
-
-    How many coefficients are kept is UNKNOWN where the selection is a function of the user's own
-    whose code is not here, or has changed: what a store has can be read without it.
-    """
-    text = np.dtypes.StringDType()
-    values = {
-        axis: np.array(values, dtype=np.int64 if axis in WHOLE else text)
-        for axis, values in identity.labels.items()
-    }
-    values["coefficients_kept"] = np.array(
-        [
-            [_kept(entry, size, identity.axes["freq"]) for size in identity.axes["block_size"]]
-            for entry in identity.axes["selection"].values()
-        ]
-    )
-    return values
-
-
-def moment_names() -> dict[str, NDArray[Any]]:
-    """The coordinate of the ledger, by the name of its array: what the columns of a row are."""
-    return {f"ledger/{MOMENT}": np.array(MOMENTS, np.dtypes.StringDType())}
-
-
-def _kept(selection: dict[str, Any], size: int, freqs: list[int]) -> list[int]:
-    """How many coefficients each frequency keeps."""
-    try:
-        by_rank = ranks(selection, size)
-    except UserError:
-        return [UNKNOWN] * len(freqs)
-    return [coefficients_kept(size, n, by_rank) for n in freqs]
-
-
-def known_of(values: NDArray[Any], stored: NDArray[Any]) -> NDArray[Any]:
-    """Values of a coordinate, and where they are not known those that are stored."""
-    whole = values.dtype.kind in "iu"
-    return np.where(values == UNKNOWN, stored, values) if whole else values
-
-
-def agrees(stored: NDArray[Any], known: NDArray[Any]) -> bool:
-    """Whether stored values of a coordinate are those that are known, as far as they are."""
-    if stored.shape != known.shape:
-        return False
-    here = known != UNKNOWN if known.dtype.kind in "iu" else np.ones(known.shape, bool)
-    return bool((stored[here] == known[here]).all())
-
-
 def _add_array(
     group: Any,
     name: str,
@@ -359,12 +308,12 @@ def _add_array(
 
 def write_coordinates(root: Any, identity: Identity) -> None:
     """Write each coordinate that does not match the identity or the length of the trial axis."""
-    for name, values in (coordinates(identity) | moment_names()).items():
+    for name, values in (coordinates.values_of(identity) | coordinates.moment_names()).items():
         array = root[name]
-        if array.shape != values.shape or not agrees(array[...], values):
+        if array.shape != values.shape or not coordinates.agrees(array[...], values):
             _resize(array, values.shape)
             place = tuple(slice(0, n) for n in values.shape)
-            array[place] = known_of(values, array[place])
+            array[place] = coordinates.known_of(values, array[place])
     trial, length = root[TRIAL], root["error"].shape[-1]
     # If the last value is wrong, an earlier growth died after it had resized the array.
     if trial.shape[0] != length or (length and trial[-1] != length - 1):
