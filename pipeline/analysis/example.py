@@ -130,8 +130,7 @@ def of_settings(settings: Settings, trial: int) -> Block:
     Raises
     ------
     UserError
-        Where the configuration names more than one block, or algorithms of ours alone, which are
-        shown anyhow; where the source has no such trial.
+        Where the configuration names more than one block, or the source has no such trial.
     """
     # Every tile of a stored source, in their natural order.
     shown = dataclasses.replace(settings, trials=AUTO, precision=None)

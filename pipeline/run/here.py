@@ -91,11 +91,17 @@ def check_script(settings: dict[str, Any]) -> None:
         return
     line = frame.f_lineno
     for each in statements:
-        if each.lineno <= line <= (each.end_lineno or each.lineno) and not isinstance(each, ast.If):
+        if each.lineno <= line <= (each.end_lineno or each.lineno) and not _asks_who_it_is(each):
             raise UserError(
                 f"cluster=processes imports {file} anew in every process, where its line {line} "
                 'would sweep again: put it below if __name__ == "__main__":'
             )
+
+
+def _asks_who_it_is(statement: ast.stmt) -> bool:
+    """Whether a statement is run under a condition, as if __name__ == "__main__":"""
+    names = (each.id for each in ast.walk(statement) if isinstance(each, ast.Name))
+    return isinstance(statement, ast.If) or "__name__" in names
 
 
 @contextmanager
