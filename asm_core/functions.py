@@ -47,7 +47,12 @@ class Batch(NamedTuple):
     (T, M, M), M = N / window."""
 
     def approximate(self) -> FloatArray:
-        """The blocks that the kept coefficients describe, (T, N, N), in the unit of the samples."""
+        """The blocks that the kept coefficients describe, (T, N, N), in the unit of the samples.
+
+        Where everything is kept they are the blocks themselves, to the bit.
+        """
+        if self.kept.all():
+            return self.blocks.copy()
         return inverse_of(self.coefficients, np.flatnonzero(self.kept))
 
     def mask(self, samples: ArrayLike) -> Mask:
@@ -132,7 +137,8 @@ def measure_function(
     Returns
     -------
     (operations, F, T) float64: the RMSE of each block's result from the exact one, in the unit of
-    its samples.  Of all n that keep the same coefficients the function is called once.
+    its samples, and 0 where it is at most 2^-40 of the block's contrast, which is rounding, as
+    where samples tie.  Of all n that keep the same coefficients the function is called once.
 
     Raises
     ------
@@ -182,13 +188,15 @@ def _measure(
 ) -> None:
     """Errors (operations, F, T) at n that keep different coefficients."""
     size = samples.shape[-1]
+    rounding = TIE * np.ptp(samples, axis=(1, 2))
     # Views, of which none can be made writable.
     blocks, coefficients = samples[...], known[...]
     for o, operation in enumerate(operations):
         exact = _exact(operation, samples)
         for k, n in enumerate(freqs):
             batch = Batch(blocks, coefficients, ranks <= n, operation.checked(size))
-            errors[o, k] = _error(function(batch), exact, f"{operation.kind} at n = {n}")
+            found = _error(function(batch), exact, f"{operation.kind} at n = {n}")
+            errors[o, k] = np.where(found > rounding, found, 0.0)
 
 
 def _exact(operation: Operation, blocks: FloatArray) -> FloatArray:

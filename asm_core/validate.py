@@ -120,6 +120,8 @@ def unmasked(values: ArrayLike) -> NDArray[Any]:
     """`values` as an array; a masked one has no numbers where it is masked, and is refused."""
     if np.ma.isMaskedArray(values):
         raise ValueError("a masked array has no numbers where it is masked: fill it first")
+    if values is None:
+        raise ValueError("got None, as a function without return gives")
     return np.asarray(values)
 
 

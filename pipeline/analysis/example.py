@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.functions.ranks import ranks
 from pipeline.planning.axes import ALGORITHM, CELL, FREQ, NAMED
 from pipeline.planning.entries import Choice
-from pipeline.planning.identity import changed_code, changed_sources, positions
+from pipeline.planning.identity import TEXT_IS_KEPT, changed_code, changed_sources, positions
 from pipeline.planning.plan import Plan
 from pipeline.planning.settings import AUTO, Settings
 from pipeline.run.own import results_of
@@ -223,7 +223,7 @@ def _plan_of(store: Store, chosen: Mapping[str, Any]) -> Plan:
             }
             plan = plan_of(dataclasses.replace(settings, **entries))
             if changed := changed_code(store.record.identity, plan.identity):
-                raise UserError(f"{'; '.join(changed)}: put it back, and its block can be shown")
+                raise UserError(f"{'; '.join(changed)}: put it back, {TEXT_IS_KEPT}")
             if chosen["source"] in changed_sources(store.record.identity, plan.identity):
                 raise UserError(
                     f"what lies at the path of source {chosen['source']} is not what {store} was "

@@ -21,7 +21,11 @@ _OF_A_STORE = ("source", "block_size", "operation", "selection", "algorithm")
 
 def which_trial(key: str, value: str) -> int | str:
     """A block: its number, or by its error in a store."""
-    return value if value in _BY_ERROR else notation.integer(key, value)
+    if value in _BY_ERROR:
+        return value
+    if value.strip().isalpha():
+        raise UserError(f"{key} must be a number, or {', '.join(_BY_ERROR)}, got {value}")
+    return notation.integer(key, value)
 
 
 def colours(key: str, value: str) -> str:

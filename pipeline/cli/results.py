@@ -231,7 +231,7 @@ def compare(request: Request) -> int:
         from pipeline.analysis.opening import named
         from pipeline.show import page
 
-        text = page.page_of(named(two), compared, differing)
+        text = page.page_of(named(two), compared, None if names else differing)
         with exports.whole_file(to) as partial:
             Path(partial).write_text(text, encoding="utf-8")
     elif to:

@@ -148,6 +148,9 @@ def run_plan(settings: "Settings", plan: "Plan", observer: "Observer") -> "Outco
     from pipeline.store.location import Location
 
     use_a_thread_per_core()
+    if plan.functions and settings.out is None:
+        for line in _changed_since(settings, plan):
+            observer.notify(line)
     outcome = rounds.execute(settings, plan, observer)
     recent.note(Location.of(settings.results), _store_of(outcome).location)
     for line in _grouped(outcome.failures):
@@ -170,6 +173,22 @@ def run_plan(settings: "Settings", plan: "Plan", observer: "Observer") -> "Outco
             file=sys.stderr,
         )
     return outcome
+
+
+def _changed_since(settings: "Settings", plan: "Plan") -> list[str]:
+    """A line for each function that has other code than in the store that was used last."""
+    from pipeline.planning.identity import changed_code
+    from pipeline.store import recent
+    from pipeline.store.store import Store
+
+    try:
+        store = Store.open(recent.last_used(settings.results))
+    except UserError:
+        return []
+    return [
+        f"{words} in {store}: this is another experiment, with a store of its own."
+        for words in changed_code(store.record.identity, plan.identity)
+    ]
 
 
 def _grouped(failures: Sequence[str]) -> list[str]:
@@ -303,7 +322,7 @@ def _plan_again(
 ) -> "tuple[Settings, Plan]":
     """What runs a configuration that was run into one store into another one."""
     from pipeline.config import compose
-    from pipeline.planning.identity import changed_code, changed_sources
+    from pipeline.planning.identity import TEXT_IS_KEPT, changed_code, changed_sources
 
     folders = request.config_dirs or run.config_dirs
     settings = compose.recorded(run.config, config_dirs=folders)
@@ -319,7 +338,9 @@ def _plan_again(
     plan = planned(settings)
     identity = store.record.identity
     if changed := changed_code(identity, plan.identity):
-        raise UserError(f"{'; '.join(changed)}: put it back, or sweep into a store of its own")
+        raise UserError(
+            f"{'; '.join(changed)}: put it back, {TEXT_IS_KEPT}, or sweep into a store of its own"
+        )
     if changed := changed_sources(identity, plan.identity):
         raise UserError(
             f"what lies at the path of source {', '.join(changed)} is not what {store} was made "

@@ -98,7 +98,7 @@ def _places(verb: Verb, given: Sequence[str], own: dict[str, Any]) -> "tuple[Loc
     least, most = verb.places.least, verb.places.most
     if not least <= len(given) <= most:
         what = "folder" if verb.places is FOLDER else "store"
-        wanted = f"{verb.name} takes {least} {what}s" if least else f"one {what} at a time"
+        wanted = f"{verb.name} takes {verb.places.written}" if least else f"one {what} at a time"
         raise UserError(f"{wanted}, got {len(given)}{': ' * bool(given)}{' '.join(given)}")
     from pipeline.store import recent
     from pipeline.store.location import Location

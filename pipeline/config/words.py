@@ -84,7 +84,11 @@ def _by_name(key: str, value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         naming.refuse_same_names(key, map(_function_in, value.values()))
-        return {name: _entry(f"{key}.{name}", entry) for name, entry in value.items()}
+        # Its own name says as little as None: an entry that is there.
+        return {
+            name: None if entry == name else _entry(f"{key}.{name}", entry)
+            for name, entry in value.items()
+        }
     items = value if isinstance(value, list | tuple) else [value]
     if not any(map(callable, items)):
         return value
@@ -95,7 +99,7 @@ def _by_name(key: str, value: Any) -> Any:
             if name in found:
                 raise UserError(
                     f"{key} has two functions named {name}: name them, as "
-                    f"{key}={{'one': {name}, 'other': ...}}"
+                    f"{key}={{'one': {name}, 'other': ..., 'asm': None}}"
                 )
             found[name] = entry
         else:

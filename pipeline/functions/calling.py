@@ -1,5 +1,6 @@
 """Calls of functions of the user's own: what goes wrong in one is said with its file and line."""
 
+import functools
 import inspect
 import sysconfig
 import traceback
@@ -7,6 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
+from asm_core import validate
 from pipeline.errors import UserError, did_you_mean
 
 # Folders of Python's own library, of what is installed, and of this program.
@@ -39,7 +43,21 @@ def call(what: str, function: Callable[..., Any], /, *arguments: Any, **paramete
     # Also sys.exit(): a sweep ends by what it has done, and not where a function says so.
     except BaseException as error:
         words = f"{what}: {in_words(error)}"
+        if isinstance(error, TypeError):
+            # As a value on the command line that was meant to be a number.
+            texts = [f"{k} is the text {v!r}" for k, v in parameters.items() if isinstance(v, str)]
+            words = "; ".join([words, *texts])
         raise OwnCodeError(f"{words}{place_of(error) or _beginning(function)}") from error
+
+
+def giving_arrays(function: Callable[..., Any]) -> Callable[..., NDArray[Any]]:
+    """The same function, which gives arrays of numbers; what is none is its own error."""
+
+    @functools.wraps(function)
+    def made(*arguments: Any, **parameters: Any) -> NDArray[Any]:
+        return validate.unmasked(function(*arguments, **parameters))
+
+    return made
 
 
 def in_words(error: BaseException) -> str:
@@ -102,6 +120,9 @@ def check_parameters(
         if name not in named and not takes_any:
             hint = did_you_mean(name, named) if named else "it has none"
             raise UserError(f"{key}.{name} is not a parameter of the function: {hint}")
+    for each in known[len(given) :]:
+        if each.kind in by_name and each.default is each.empty and each.name not in parameters:
+            raise UserError(f"{key}: the function needs {each.name}: give {key}.{each.name}=...")
     try:
         signature.bind(*given, **parameters)
     except TypeError as error:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from asm_core import frequency_rank, validate
 from asm_core.frequencies import ranks_of
-from pipeline.functions.calling import OwnCodeError, call
+from pipeline.functions.calling import OwnCodeError, call, giving_arrays
 from pipeline.functions.naming import TARGET
 from pipeline.functions.resolving import Function, load
 
@@ -32,9 +32,8 @@ def _ranks(text: str, size: int) -> NDArray[np.int64]:
         return frequency_rank(size, identity.pop("kind"), **identity)
     target = identity[TARGET]
     what = f"selection {target} at block_size={size}"
-    function = load(Function(target, identity["code"]))
-    given = call(what, function, size, **identity["parameters"])
-    found = call(what, validate.unmasked, given)
+    function = giving_arrays(load(Function(target, identity["code"])))
+    found = call(what, function, size, **identity["parameters"])
     if found.dtype.kind == "u" and found.size and found.max() > validate.WHOLE:
         raise OwnCodeError(f"{what}: ranks must be at most 2^53, got {found.max()}")
     try:

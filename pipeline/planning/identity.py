@@ -14,6 +14,9 @@ from pipeline.functions.naming import TARGET
 from pipeline.planning.axes import ALGORITHM, FREQ, NAMED, NAMES, Labels
 from pipeline.planning.entries import SPREAD
 
+# Where the code is that a function had.
+TEXT_IS_KEPT = "as the store's attribute functions has it"
+
 
 @dataclass(frozen=True)
 class Identity:

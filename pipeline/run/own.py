@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from asm_core import Batch, Operation, block_dct, measure_function, validate
+from asm_core import Batch, Operation, block_dct, measure_function
 from asm_core.frequencies import Ranks
 from asm_core.validate import FloatArray
-from pipeline.functions.calling import OwnCodeError, call
+from pipeline.functions.calling import OwnCodeError, call, giving_arrays
 from pipeline.functions.resolving import load
 from pipeline.planning.entries import Choice
 from pipeline.planning.plan import Plan
@@ -35,12 +35,11 @@ def results_of(choice: Choice) -> Callable[[Batch], FloatArray]:
     Whatever it raises becomes an `OwnCodeError` with file and line.
     """
     assert choice.function is not None
-    function = load(choice.function)
+    function = giving_arrays(load(choice.function))
     what = _named(choice)
 
     def results(batch: Batch) -> FloatArray:
-        given = call(what, function, batch, **choice.parameters)
-        found: FloatArray = call(what, validate.unmasked, given)
+        found: FloatArray = call(what, function, batch, **choice.parameters)
         return found
 
     return results

@@ -63,7 +63,8 @@ def plot_example(block: Block, freq: int, colours: str = DIVERGING) -> Figure:
     approximate.set_xlabel(f"ringed: wrong ({100 * (1 - shown.accuracy):.0f} %)", fontsize="small")
     if colours == DIVERGING:
         mappable = ScalarMappable(norm, _DIVERGING)
-        figure.colorbar(mappable, ax=key, location="left", label="sample", fraction=0.5)
+        # Within the last place, so that all panels stand in one grid.
+        figure.colorbar(mappable, cax=key.inset_axes((0.1, 0.05, 0.1, 0.9)), label="sample")
     else:
         key.text(0, 0.5, "red positive, green negative, blue zero", fontsize="small")
     return figure

@@ -95,12 +95,12 @@ def check(to: str) -> str:
 def page_of(
     stores: Mapping[str, Store],
     compared: xr.Dataset | None = None,
-    differing: Sequence[str] = (),
+    differing: Sequence[str] | None = None,
 ) -> str:
     """The page about some stores, by a name for each.
 
-    Two stores may be `compared`, as `compare_stores` does; `differing` says in words how they were
-    made differently.
+    Two stores may be `compared`, as `compare_stores` does, and `differing` says in words how they
+    were made differently; or two algorithms of one store, as `compare_algorithms` does.
     """
     data = collect(stores)
     numbers, plots, answer, comparison = _numbers(data), _plots(), data.answer, None
@@ -223,6 +223,8 @@ def _compared(compared: xr.Dataset) -> list[dict[str, Any]]:
 
 def _answer(compared: xr.Dataset) -> str:
     count, points = int(compared["significant"].sum()), compared.attrs["points"]
+    if verdict := compared.attrs.get("verdict"):
+        return f"{compared.attrs['title']}: {verdict}."
     if not count:
         return "No point differs by more than chance."
     return f"{count_of(count, 'point')} of {points:,} differ by more than chance."

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from asm_core import validate
 from asm_core.stream import words_of
 from asm_core.validate import FloatArray
-from pipeline.functions.calling import OwnCodeError, call, takes
+from pipeline.functions.calling import OwnCodeError, call, giving_arrays, takes
 from pipeline.functions.resolving import WORDS, load, resolve
 from pipeline.planning.entries import Source
 
@@ -63,8 +62,7 @@ def draw(source: Source, seed: int, block_size: int, first: int, count: int) -> 
     if takes(function, WORDS):
         parameters[WORDS] = words_of(seed, source.function.target, block_size, first, count)
     what = _what(source, block_size)
-    given = call(what, function, first, count, block_size, **parameters)
-    blocks: FloatArray = call(what, validate.unmasked, given)
+    blocks: FloatArray = call(what, giving_arrays(function), first, count, block_size, **parameters)
     shape = (count, block_size, block_size)
     if blocks.shape != shape or blocks.dtype.kind not in "fiub":
         raise OwnCodeError(

@@ -71,6 +71,26 @@ def test_a_batch_has_what_it_says():
     np.testing.assert_array_equal(found, np.zeros((1, 5, 9)))
 
 
+def test_where_everything_is_kept_no_rounding_is_an_error():
+    blocks = drawn(50, seed=3) * 7
+
+    def mixed(batch):
+        exact = batch.operation.exact(batch.approximate())
+        return 0.2 * exact + 0.8 * batch.masked(batch.mask(batch.approximate()))
+
+    def rounded(batch):
+        return batch.operation.exact(batch.blocks) + 7e-13
+
+    def wrong(batch):
+        return batch.operation.exact(batch.blocks) + 7e-11
+
+    for function in (apx, mixed, rounded):
+        assert (measure_function(function, blocks, [14], OPERATIONS) == 0).all()
+    # 2^-40 of the contrast is 6e-12 here, and no more than that is rounding.
+    found = measure_function(wrong, blocks, [14], OPERATIONS)
+    np.testing.assert_allclose(found, 7e-11, rtol=1e-3)
+
+
 def test_coefficients_that_are_known_are_those_of_the_batch():
     blocks, known = drawn(3), np.arange(192.0).reshape(3, 8, 8)
 

@@ -84,6 +84,17 @@ def test_a_changed_function_is_another_experiment_and_says_so(tmp_path):
         assert verify(tmp_path / "a.zarr", 1.0).problems == []
 
 
+def test_a_sweep_says_that_the_code_has_changed_since_the_last(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    words = ["sweep", FREQS, *own.entry("algorithm", "mean", weight=0.5), "trials=50"]
+    for text, begins in ((own.TEXT, False), (own.TEXT.replace("weight *", "weight +"), True)):
+        with own.module(tmp_path, text):
+            assert main(words) == 0
+        said = "".join(capfd.readouterr())
+        assert ("the code of own_masks.mean (algorithm mine) has changed" in said) == begins
+        assert ("this is another experiment, with a store of its own" in said) == begins
+
+
 def test_a_store_keeps_the_source_text(masks, tmp_path):
     words = ["algorithm=asm,mine", *own.entry("algorithm", "fails", above=9)[1:],
              *own.entry("source", "ramp")]  # fmt: skip

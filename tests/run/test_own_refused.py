@@ -27,7 +27,9 @@ CHECKED = {
         r"AttributeError: 'Batch' object has no attribute 'nothing' \(.*own_masks.py, line 2\)"
     ),
     "def f(batch): batch.blocks[:] = 0": "assignment destination is read-only",
-    "def f(batch, needed): return batch": "missing a required argument: 'needed'",
+    "def f(batch, needed): return batch": (
+        r"the function needs needed: give algorithm.mine.needed=\.\.\."
+    ),
     "def f(): return 1": "too many positional arguments",
     "class f: pass": "is a class: give a function",
     "f = 3": "is no function",
@@ -45,6 +47,9 @@ CHECKED = {
     "def f(batch): raise ValueError('a\\x1b\\0b')": r"ValueError: a\?\?b",
     "def f(batch): return np.ma.zeros((7, 4, 4))": "a masked array has no numbers",
     "def f(batch): return [[1], [1, 2]]": "ValueError: setting an array element with a sequence",
+    "def f(batch): batch.approximate()": (
+        r"got None, as a function without return gives \(.*own_masks.py, line 2\)"
+    ),
     "def f(batch): batch.coefficients.setflags(write=True)": "cannot set WRITEABLE flag to True",
 }
 
@@ -159,6 +164,11 @@ def test_parameters_are_checked_by_the_function_s_own(masks):
     ]:
         with pytest.raises(UserError, match=said):
             sweep(words, trials=5)
+
+
+def test_a_parameter_that_is_text_is_named_where_it_is_taken_for_a_number(masks):
+    with pytest.raises(UserError, match="UFuncTypeError.*; weight is the text 'abc' "):
+        sweep(own.entry("algorithm", "mean", weight="abc"), trials=5)
 
 
 def test_a_module_that_sweeps_when_it_is_imported_is_refused(tmp_path):

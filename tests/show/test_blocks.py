@@ -157,7 +157,8 @@ def test_the_verb_names_the_worst_blocks_and_draws_one(elsewhere, capsys):
     [
         (["trial=worst"], "trial=worst is by the errors of a store: name it, example STORE"),
         (["trial=-1"], "trial must be at least 0, got -1"),
-        (["trial=bad"], "trial must be an integer such as 8"),
+        (["trial=bad"], "trial must be a number, or worst, median, best, got bad"),
+        (["trial=1.5"], "trial must be an integer, got 1.5"),
         (["colours=red"], "colours must be one of diverging, notebook, got red"),
         (["algorithm=apx"], "example shows ASM and APX anyhow: leave algorithm out"),
         (
@@ -265,7 +266,8 @@ def test_the_picture_shows_low_and_high_and_rings_what_is_wrong(colours):
     found[rings.get_ydata(), rings.get_xdata()] = True
     assert np.array_equal(found, shown.wrong)
     assert found.any()
-    assert (len(figure.axes) == 9) == (colours == "diverging")
+    # The key, in the last place of the grid.
+    assert (len(figure.axes[-1].child_axes) == 1) == (colours == "diverging")
 
 
 def test_the_strip_has_every_n():
