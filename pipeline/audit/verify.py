@@ -33,6 +33,8 @@ from pipeline.planning.axes import (
     CELL,
     METRICS,
     NAMED,
+    NAMES,
+    Labels,
     most,
     shape,
     without_algorithm,
@@ -268,7 +270,9 @@ def _recomputed(
     if not sample:
         return
     store, units = kept.store, list[tuple[Plan, Unit]]()
-    for run in store.record.runs:
+    # Of runs that have measured the same, as each growth does, the last one has it all.
+    covered: list[tuple[Labels, dict[tuple[str, int, int], int]]] = []
+    for run in reversed(store.record.runs):
         try:
             plan = plan_of(compose.recorded(run.config, config_dirs=run.config_dirs))
             plan = plan.with_unit_trials(store.record.unit_trials)
@@ -279,7 +283,17 @@ def _recomputed(
             yield 0, Problem(words, mendable=False, unread=True)
             continue
         complete = plan.grid.complete(chosen_counts(counts, store.labels, plan.labels))
-        units += [(plan, u) for u in complete if u.key not in bad]
+        units += [
+            (plan, unit)
+            for unit in complete
+            if unit.key not in bad
+            and not any(
+                trials.get(unit.key, 0) >= unit.trials
+                and all(set(plan.labels[axis]) <= set(labels[axis]) for axis in NAMES)
+                for labels, trials in covered
+            )
+        ]
+        covered.append((plan.labels, {unit.key: unit.trials for unit in complete}))
     if not units:
         return
     size = len(units) if sample >= 1 else max(1, round(sample * len(units)))

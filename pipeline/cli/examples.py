@@ -134,7 +134,12 @@ def _block_of_store(request: Request) -> "tuple[Block, Any]":
                 f"{key} is of the store, which has it already: leave it out; what chooses one of "
                 f"its curves is {known}"
             )
-    own = request.own
+    own, names = request.own, notation.names("algorithm", _algorithm(request))
+    if len(names) > 1:
+        raise UserError(
+            f"example chooses a block by the errors of one algorithm, got {','.join(names)}: "
+            f"algorithm={names[0]}"
+        )
     store = stores.open_store(request)
     return example.of_store(
         store, request.sweep_keys, _algorithm(request), own["freqs"], own["trial"]

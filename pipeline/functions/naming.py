@@ -23,6 +23,8 @@ _DOTTED = r"[^\W\d]\w*(\.[^\W\d]\w*)+"
 _given: dict[str, Callable[..., Any]] = {}
 # Two threads that import a module at the same time meet it half made.
 _importing = threading.RLock()
+# A module that takes longer is waiting for whoever waits for it.
+_SECONDS_TO_IMPORT = 60.0
 # The function for which this thread imports a module.
 _wanted = threading.local()
 
@@ -111,12 +113,17 @@ def find(key: str, target: str) -> Callable[..., Any]:
     if target in _given:
         return _given[target]
     refuse_while_importing()
-    with _importing:
+    if not _importing.acquire(timeout=_SECONDS_TO_IMPORT):
+        raise UserError(
+            f"{key}={target}: another module has been imported for {_SECONDS_TO_IMPORT:g} s: if it "
+            'sweeps in a thread, put that below if __name__ == "__main__":'
+        )
+    try:
         _wanted.target = target
-        try:
-            found = _imported(key, target)
-        finally:
-            _wanted.target = None
+        found = _imported(key, target)
+    finally:
+        _wanted.target = None
+        _importing.release()
     if not callable(found):
         raise UserError(f"{key}={target} is no function")
     function: Callable[..., Any] = found

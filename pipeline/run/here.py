@@ -85,23 +85,20 @@ def check_script(settings: dict[str, Any]) -> None:
     if not file or not frame:
         return
     try:
-        statements = ast.parse(Path(file).read_bytes()).body
+        script = ast.parse(Path(file).read_bytes())
     except (OSError, SyntaxError, ValueError):
         # Of a console, or no Python file.
         return
+    if any(isinstance(each, ast.Name) and each.id == "__name__" for each in ast.walk(script)):
+        # It knows.
+        return
     line = frame.f_lineno
-    for each in statements:
-        if each.lineno <= line <= (each.end_lineno or each.lineno) and not _asks_who_it_is(each):
+    for each in script.body:
+        if each.lineno <= line <= (each.end_lineno or each.lineno) and not isinstance(each, ast.If):
             raise UserError(
                 f"cluster=processes imports {file} anew in every process, where its line {line} "
                 'would sweep again: put it below if __name__ == "__main__":'
             )
-
-
-def _asks_who_it_is(statement: ast.stmt) -> bool:
-    """Whether a statement is run under a condition, as if __name__ == "__main__":"""
-    names = (each.id for each in ast.walk(statement) if isinstance(each, ast.Name))
-    return isinstance(statement, ast.If) or "__name__" in names
 
 
 @contextmanager
@@ -201,6 +198,8 @@ def _started(kind: str, make: Callable[[], Any], others: list[int]) -> Any:
             raise
         place = f"workers of cluster={kind} on this machine"
         remedy = "see that open files (ulimit -n), processes and the temporary folder allow it"
+        if getattr(sys.modules["__main__"], "__file__", None):
+            remedy += ', and that a script has its calls below if __name__ == "__main__":'
         # Dask says in what it was raised from why a worker has not started, or only in its log.
         raise ClusterUnfitError(
             cannot("start", place, system_error(error) or error, remedy)

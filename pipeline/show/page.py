@@ -224,7 +224,7 @@ def _compared(compared: xr.Dataset) -> list[dict[str, Any]]:
 def _answer(compared: xr.Dataset) -> str:
     count, points = int(compared["significant"].sum()), compared.attrs["points"]
     if verdict := compared.attrs.get("verdict"):
-        return f"{compared.attrs['title']}: {verdict}."
+        return f"Verdict: {verdict}."
     if not count:
         return "No point differs by more than chance."
     return f"{count_of(count, 'point')} of {points:,} differ by more than chance."

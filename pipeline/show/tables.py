@@ -225,7 +225,8 @@ def _how_far(status: Status) -> str:
 def distribution(errors: NDArray[Any]) -> dict[str, Any]:
     """How errors of blocks are distributed, and which blocks have the largest."""
     known = errors[~np.isnan(errors)].astype(np.float64)
-    order = np.argsort(np.where(np.isnan(errors), -np.inf, errors), kind="stable")[::-1]
+    # Of equal errors the first, which trial=worst is, too.
+    order = np.argsort(np.where(np.isnan(errors), np.inf, -errors), kind="stable")
     worst = order[: min(_WORST_SHOWN, len(known))].tolist()
     return {
         "blocks": len(known),

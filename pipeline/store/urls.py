@@ -116,7 +116,9 @@ def size(url: str) -> int:
 def below(url: str) -> list[str]:
     """The URL of each file below a folder, sorted."""
     with _fetching(url) as (files, path):
-        return sorted(map(files.unstrip_protocol, files.find(path)))
+        # As the URL is written: fsspec writes memory://a as memory:///a.
+        inside = (name.removeprefix(path).lstrip("/") for name in files.find(path))
+        return sorted(posixpath.join(url, name) for name in inside)
 
 
 def remove_below(url: str) -> None:

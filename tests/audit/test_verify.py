@@ -243,3 +243,17 @@ def test_damage_beside_a_growth_that_was_cut_short_is_named_and_mended(path, who
     assert words(path, 1.0) == []
     first = dataset.sel(open_store(whole).labels).isel(trial=slice(0, 250))
     assert bits(first) == bits(open_results(whole))
+
+
+def test_what_several_runs_have_measured_is_computed_again_once(tmp_path):
+    out = f"out={tmp_path}/s.zarr"
+    for asked in (["trials=300"], ["trials=500"], ["trials=500", "algorithm=asm,apx"]):
+        sweep([*asked, "freqs=0,3", "unit_trials=100", "extend=true", out])
+    report = verify(open_store(tmp_path / "s.zarr"), 1.0)
+    assert (report.units, report.recomputed, report.problems) == (5, 5, [])
+
+
+def test_a_store_at_a_url_has_no_foreign_files(tmp_path):
+    url = "memory://of-verify/s.zarr"
+    sweep(["trials=300", "freqs=0,3", "unit_trials=100", f"out={url}"])
+    assert verify(Store.open(Location.of(url)), 1.0).problems == []

@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from helpers import own
 
 from pipeline import sweep
 from pipeline.errors import UserError
+from pipeline.functions import naming
 
 CHECKED = {
     "def f(batch): return np.random.default_rng().random(batch.blocks.shape)[:, ::2, ::2]": (
@@ -167,7 +169,7 @@ def test_parameters_are_checked_by_the_function_s_own(masks):
 
 
 def test_a_parameter_that_is_text_is_named_where_it_is_taken_for_a_number(masks):
-    with pytest.raises(UserError, match="UFuncTypeError.*; weight is the text 'abc' "):
+    with pytest.raises(UserError, match=r"UFuncTypeError.*; weight is the text 'abc' "):
         sweep(own.entry("algorithm", "mean", weight="abc"), trials=5)
 
 
@@ -179,6 +181,19 @@ def test_a_module_that_sweeps_when_it_is_imported_is_refused(tmp_path):
     ):
         sweep(own.entry("algorithm", "own_asm"), trials=5, results=tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_a_module_that_waits_for_a_sweep_of_a_thread_is_no_hang(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(naming, "_SECONDS_TO_IMPORT", 0.5)
+    call = f"sweep({own.entry('algorithm', 'own_asm')}, trials=5, freqs=[0])"
+    text = f"{own.TEXT}\nfrom threading import Thread\nfrom pipeline import sweep\n"
+    text += f"thread = Thread(target=lambda: {call})\nthread.start()\nthread.join()\n"
+    monkeypatch.setattr(threading, "excepthook", lambda failed: refused.append(failed.exc_value))
+    refused = []
+    with own.module(tmp_path, text):
+        sweep(own.entry("algorithm", "own_asm"), trials=5, results=tmp_path / "results")
+    [error] = refused
+    assert "if it sweeps in a thread, put that below if __name__" in str(error)
 
 
 SCRIPT = """
@@ -211,3 +226,22 @@ def test_a_script_that_would_sweep_in_each_of_its_processes_is_refused(tmp_path,
     assert not (tmp_path / "a.zarr").exists()
     indented = call.replace("\n", "\n    ")
     assert run(f'{SCRIPT}if __name__ == "__main__":\n    {indented}').stdout == "3000\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "call",
+    [
+        '__name__ == "__main__" and run()',
+        'match __name__:\n    case "__main__":\n        run()',
+        'def main(first):\n    first and run()\nmain(__name__ == "__main__")',
+    ],
+)
+def test_a_script_that_knows_its_name_is_run(tmp_path, call):
+    (tmp_path / "own_masks.py").write_text(own.TEXT)
+    (tmp_path / "script.py").write_text(SCRIPT + call)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, check=False, timeout=240,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "3000\n", done.stderr

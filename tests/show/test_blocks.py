@@ -133,6 +133,14 @@ def test_a_tile_of_a_spread_sample_is_the_one_that_was_measured(tmp_path):
         assert np.float32(block.at(6).asm_error) == errors[trial]
 
 
+def test_of_equal_errors_the_first_is_the_worst(elsewhere, capsys):
+    sweep(trials=30, freqs=[14], out="s.zarr")
+    assert main(["example", "s.zarr", "trial=worst", "freqs=14"]) == 0
+    printed = capsys.readouterr().out
+    assert "The worst blocks: 0 (0.00000), 1 (0.00000), 2" in printed
+    assert "uniform block 0 of seed 0" in printed
+
+
 def test_the_verb_names_the_worst_blocks_and_draws_one(elsewhere, capsys):
     dataset = sweep(trials=300, freqs=[2, 6], out="s.zarr")
     errors = dataset.error.sel(freq=2).squeeze().to_numpy()
@@ -170,6 +178,7 @@ def test_the_verb_names_the_worst_blocks_and_draws_one(elsewhere, capsys):
         (["s.zarr", "block_size=8", "freqs=9"], "the store has no freq=9: it has [6]"),
         (["s.zarr", "block_size=8", "seed=1"], "seed is of the store, which has it already"),
         (["s.zarr", "block_size=8", "algorithm=apx"], "the store has no algorithm=apx"),
+        (["s.zarr", "algorithm=asm,apx"], "errors of one algorithm, got apx,asm: algorithm=apx"),
         (["none.zarr", "trial=best", "freqs=3"], "none.zarr keeps no trials of this curve"),
         (["to=block.docx"], "to=block.docx: no picture is written as docx"),
         (["s.zarr", "block_size=8", "trial=20"], "trial=20 is not among the 20 blocks of this"),
