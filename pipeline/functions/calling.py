@@ -1,6 +1,5 @@
 """Calls of functions of the user's own: what goes wrong in one is said with its file and line."""
 
-import functools
 import inspect
 import sysconfig
 import traceback
@@ -8,9 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from asm_core import validate
 from pipeline.errors import UserError, did_you_mean
 
 # Folders of Python's own library, of what is installed, and of this program.
@@ -48,16 +44,6 @@ def call(what: str, function: Callable[..., Any], /, *arguments: Any, **paramete
             texts = [f"{k} is the text {v!r}" for k, v in parameters.items() if isinstance(v, str)]
             words = "; ".join([words, *texts])
         raise OwnCodeError(f"{words}{place_of(error) or _beginning(function)}") from error
-
-
-def giving_arrays(function: Callable[..., Any]) -> Callable[..., NDArray[Any]]:
-    """The same function, which gives arrays of numbers; what is none is its own error."""
-
-    @functools.wraps(function)
-    def made(*arguments: Any, **parameters: Any) -> NDArray[Any]:
-        return validate.unmasked(function(*arguments, **parameters))
-
-    return made
 
 
 def in_words(error: BaseException) -> str:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from asm_core import frequency_rank, validate
 from asm_core.frequencies import ranks_of
-from pipeline.functions.calling import OwnCodeError, call, giving_arrays
+from pipeline.functions.arrays import giving_arrays
+from pipeline.functions.calling import OwnCodeError, call
 from pipeline.functions.naming import TARGET
 from pipeline.functions.resolving import Function, load
 

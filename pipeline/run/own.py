@@ -9,7 +9,8 @@ import numpy as np
 from asm_core import Batch, Operation, block_dct, measure_function
 from asm_core.frequencies import Ranks
 from asm_core.validate import FloatArray
-from pipeline.functions.calling import OwnCodeError, call, giving_arrays
+from pipeline.functions.arrays import giving_arrays
+from pipeline.functions.calling import OwnCodeError, call
 from pipeline.functions.resolving import load
 from pipeline.planning.entries import Choice
 from pipeline.planning.plan import Plan

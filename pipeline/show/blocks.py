@@ -42,7 +42,7 @@ def plot_example(block: Block, freq: int, colours: str = DIVERGING) -> Figure:
         "exact block": shown.exact,
         f"approximate block, n = {freq}": shown.approximate,
         "exact mask": shown.true_mask,
-        "approximate mask": shown.mask,
+        f"approximate mask\nringed: wrong ({100 * (1 - shown.accuracy):.0f} %)": shown.mask,
     }
     below: dict[str, NDArray[Any]] = {
         "exact result": shown.true,
@@ -58,9 +58,8 @@ def plot_example(block: Block, freq: int, colours: str = DIVERGING) -> Figure:
             is_mask = matrix.dtype == bool
             said = name if is_mask else f"{name}\n{matrix.min():.3g} .. {matrix.max():.3g}"
             _draw(axes, matrix, said, Normalize(0, 1) if is_mask else norm, colours)
-    approximate, key = grid[0, 3], grid[1, -1]
-    _ring(approximate, shown.wrong)
-    approximate.set_xlabel(f"ringed: wrong ({100 * (1 - shown.accuracy):.0f} %)", fontsize="small")
+    _ring(grid[0, 3], shown.wrong)
+    key = grid[1, -1]
     if colours == DIVERGING:
         mappable = ScalarMappable(norm, _DIVERGING)
         # Within the last place, so that all panels stand in one grid.

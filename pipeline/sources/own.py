@@ -7,7 +7,8 @@ import numpy as np
 
 from asm_core.stream import words_of
 from asm_core.validate import FloatArray
-from pipeline.functions.calling import OwnCodeError, call, giving_arrays, takes
+from pipeline.functions.arrays import giving_arrays
+from pipeline.functions.calling import OwnCodeError, call, takes
 from pipeline.functions.resolving import WORDS, load, resolve
 from pipeline.planning.entries import Source
 
