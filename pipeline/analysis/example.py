@@ -218,9 +218,7 @@ def _plan_of(store: Store, chosen: Mapping[str, Any]) -> Plan:
         labels = run.wanted.labels
         if all(value in labels[axis] for axis, value in chosen.items()):
             settings = compose.recorded(run.config, config_dirs=run.config_dirs)
-            entries: dict[str, Any] = {
-                axis: {chosen[axis]: getattr(settings, axis)[chosen[axis]]} for axis in NAMED
-            }
+            entries = {axis: _entries(getattr(settings, axis), chosen[axis]) for axis in NAMED}
             plan = plan_of(dataclasses.replace(settings, **entries))
             if changed := changed_code(store.record.identity, plan.identity):
                 raise UserError(f"{'; '.join(changed)}: put it back, {TEXT_IS_KEPT}")
@@ -231,6 +229,11 @@ def _plan_of(store: Store, chosen: Mapping[str, Any]) -> Plan:
                 )
             return plan
     raise UserError(f"{store} does not say how its blocks are drawn: sweep it again")
+
+
+def _entries(entries: dict[str, Any], chosen: str) -> Any:
+    """The entry of a name; all of them for a source of several qualities, which makes its own."""
+    return {chosen: entries[chosen]} if chosen in entries else entries
 
 
 def _block(plan: Plan, chosen: Mapping[str, Any], trial: int) -> Block:

@@ -124,6 +124,17 @@ def test_a_block_of_a_store_is_drawn_again_by_its_error(stored, which, algorithm
     assert np.float32(again) == expected[trial]
 
 
+def test_a_block_of_one_of_several_qualities_is_the_one_that_was_measured(tmp_path):
+    words = ["source=uniform,gaussian", "source.uniform.quality=50,90", "freqs=6", "trials=50"]
+    dataset = sweep([*words, f"out={tmp_path}/s.zarr"])
+    for source in ("uniform_q50", "uniform_q90", "gaussian"):
+        store, wanted = store_at(tmp_path / "s.zarr"), {"source": source}
+        block, errors = example.of_store(store, wanted, "asm", 6, "worst")
+        expected = dataset.error.sel(source=source).squeeze().to_numpy()
+        assert np.array_equal(errors, expected)
+        assert np.float32(block.at(6).asm_error) == expected.max()
+
+
 def test_a_tile_of_a_spread_sample_is_the_one_that_was_measured(tmp_path):
     dataset = sweep(source="photograph", trials=200, freqs=[6], out=str(tmp_path / "s.zarr"))
     store = store_at(dataset.attrs["store"])
