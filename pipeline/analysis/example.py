@@ -18,7 +18,7 @@ from pipeline.planning.entries import Choice
 from pipeline.planning.identity import TEXT_IS_KEPT, changed_code, changed_sources, positions
 from pipeline.planning.plan import Plan
 from pipeline.planning.settings import AUTO, Settings
-from pipeline.run.own import results_of
+from pipeline.run.own import own_errors, results_of
 from pipeline.run.planned import plan_of
 from pipeline.sources import kinds
 from pipeline.store.damage import naming_damage
@@ -100,16 +100,20 @@ class Block:
             true=true, asm=asm, apx=apx,
             accuracy=float(one.mask_accuracy.item()),
             asm_error=float(asm_core.rmse(asm, true)), apx_error=float(asm_core.rmse(apx, true)),
-            own=self._own(freq, true),
+            own=self._own(freq),
         )  # fmt: skip
 
-    def _own(self, freq: int, true: Array) -> dict[str, tuple[Array, float]]:
+    def _own(self, freq: int) -> dict[str, tuple[Array, float]]:
         """Result and error of each function of the user's own."""
-        kept = self.ranks <= freq
+        blocks, coefficients = self.values[None], self.spectrum[None]
         measured = self.measured.checked(len(self.values))
-        batch = asm_core.Batch(self.values[None], self.spectrum[None], kept, measured)
-        found = {choice.name: results_of(choice)(batch)[0] for choice in self.own}
-        return {name: (each, float(asm_core.rmse(each, true))) for name, each in found.items()}
+        batch = asm_core.Batch(blocks, coefficients, self.ranks <= freq, measured)
+        # The error is the one that a sweep stores, where rounding is none.
+        of_block = blocks, coefficients, [freq], [self.measured], self.ranks
+        return {
+            choice.name: (results_of(choice)(batch)[0], own_errors(choice, *of_block).item())
+            for choice in self.own
+        }
 
 
 def _wrong(

@@ -14,7 +14,7 @@ from pipeline.analysis.crossings import Crossing
 from pipeline.analysis.curves import Curve, Curves, in_range
 from pipeline.analysis.datasets import convergence, halves
 from pipeline.analysis.opening import in_words, opened
-from pipeline.errors import UserError
+from pipeline.errors import UserError, are, count_of
 from pipeline.planning.axes import CELL, CURVE, CURVE_NAMES, FREQ, TRIAL
 from pipeline.planning.identity import positions
 from pipeline.store.damage import naming_damage
@@ -166,9 +166,7 @@ def _answer(found: Sequence[PageCurve]) -> str:
             f"(95 % interval {first.below.low:g} to {high})"
         )
     others = len(found) - 1
-    more = {0: "", 1: " There is one other curve below."}.get(
-        others, f" There are {others:,} other curves below."
-    )
+    more = f" There {are(others)} {count_of(others, 'other curve')} below." if others else ""
     return f"{begins}, {falls}.{more}"
 
 

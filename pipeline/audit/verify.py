@@ -33,7 +33,6 @@ from pipeline.planning.axes import (
     CELL,
     METRICS,
     NAMED,
-    NAMES,
     Labels,
     most,
     shape,
@@ -271,7 +270,7 @@ def _recomputed(
         return
     store, units = kept.store, list[tuple[Plan, Unit]]()
     # Of runs that have measured the same, as each growth does, the last one has it all.
-    covered: list[tuple[Labels, dict[tuple[str, int, int], int]]] = []
+    later: list[tuple[Labels, dict[tuple[str, int, int], int]]] = []
     for run in reversed(store.record.runs):
         try:
             plan = plan_of(compose.recorded(run.config, config_dirs=run.config_dirs))
@@ -283,17 +282,14 @@ def _recomputed(
             yield 0, Problem(words, mendable=False, unread=True)
             continue
         complete = plan.grid.complete(chosen_counts(counts, store.labels, plan.labels))
+        measured = [trials for labels, trials in later if plan.grid.within(labels) == plan.grid]
         units += [
             (plan, unit)
             for unit in complete
             if unit.key not in bad
-            and not any(
-                trials.get(unit.key, 0) >= unit.trials
-                and all(set(plan.labels[axis]) <= set(labels[axis]) for axis in NAMES)
-                for labels, trials in covered
-            )
+            and all(trials.get(unit.key, 0) < unit.trials for trials in measured)
         ]
-        covered.append((plan.labels, {unit.key: unit.trials for unit in complete}))
+        later.append((plan.labels, {unit.key: unit.trials for unit in complete}))
     if not units:
         return
     size = len(units) if sample >= 1 else max(1, round(sample * len(units)))

@@ -141,6 +141,4 @@ def _block_of_store(request: Request) -> "tuple[Block, Any]":
             f"algorithm={names[0]}"
         )
     store = stores.open_store(request)
-    return example.of_store(
-        store, request.sweep_keys, _algorithm(request), own["freqs"], own["trial"]
-    )
+    return example.of_store(store, request.sweep_keys, names[0], own["freqs"], own["trial"])
