@@ -15,6 +15,7 @@ from pipeline.audit.problem import Problem, of_reading
 from pipeline.errors import UnreadableError, refuse_unreadable
 from pipeline.planning.axes import CELL, METRICS, MOMENT, TRIAL, shape
 from pipeline.store import coordinates, layout
+from pipeline.store.attributes import has_copied_attributes
 from pipeline.store.damage import copied_record
 from pipeline.store.leftovers import files_of, leftovers
 from pipeline.store.store import Store
@@ -165,7 +166,7 @@ def _without_growing(name: str, whole: tuple[int, ...]) -> tuple[int, ...]:
 def _check_copy(store: Store, shapes: Shapes) -> Iterator[Problem]:
     """Whether the consolidated metadata, which xarray reads, is that of the arrays."""
     try:
-        has_copy = layout.has_copied_attributes(store.location)
+        has_copy = has_copied_attributes(store.location)
     except Exception as error:  # zarr raises whatever it meets
         yield of_reading("ledger/zarr.json", error, metadata="ledger")
     else:

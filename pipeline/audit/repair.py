@@ -16,7 +16,7 @@ from pipeline.audit.verify import verify
 from pipeline.errors import refuse_unreadable
 from pipeline.planning.axes import ALGORITHM, BATCHES, METRICS, without_algorithm
 from pipeline.planning.grid import Unit
-from pipeline.store import layout, ledger, lock
+from pipeline.store import attributes, layout, ledger, lock
 from pipeline.store.damage import copied_record, losing
 from pipeline.store.leftovers import remove_leftovers
 from pipeline.store.location import Location
@@ -45,7 +45,7 @@ def restore_root(location: Location) -> bool:
     if copied is None:
         return False
     with lock.held(location), losing(location):
-        layout.restore_root(location, copied.attributes())
+        attributes.restore_root(location, copied.attributes())
     return True
 
 

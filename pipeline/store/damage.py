@@ -11,7 +11,7 @@ from pipeline.errors import (
     refuse_unreadable,
     system_error,
 )
-from pipeline.store import layout
+from pipeline.store.attributes import copied_attributes
 from pipeline.store.location import Location
 from pipeline.store.record import Record, of_store
 
@@ -98,7 +98,7 @@ def remedy_for(location: Location) -> str:
 
 def copied_record(location: Location) -> Record | None:
     """The second copy of a store's record; None where there is none that is undamaged."""
-    copied = layout.copied_attributes(location)
+    copied = copied_attributes(location)
     try:
         return None if copied is None else of_store(str(location), copied)
     except UserError:

@@ -69,7 +69,7 @@ _ROWS_PER_CHUNK = 1024
 _LEDGER_CHUNK_BYTES = 1 << 22
 _FILE_OF_ROOT = "zarr.json"
 # The attribute of the group `ledger` that has a copy of those of the root.
-_RECORD = "record"
+RECORD = "record"
 # Attributes that xarray uses as the labels of a plot.
 _LABELS = {
     **{axis.name: {"long_name": axis.long_name} for axis in AXES},
@@ -153,7 +153,7 @@ def create(
     for name in ledger_names(batched=batched):
         _add_ledger(ledger, identity.labels, name, units)
     write_coordinates(root, identity)
-    ledger.update_attributes({_RECORD: attributes})
+    ledger.update_attributes({RECORD: attributes})
     root.update_attributes(attributes)
     consolidate(memory)
     # Without attributes it is not yet a store.
@@ -241,48 +241,6 @@ def is_short(root: Any, trials: int, units: int) -> bool:
     """Whether the axes of trials and units are shorter than these lengths."""
     short: bool = root["error"].shape[-1] < trials or root["ledger/error"].shape[len(CELL)] < units
     return short
-
-
-def set_attributes(place: Place, attributes: dict[str, Any]) -> None:
-    """Change attributes of the root, in one write of one file, after a second copy of them."""
-    # Not attrs.update, which writes the file once for each attribute.
-    open_root(place, "r+")["ledger"].update_attributes({_RECORD: attributes})
-    open_root(place, "r+", consolidated=True).update_attributes(attributes)
-
-
-def has_copied_attributes(location: Location) -> bool:
-    """Whether there is a second copy of the root's attributes; raises what zarr does for damage."""
-    return _RECORD in _attributes_of_ledger(location)
-
-
-def _attributes_of_ledger(location: Location) -> Any:
-    return zarr.open_group(reading(location.child("ledger")), mode="r", zarr_format=3).attrs
-
-
-def copied_attributes(location: Location) -> dict[str, Any] | None:
-    """The second copy of the root's attributes, for where the root's file is damaged.
-
-    None where there is none: stores of early versions have it once they have been written again.
-    """
-    try:
-        copied = _attributes_of_ledger(location).get(_RECORD)
-    except Exception as error:  # zarr raises whatever it meets
-        refuse_unreadable(location, error)
-        return None
-    return dict(copied) if isinstance(copied, dict) else None
-
-
-def restore_root(location: Location, attributes: dict[str, Any]) -> None:
-    """Write the file of the root again, with these attributes."""
-    file = location.child("zarr.json")
-    if file.exists():
-        file.remove()
-    zarr.create_group(reading(location), attributes=attributes)
-    try:
-        consolidate(location)
-    except Exception as error:  # zarr raises whatever it meets
-        # An array's file is damaged too; whoever opens the store says so.
-        refuse_unreadable(location, error)
 
 
 def _add_array(

@@ -22,6 +22,7 @@ from pipeline.planning.identity import differences, joined, positions, renewed
 from pipeline.planning.plan import Plan
 from pipeline.planning.settings import Settings, store_trials_as_written
 from pipeline.store import files, layout, ledger
+from pipeline.store.attributes import set_attributes
 from pipeline.store.damage import advice_on, naming_damage, remedy_for
 from pipeline.store.location import Location
 from pipeline.store.record import DamagedRecordError, Record, is_of_store, of_store
@@ -341,7 +342,7 @@ class Store:
 
     def update(self, record: Record) -> None:
         """Replace the record of the store."""
-        layout.set_attributes(self._place, record.attributes())
+        set_attributes(self._place, record.attributes())
         self.record = record
 
 

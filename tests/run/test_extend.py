@@ -10,7 +10,7 @@ from pipeline.audit.status import status_of
 from pipeline.audit.verify import verify
 from pipeline.cli.main import main
 from pipeline.run import worker
-from pipeline.store import layout
+from pipeline.store import attributes, layout
 from pipeline.store.store import Store
 
 BASE = ["block_size=4,8", "operation=max_pool,relu", "algorithm=asm,apx", "freqs=0..5,9",
@@ -125,10 +125,10 @@ def test_a_growth_cut_between_its_last_two_writes_is_read_as_it_was_and_finished
     out, path = f"out={tmp_path}/s.zarr", str(tmp_path / "s.zarr")
     before = sweep(["freqs=0..3", "trials=50", out]).load()
     more = ["freqs=0..9", "algorithm=asm,apx", "trials=70", "extend=true", out]
-    real = layout.set_attributes
+    real = attributes.set_attributes
     with monkeypatch.context() as patch:
         patch.setattr(
-            layout, "set_attributes",
+            "pipeline.store.store.set_attributes",
             lambda location, new: real(location, new) if new["growing"] else 1 / 0,
         )  # fmt: skip
         with pytest.raises(UserError, match="ZeroDivisionError"):
